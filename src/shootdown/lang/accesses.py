@@ -1,0 +1,484 @@
+"""Shared accesses: naming places, reading and writing them, atomics and locks."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from typing import Any
+
+from shootdown.lang import ir
+from shootdown.lang.builder import Builder, bounds, describe, fits
+from shootdown.lang.kinds import (
+    ArrayKind,
+    BoolKind,
+    FieldKind,
+    IntKind,
+    Kind,
+    LockKind,
+    NoneKind,
+    ObjectKind,
+    OptKind,
+    RwSemKind,
+    SetKind,
+    WordKind,
+)
+from shootdown.lang.space import Storage
+from shootdown.lang.types import FieldRef, Global, Object, population
+from shootdown.lang.values import Dyn, FieldV, PlaceV, Static, Text, Value, escape
+
+ONE = ir.Const(1)
+
+
+def extract(word: ir.Expr, field: FieldKind) -> ir.Expr:
+    """A field of a packed word."""
+    moved = ir.Binary("shr", word, ir.Const(field.shift)) if field.shift else word
+    return ir.Binary("and", moved, ir.Const(field.mask))
+
+
+def insert(word: ir.Expr, field: FieldKind, value: ir.Expr) -> ir.Expr:
+    """The word with another value in one field."""
+    kept = ir.Binary("and", word, ir.Const(~(field.mask << field.shift)))
+    if isinstance(value, ir.Const):
+        return ir.Binary("or", kept, ir.Const(value.value << field.shift))
+    moved = ir.Binary("shl", value, ir.Const(field.shift)) if field.shift else value
+    return ir.Binary("or", kept, moved)
+
+
+class Accesses(Builder):
+    """Places and what can be done with them."""
+
+    # ------------------------------------------------------------------ naming
+
+    def object_text(self, value: Dyn | Static) -> Text:
+        """An object as the report writes it."""
+        if isinstance(value, Static):
+            return Text(escape(self.unit.kinds.object(type(value.value)).show(value.value.index)))
+        return Text("{}", (ir.Shown(value.expr, value.kind.show),))
+
+    def field_place(self, base: Value, name: str, node: ast.AST) -> PlaceV:
+        """The place ``base.name`` where ``base`` is an object."""
+        pointer = self.pointer(base, node)
+        assert isinstance(pointer.kind, ObjectKind)
+        cls = pointer.kind.cls
+        decl = self.unit.kinds.field(cls, name)
+        if decl is None:
+            known = self.unit.kinds.hints(cls)
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean '{close[0]}'?" if close else f"its fields: {', '.join(known)}"
+            raise self.error(node, f"{cls.__name__} has no field '{name}'", hint)
+        owner = next(c for c in reversed(cls.__mro__) if name in c.__dict__.get("__annotations__", {}))
+        ref = FieldRef(owner, name)
+        storage = self.unit.space.field(ref, decl)
+        return self._element(storage, ref, self.object_text(_static_pointer(pointer)) + f".{name}", (pointer,))
+
+    def global_place(self, variable: Global[Any], name: str, node: ast.AST) -> PlaceV:
+        """The place of a global variable."""
+        decl = self.unit.kinds.declared(
+            variable.declared, variable.default, variable.default is not None,
+            lambda message: self.error(node, f"global '{name}': {message}"),
+        )  # fmt: skip
+        storage = self.unit.space.shared(variable, name, decl)
+        return self._element(storage, variable, Text(escape(name)), ())
+
+    def _element(
+        self, storage: Storage, field: FieldRef | Global[Any], text: Text, keys: tuple[Dyn, ...]
+    ) -> PlaceV:
+        """The place for as many indices as are known; a shorter list names an array."""
+        base, index = storage.base, []
+        for (kind, stride), key in zip(storage.dims, keys, strict=False):
+            if isinstance(key.expr, ir.Const):
+                base += key.expr.value * stride
+            else:
+                index.append((key.expr, stride, kind.size))
+        kind: Kind = storage.kind
+        for _ in range(len(keys) - isinstance(field, FieldRef)):
+            assert isinstance(kind, ArrayKind)
+            kind = kind.element
+        return PlaceV(ir.Place(base, tuple(index)), kind, text, storage.ghost, field, keys)
+
+    def index_place(self, base: PlaceV, key: Value, node: ast.AST) -> PlaceV:
+        """The place ``base[key]``."""
+        assert isinstance(base.kind, ArrayKind)
+        index = self.key(key, base.kind.key, node)
+        if isinstance(base.field, FieldRef):
+            storage = self.unit.space.field(base.field, self._decl(base.field))
+        else:
+            storage = self.unit.space.shared(base.field, "", self._global_decl(base.field, node))
+        shown = (
+            Text(escape(base.kind.key.show(index.expr.value)))
+            if isinstance(index.expr, ir.Const)
+            else Text("{}", (ir.Shown(index.expr, base.kind.key.show),))
+        )
+        text = base.text + Text("[") + shown + Text("]")
+        return self._element(storage, base.field, text, (*base.keys, index))
+
+    def _decl(self, ref: FieldRef) -> Any:
+        return self.unit.kinds.field(ref.owner, ref.name)
+
+    def _global_decl(self, variable: Global[Any], node: ast.AST) -> Any:
+        return self.unit.kinds.declared(
+            variable.declared, variable.default, variable.default is not None,
+            lambda message: self.error(node, message),
+        )  # fmt: skip
+
+    def key(self, value: Value, kind: Kind, node: ast.AST) -> Dyn:
+        """An index of an array as an expression."""
+        if isinstance(kind, ObjectKind):
+            pointer = self.pointer(value, node)
+            assert isinstance(pointer.kind, ObjectKind)
+            if population(pointer.kind.cls) is population(kind.cls):
+                return pointer
+            raise self.error(node, f"this array is indexed by {kind}, not by {pointer.kind}")
+        return Dyn(self.coerce(value, kind, node), kind)
+
+    def pointer(self, value: Value, node: ast.AST) -> Dyn:
+        """A value that must be an object, as its index; ``None`` is a model error at run time."""
+        if isinstance(value, Static) and isinstance(value.value, Object):
+            kind = self.unit.kinds.object(type(value.value))
+            if not 0 <= value.value.index < kind.count:
+                raise self.error(
+                    node, f"{value.value!r} does not exist: the scenario has {kind.count} of them"
+                )
+            return Dyn(ir.Const(value.value.index), kind)
+        if isinstance(value, Dyn) and isinstance(value.kind, ObjectKind):
+            return value
+        if isinstance(value, Dyn) and isinstance(value.kind, OptKind):
+            if isinstance(value.kind.inner, ObjectKind):
+                self.check(
+                    ir.Binary("ne", value.expr, ir.Const(0)),
+                    ir.FailureKind.MODEL_ERROR,
+                    "None",
+                    f"'{self.frame.source.segment(node)}' is used while it is None",
+                    node,
+                )
+                return Dyn(ir.Binary("sub", value.expr, ONE), value.kind.inner)
+        raise self.error(node, f"this is {describe(value)}, not an object")
+
+    # ------------------------------------------------------------------ storing values of a kind
+
+    def coerce(self, value: Value, kind: Kind, node: ast.AST) -> ir.Expr:
+        """A value as an expression of ``kind``, with a run-time check where it may not fit."""
+        own = self.kind_of(value)
+        if own is None:
+            raise self.error(node, f"{describe(value)} cannot be stored: a {kind} is wanted")
+        if isinstance(kind, IntKind) and isinstance(own, (IntKind, BoolKind)):
+            expr = self.widen(value, own)
+            lo, hi = bounds(own)
+            if isinstance(value, Static) and not kind.lo <= int(value.value) <= kind.hi:
+                raise self.error(node, f"{value.value} is not in the range {kind.lo}..{kind.hi}")
+            conditions = []
+            if lo < kind.lo:
+                conditions.append(ir.Binary("ge", expr, ir.Const(kind.lo)))
+            if hi > kind.hi:
+                conditions.append(ir.Binary("le", expr, ir.Const(kind.hi)))
+            for condition in conditions:
+                self.check(
+                    condition, ir.FailureKind.MODEL_ERROR, "range",
+                    f"the value of '{self.frame.source.segment(node)}' leaves the declared range "
+                    f"{kind.lo}..{kind.hi}", node,
+                )  # fmt: skip
+            return expr
+        if fits(own, kind):
+            return self.widen(value, kind)
+        if isinstance(own, OptKind) and isinstance(value, Dyn) and fits(own.inner, kind):
+            self.check(
+                ir.Binary("ne", value.expr, ir.Const(0)), ir.FailureKind.MODEL_ERROR, "None",
+                f"'{self.frame.source.segment(node)}' is None where a {kind} is wanted", node,
+            )  # fmt: skip
+            return ir.Binary("sub", value.expr, ONE)
+        raise self.error(node, f"{describe(value)} is not a {kind}")
+
+    # ------------------------------------------------------------------ reading
+
+    def read(self, place: PlaceV | FieldV, node: ast.AST, how: str = "load") -> Dyn:
+        """Read a place: one step (none for ghost state or inside an atomic action)."""
+        if isinstance(place, FieldV):
+            word = self.read(place.base, node, how)
+            return Dyn(extract(word.expr, place.field), place.field.kind)
+        if isinstance(place.kind, (ArrayKind, LockKind, RwSemKind)):
+            raise self.error(
+                node, f"'{self.frame.source.segment(node)}' is a {place.kind}: it has no value"
+            )
+        if not place.ghost:
+            self.step(node, how, f"read {place.text.render()}")
+        reg = self.register(self.frame.source.segment(node), place.kind)
+        self.emit(ir.Set(reg, ir.Load(place.place)))
+        value = Dyn(ir.Reg(reg), place.kind)
+        if not place.ghost:
+            self.label(Text("read ") + place.text + " -> " + self.shown(value))
+        return value
+
+    def shown(self, value: Value) -> Text:
+        """A value as the report writes it."""
+        if isinstance(value, Static):
+            if isinstance(value.value, Object):
+                return self.object_text(value)
+            kind = self.static_kind(value.value)
+            if kind is not None and not isinstance(kind, (IntKind, NoneKind)):
+                return Text(escape(kind.show(self.widen(value, kind).value)))  # type: ignore[union-attr]
+            return Text(escape("none" if value.value is None else str(value.value)))
+        assert isinstance(value, Dyn), value
+        if isinstance(value.expr, ir.Const):
+            return Text(escape(value.kind.show(value.expr.value)))
+        return Text("{}", (ir.Shown(value.expr, value.kind.show),))
+
+    # ------------------------------------------------------------------ writing
+
+    def store(self, place: PlaceV, value: ir.Expr, node: ast.AST) -> None:
+        """Write within the present step, and run the ``@on_write`` functions of the field."""
+        observers = [
+            o
+            for o in self.unit.observers
+            if isinstance(place.field, FieldRef)
+            and o.field is not None
+            and o.field.name == place.field.name
+            and population(o.field.owner) is population(place.field.owner)
+        ]
+        if not observers:
+            self.emit(ir.Store(place.place, value))
+            return
+        assert isinstance(place.kind, Kind)
+        old = self.register("old", place.kind)
+        self.emit(ir.Set(old, ir.Load(place.place)))
+        new = self.temp(value, place.kind, "new")
+        self.emit(ir.Store(place.place, new.expr))
+        for observer in observers:
+            self.observe(observer, [*place.keys, Dyn(ir.Reg(old), place.kind), new], node)
+
+    def observe(self, function: Any, values: list[Value], node: ast.AST) -> None:
+        """Run an atomic function inside the present step."""
+        raise NotImplementedError
+
+    def write(self, place: PlaceV | FieldV, value: Value, node: ast.AST, how: str = "store") -> None:
+        """Write a place: one step."""
+        if isinstance(place, FieldV):
+            if not (self.atomic_depth or place.base.ghost):
+                raise self.error(
+                    node,
+                    f"'{place.text.render()}' is one field of the word {place.base.kind}, which is "
+                    "read and written whole",
+                    "write the whole word, or use set_bit()/clear_bit()/cmpxchg()",
+                )
+            old = self.register("word", place.base.kind)
+            self.emit(ir.Set(old, ir.Load(place.base.place)))
+            new = insert(ir.Reg(old), place.field, self.coerce(value, place.field.kind, node))
+            self.store(place.base, new, node)
+            return
+        if isinstance(place.kind, (ArrayKind, LockKind, RwSemKind)):
+            raise self.error(node, f"a {place.kind} cannot be assigned")
+        expr = self.temp(self.coerce(value, place.kind, node), place.kind)
+        if not place.ghost:
+            self.step(node, how, f"{place.text.render()} =")
+            self.label(place.text + " = " + self.shown(expr))
+        self.store(place, expr.expr, node)
+
+    # ------------------------------------------------------------------ atomics
+
+    def rmw(
+        self, place: PlaceV | FieldV, node: ast.AST, name: str, arguments: Text | None = None
+    ) -> Dyn:
+        """Begin an atomic read-modify-write: the value found. The caller stores and labels."""
+        if isinstance(place, FieldV):
+            base = place.base
+        else:
+            base = place
+        if isinstance(base.kind, (ArrayKind, LockKind, RwSemKind)):
+            raise self.error(node, f"{name}() does not work on a {base.kind}")
+        if not base.ghost:
+            self.step(node, name, f"{name}({place.text.render()})")
+        reg = self.register("old", base.kind)
+        self.emit(ir.Set(reg, ir.Load(base.place)))
+        return Dyn(ir.Reg(reg), base.kind)
+
+    def atomic_add(self, place: PlaceV | FieldV, delta: Value, node: ast.AST, name: str) -> Dyn:
+        """Add to an integer place in one step; the new value."""
+        kind = place.kind if isinstance(place, PlaceV) else None
+        if not isinstance(kind, IntKind) or isinstance(place, FieldV):
+            raise self.error(node, f"{name}() needs an integer field, not {self._what(place)}")
+        own = self.kind_of(delta)
+        if not isinstance(own, (IntKind, BoolKind)):
+            raise self.error(node, f"{name}() adds integers, not {describe(delta)}")
+        amount = self.widen(delta, own)
+        old = self.rmw(place, node, name)
+        lo, hi = bounds(own)
+        total = (
+            ir.Binary("sub", old.expr, ir.Const(-amount.value))
+            if isinstance(amount, ir.Const) and amount.value < 0
+            else ir.Binary("add", old.expr, amount)
+        )
+        new = self.temp(total, IntKind(kind.lo + lo, kind.hi + hi))
+        stored = self.coerce(new, kind, node)
+        self.store(place, stored, node)
+        result = Dyn(new.expr, kind)
+        if not place.ghost:
+            self.label(Text(f"{name}(") + place.text + ") -> " + self.shown(result))
+        return result
+
+    def _what(self, place: PlaceV | FieldV) -> str:
+        return f"{place.text.render()} ({place.kind if isinstance(place, PlaceV) else place.field.kind})"
+
+    def exchange(self, place: PlaceV | FieldV, value: Value, node: ast.AST) -> Dyn:
+        """xchg."""
+        if isinstance(place, FieldV):
+            raise self.error(
+                node, "xchg() works on a whole word", "use test_and_set_bit() for one flag of it"
+            )
+        new = self.temp(self.coerce(value, place.kind, node), place.kind)
+        old = self.rmw(place, node, "xchg")
+        self.store(place, new.expr, node)
+        self.label(
+            Text("xchg(") + place.text + ", " + self.shown(new) + ") -> " + self.shown(old)
+        )
+        return old
+
+    def compare_exchange(
+        self, place: PlaceV | FieldV, expected: Value, value: Value, node: ast.AST, name: str
+    ) -> tuple[Dyn, Dyn]:
+        """cmpxchg: the value found, and whether it was the expected one."""
+        if isinstance(place, FieldV):
+            raise self.error(node, f"{name}() works on a whole word")
+        want = self.temp(self.coerce(expected, place.kind, node), place.kind)
+        new = self.temp(self.coerce(value, place.kind, node), place.kind)
+        old = self.rmw(place, node, name)
+        hit = self.temp(ir.Binary("eq", old.expr, want.expr), BoolKind(), "hit")
+        stored = ir.Select(hit.expr, new.expr, old.expr)
+        if any(isinstance(place.field, FieldRef) for _ in self.unit.observers):
+            then, orelse = self.branch(hit.expr)
+            self.block = then
+            self.store(place, new.expr, node)
+            exits = [self.leave()]
+            self.block = orelse
+            self.join([*exits, self.leave()])
+        else:
+            self.store(place, stored, node)
+        self.label(
+            Text(f"{name}(") + place.text + ", " + self.shown(want) + ", " + self.shown(new)
+            + ") -> " + self.shown(old)
+        )  # fmt: skip
+        return old, hit
+
+    def bit(self, place: PlaceV | FieldV, value: bool, node: ast.AST, name: str) -> Dyn:
+        """set_bit and its family: the old value of the flag."""
+        kind = place.kind if isinstance(place, PlaceV) else place.field.kind
+        if not isinstance(kind, BoolKind):
+            raise self.error(node, f"{name}() needs a flag, not {self._what(place)}")
+        old = self.rmw(place, node, name)
+        if isinstance(place, FieldV):
+            flag = self.temp(extract(old.expr, place.field), BoolKind(), "bit")
+            self.store(place.base, insert(old.expr, place.field, ir.Const(int(value))), node)
+        else:
+            flag = old
+            self.store(place, ir.Const(int(value)), node)
+        found = Text(" -> ") + self.shown(flag) if name.startswith("test") else Text("")
+        self.label(Text(f"{name}(") + place.text + ")" + found)
+        return flag
+
+    def set_member(self, place: PlaceV | FieldV, element: Value, node: ast.AST, name: str) -> None:
+        """``add`` or ``discard`` on a shared set: one atomic step."""
+        kind = place.kind if isinstance(place, PlaceV) else place.field.kind
+        assert isinstance(kind, SetKind) and kind.element is not None
+        index = self.temp(self.coerce(element, kind.element, node), kind.element)
+        bit = (
+            ir.Const(1 << index.expr.value)
+            if isinstance(index.expr, ir.Const)
+            else ir.Binary("shl", ONE, index.expr)
+        )
+        old = self.rmw(place, node, name)
+        present = extract(old.expr, place.field) if isinstance(place, FieldV) else old.expr
+        if name == "add":
+            new: ir.Expr = ir.Binary("or", present, bit)
+        else:
+            new = ir.Binary("and", present, ir.Binary("xor", bit, ir.Const(kind.size - 1)))
+        if isinstance(place, FieldV):
+            self.store(place.base, insert(old.expr, place.field, new), node)
+        else:
+            self.store(place, new, node)
+        self.label(place.text + f".{name}(" + self.shown(index) + ")")
+
+    # ------------------------------------------------------------------ locks
+
+    def _holder(self, node: ast.AST, what: str) -> int:
+        if self.process < 0:
+            raise self.error(node, f"{what} in a rule or property: only threads take locks")
+        return self.process + 1
+
+    def lock(self, place: PlaceV, node: ast.AST) -> None:
+        """spin_lock: one step, possible when the lock is free."""
+        holder = self._holder(node, "a lock")
+        self.step(node, "lock", f"spin_lock({place.text.render()})")
+        old = self.register("lock", place.kind)
+        self.emit(ir.Set(old, ir.Load(place.place)))
+        self.emit(ir.Guard(ir.Binary("eq", ir.Reg(old), ir.Const(0))))
+        self.emit(ir.Store(place.place, ir.Const(holder)))
+        self.label(Text("spin_lock(") + short(place.text) + ")")
+
+    def trylock(self, place: PlaceV, node: ast.AST) -> Dyn:
+        """spin_trylock: one step, always possible."""
+        holder = self._holder(node, "a lock")
+        self.step(node, "trylock", f"spin_trylock({place.text.render()})")
+        old = self.register("lock", place.kind)
+        self.emit(ir.Set(old, ir.Load(place.place)))
+        free = self.temp(ir.Binary("eq", ir.Reg(old), ir.Const(0)), BoolKind(), "free")
+        self.emit(ir.Store(place.place, ir.Select(free.expr, ir.Const(holder), ir.Reg(old))))
+        self.label(Text("spin_trylock(") + short(place.text) + ") -> " + self.shown(free))
+        return free
+
+    def unlock(self, place: PlaceV, node: ast.AST) -> None:
+        """spin_unlock: one step; releasing a lock that one does not hold is a model error."""
+        holder = self._holder(node, "a lock")
+        self.step(node, "unlock", f"spin_unlock({place.text.render()})")
+        old = self.register("lock", place.kind)
+        self.emit(ir.Set(old, ir.Load(place.place)))
+        self.check(
+            ir.Binary("eq", ir.Reg(old), ir.Const(holder)), ir.FailureKind.MODEL_ERROR, "lock",
+            f"{place.text.render()} is released by a thread that does not hold it", node,
+        )  # fmt: skip
+        self.emit(ir.Store(place.place, ir.Const(0)))
+        self.label(Text("spin_unlock(") + short(place.text) + ")")
+
+    def semaphore(self, place: PlaceV, operation: str, node: ast.AST) -> None:
+        """down_read, up_read, down_write, up_write: one step."""
+        self._holder(node, "a semaphore")
+        kind = place.kind
+        assert isinstance(kind, RwSemKind)
+        self.step(node, operation, f"{operation}({place.text.render()})")
+        reg = self.register("sem", kind)
+        old = ir.Reg(reg)
+        self.emit(ir.Set(reg, ir.Load(place.place)))
+        if operation == "down_read":
+            self.emit(ir.Guard(ir.Binary("lt", old, ir.Const(kind.writer - 1))))
+            new: ir.Expr = ir.Binary("add", old, ONE)
+        elif operation == "down_write":
+            self.emit(ir.Guard(ir.Binary("eq", old, ir.Const(0))))
+            new = ir.Const(kind.writer)
+        else:
+            held = (
+                ir.Binary("eq", old, ir.Const(kind.writer))
+                if operation == "up_write"
+                else ir.Binary(
+                    "land",
+                    ir.Binary("ne", old, ir.Const(0)),
+                    ir.Binary("ne", old, ir.Const(kind.writer)),
+                )
+            )
+            self.check(
+                held, ir.FailureKind.MODEL_ERROR, "lock",
+                f"{operation}({place.text.render()}) without holding it", node,
+            )  # fmt: skip
+            new = ir.Const(0) if operation == "up_write" else ir.Binary("sub", old, ONE)
+        self.emit(ir.Store(place.place, new))
+        self.label(Text(f"{operation}(") + short(place.text) + ")")
+
+
+def short(text: Text) -> Text:
+    """The last name of a place: ``ptl`` of ``mm.ptl``."""
+    if text.values or "[" in text.template:
+        return text
+    return Text(text.template.rsplit(".", 1)[-1])
+
+
+def _static_pointer(pointer: Dyn) -> Dyn | Static:
+    assert isinstance(pointer.kind, ObjectKind)
+    if isinstance(pointer.expr, ir.Const):
+        return Static(pointer.kind.cls(pointer.expr.value))
+    return pointer

@@ -1,0 +1,627 @@
+"""From a graph of blocks to a process: steps, live locals, program counters.
+
+While a thread is compiled its code is one graph. Blocks that begin with a shared access are *step
+blocks*; the blocks between them are local work, which belongs to the step before. Here that graph
+is cut into one :class:`~shootdown.lang.ir.Action` for each step block. Registers that are still
+needed at the beginning of a step are kept in variables of the state (*slots*), and cleared as soon
+as they are not, so that equal situations are equal states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shootdown.errors import ModelError
+from shootdown.lang import ir
+from shootdown.lang.kinds import Kind
+from shootdown.lang.space import StateSpace
+
+
+@dataclass
+class Activation:
+    """One call of a function while compiling."""
+
+    serial: int
+    function: str
+    location: ir.Location
+    parent: Activation | None = None
+
+    def chain(self) -> list[Activation]:
+        """This call and those around it, outermost first."""
+        calls: list[Activation] = []
+        at: Activation | None = self
+        while at is not None:
+            calls.append(at)
+            at = at.parent
+        return calls[::-1]
+
+
+@dataclass
+class Step:
+    """What a step block is."""
+
+    kind: str
+    text: str
+    location: ir.Location
+    activation: Activation | None
+
+
+@dataclass(frozen=True)
+class CallNote:
+    """The text of a whole call, used as its step's label if the call turns out to be one step."""
+
+    serial: int
+    note: ir.Note
+
+
+@dataclass(eq=False)
+class MBlock:
+    """A block under construction; ``end`` holds other blocks, not numbers."""
+
+    ops: list[ir.Op | CallNote] = field(default_factory=list)
+    end: MJump | MBranch | MChoice | None = None
+    step: Step | None = None
+    loop: ir.Location | None = None  # this block is the head of a while loop
+
+    def targets(self) -> list[MBlock]:
+        """The blocks that may follow."""
+        if isinstance(self.end, MBranch):
+            return [self.end.then, self.end.orelse]
+        return [] if self.end is None else [self.end.target]
+
+
+@dataclass
+class MJump:
+    """Go on with a block."""
+
+    target: MBlock
+
+
+@dataclass
+class MBranch:
+    """Go on with one of two blocks."""
+
+    condition: ir.Expr
+    then: MBlock
+    orelse: MBlock
+
+
+@dataclass
+class MChoice:
+    """Go on once for each bit of a mask."""
+
+    reg: int
+    mask: ir.Expr
+    width: int
+    target: MBlock
+
+
+@dataclass(frozen=True)
+class Register:
+    """A register: its name in the source, and its kind."""
+
+    name: str
+    kind: Kind
+
+
+def expr_regs(expr: ir.Expr) -> Iterator[int]:
+    """The registers that an expression reads."""
+    match expr:
+        case ir.Reg(index):
+            yield index
+        case ir.Load(place):
+            yield from place_regs(place)
+        case ir.Binary(_, left, right):
+            yield from expr_regs(left)
+            yield from expr_regs(right)
+        case ir.Unary(_, operand):
+            yield from expr_regs(operand)
+        case ir.Select(condition, then, orelse):
+            yield from expr_regs(condition)
+            yield from expr_regs(then)
+            yield from expr_regs(orelse)
+
+
+def place_regs(place: ir.Place) -> Iterator[int]:
+    """The registers in a place's index."""
+    for expr, _, _ in place.index:
+        yield from expr_regs(expr)
+
+
+def op_uses(op: ir.Op | CallNote) -> set[int]:
+    """The registers that an operation reads."""
+    match op:
+        case ir.Set(_, value):
+            return set(expr_regs(value))
+        case ir.Store(place, value):
+            return {*place_regs(place), *expr_regs(value)}
+        case ir.Guard(condition) | ir.Check(condition, _):
+            return set(expr_regs(condition))
+        case ir.Note(_, _, values):
+            return {reg for shown in values for reg in expr_regs(shown.value)}
+        case CallNote(_, note):
+            return op_uses(note)
+    return set()
+
+
+def end_uses(block: MBlock) -> set[int]:
+    """The registers that a block's end reads."""
+    match block.end:
+        case MBranch(condition=condition):
+            return set(expr_regs(condition))
+        case MChoice(mask=mask):
+            return set(expr_regs(mask))
+    return set()
+
+
+class Graph:
+    """The finished graph of one thread, rule or property."""
+
+    def __init__(self, entry: MBlock, exit_: MBlock, registers: list[Register]) -> None:
+        self.entry = entry
+        self.exit = exit_
+        self.registers = registers
+        self.blocks = self._reachable()
+
+    def _reachable(self) -> list[MBlock]:
+        seen, order, stack = {id(self.entry)}, [], [self.entry]
+        while stack:
+            block = stack.pop()
+            order.append(block)
+            for target in reversed(block.targets()):
+                if id(target) not in seen:
+                    seen.add(id(target))
+                    stack.append(target)
+        return order
+
+    def check_loops(self) -> None:
+        """Refuse a loop without a step in it: it would be one endless step."""
+        state: dict[int, int] = {}
+
+        def visit(block: MBlock) -> None:
+            stack = [(block, iter(block.targets()))]
+            state[id(block)] = 1
+            while stack:
+                at, targets = stack[-1]
+                for target in targets:
+                    if target.step is not None:
+                        continue
+                    if state.get(id(target)) == 1:
+                        raise self._endless(target, [b for b, _ in stack])
+                    if id(target) not in state:
+                        state[id(target)] = 1
+                        stack.append((target, iter(target.targets())))
+                        break
+                else:
+                    state[id(at)] = 2
+                    stack.pop()
+
+        for block in self.blocks:
+            if id(block) not in state:
+                visit(block)
+
+    def _endless(self, target: MBlock, stack: list[MBlock]) -> ModelError:
+        cycle = stack[next(i for i, b in enumerate(stack) if b is target) :]
+        at = next((b.loop for b in cycle if b.loop is not None), None)
+        return ModelError(
+            "this loop may go round without a shared access, so it would never let another thread run",
+            file=at.file if at else None,
+            line=at.line if at else None,
+            text=at.text if at else None,
+            hint="read shared state in the loop, or use 'for' over something finite",
+        )
+
+    def live_in(self) -> dict[int, set[int]]:
+        """For each block (by id) the registers whose present value may still be read."""
+        uses: dict[int, set[int]] = {}
+        defs: dict[int, set[int]] = {}
+        for block in self.blocks:
+            used: set[int] = set()
+            defined: set[int] = set()
+            for op in block.ops:
+                used |= op_uses(op) - defined
+                if isinstance(op, ir.Set):
+                    defined.add(op.reg)
+            used |= end_uses(block) - defined
+            if isinstance(block.end, MChoice):
+                defined.add(block.end.reg)
+            uses[id(block)], defs[id(block)] = used, defined
+        live = {id(block): set(uses[id(block)]) for block in self.blocks}
+        changed = True
+        while changed:
+            changed = False
+            for block in reversed(self.blocks):
+                out = {reg for target in block.targets() for reg in live.get(id(target), ())}
+                new = uses[id(block)] | (out - defs[id(block)])
+                if new != live[id(block)]:
+                    live[id(block)] = new
+                    changed = True
+        return live
+
+    def singles(self) -> set[int]:
+        """Serials of the calls that are one step, innermost only."""
+        count: dict[int, int] = {}
+        for block in self.blocks:
+            if block.step is not None and block.step.activation is not None:
+                for call in block.step.activation.chain():
+                    count[call.serial] = count.get(call.serial, 0) + 1
+        found = set()
+        for block in self.blocks:
+            if block.step is not None and block.step.activation is not None:
+                innermost = block.step.activation
+                if count[innermost.serial] == 1 and innermost.parent is not None:
+                    found.add(innermost.serial)
+        return found
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A thread's actions, and what runs before the first of them."""
+
+    actions: tuple[ir.Action, ...]
+    pc: int
+    start: int  # the first program counter
+    prologue: ir.Body | None  # local work before the first step, to be run on the initial state
+
+
+class Cutter:
+    """Cuts a thread's graph into actions."""
+
+    def __init__(self, graph: Graph, space: StateSpace, name: str, column: int | None) -> None:
+        self.graph = graph
+        self.space = space
+        self.name = name
+        self.column = column
+        graph.check_loops()
+        self.live = graph.live_in()
+        self.steps = [block for block in graph.blocks if block.step is not None]
+        self.number = {id(block): i for i, block in enumerate(self.steps)}
+        self.single = graph.singles()
+
+    def cut(self) -> Cut:
+        """The actions, with slots and a program counter allocated in the state."""
+        graph = self.graph
+        entry_is_step = graph.entry.step is not None
+        prologue_blocks = [] if entry_is_step else self._region(graph.entry)
+        keep_start = any(
+            isinstance(block.end, MChoice)
+            or any(isinstance(op, (ir.Guard, ir.Check)) for op in block.ops)
+            for block in prologue_blocks
+        )
+        if keep_start:
+            graph.entry.step = Step("start", "start", _START, None)
+            self.steps.insert(0, graph.entry)
+            self.number = {id(block): i for i, block in enumerate(self.steps)}
+            entry_is_step = True
+        self.slots = self._allocate_slots()
+        end = len(self.steps)
+        self.pc = self.space.scalar(f"{self.name}.pc", end + 1, 0, None)
+        actions = tuple(self._action(block) for block in self.steps)
+        if entry_is_step:
+            return Cut(actions, self.pc, self.number[id(graph.entry)], None)
+        return Cut(actions, self.pc, 0, self._body(graph.entry))
+
+    def _region(self, start: MBlock) -> list[MBlock]:
+        """``start`` and the local blocks that belong to it, in topological order."""
+        order: list[MBlock] = []
+        seen: set[int] = set()
+
+        def visit(block: MBlock) -> None:
+            seen.add(id(block))
+            for target in reversed(block.targets()):
+                if target.step is None and target is not self.graph.exit and id(target) not in seen:
+                    visit(target)
+            order.append(block)
+
+        if start is not self.graph.exit:
+            visit(start)
+        return order[::-1]
+
+    def _allocate_slots(self) -> dict[int, int]:
+        """A variable for each register that lives into a step; shared where lives do not overlap."""
+        sets = [self.live[id(block)] for block in self.steps]
+        conflicts: dict[int, set[int]] = {}
+        for live in sets:
+            for reg in live:
+                conflicts.setdefault(reg, set()).update(live - {reg})
+        colour: dict[int, int] = {}
+        width: list[tuple[int, str]] = []
+        for reg in sorted(conflicts, key=lambda r: (-self.graph.registers[r].kind.size, r)):
+            register = self.graph.registers[reg]
+            taken = {colour[other] for other in conflicts[reg] if other in colour}
+            free = (c for c in range(len(width)) if c not in taken)
+            best = next((c for c in free if width[c][0] == register.kind.size), None)
+            if best is None:
+                best = next((c for c in range(len(width)) if c not in taken), None)
+            if best is None:
+                width.append((register.kind.size, register.name))
+                best = len(width) - 1
+            colour[reg] = best
+        names: dict[int, list[int]] = {}
+        for reg, c in colour.items():
+            names.setdefault(c, []).append(reg)
+        variables = []
+        for c, (size, _) in enumerate(width):
+            owners = sorted(names[c])
+            shows = {self.graph.registers[r].kind for r in owners}
+            show = self.graph.registers[owners[0]].kind.show if len(shows) == 1 else None
+            label = "/".join(dict.fromkeys(self.graph.registers[r].name for r in owners))
+            variables.append(self.space.scalar(f"{self.name}.{label}", size, 0, show))
+        return {reg: variables[c] for reg, c in colour.items()}
+
+    def _action(self, block: MBlock) -> ir.Action:
+        step = block.step
+        assert step is not None
+        calls = tuple(
+            ir.Call(c.function, c.serial, c.serial in self.single, c.location)
+            for c in (step.activation.chain() if step.activation else [])
+        )
+        body = self._body(block)
+        reads, writes = body_accesses(body, {self.pc})
+        return ir.Action(
+            name=f"{self.name}:{step.text}",
+            body=body,
+            info=ir.StepInfo(step.kind, step.text, step.location, calls),
+            fair=True,
+            column=self.column,
+            reads=reads,
+            writes=writes,
+        )
+
+    def _body(self, start: MBlock) -> ir.Body:
+        region = self._region(start)
+        inside = {id(block): i for i, block in enumerate(region)}
+        live_in = self.live[id(start)] if start.step is not None else set()
+        assigned = {op.reg for b in region for op in b.ops if isinstance(op, ir.Set)} | {
+            b.end.reg for b in region if isinstance(b.end, MChoice)
+        }
+        blocks: list[ir.Block] = []
+        tails: list[ir.Block] = []
+        tail_of: dict[int, int] = {}
+
+        def leave(target: MBlock) -> int:
+            """The number of the block that stores the locals and moves the program counter."""
+            if id(target) in inside and target is not start:
+                return inside[id(target)]
+            if id(target) not in tail_of:
+                tail_of[id(target)] = len(region) + len(tails)
+                tails.append(ir.Block(tuple(self._leave_ops(target, live_in, assigned)), ir.Done()))
+            return tail_of[id(target)]
+
+        serial = start.step.activation.serial if start.step and start.step.activation else -1
+        for block in region:
+            ops: list[ir.Op] = []
+            if block is start:
+                ops += [ir.Set(reg, ir.Load(ir.Place(self.slots[reg]))) for reg in sorted(live_in)]
+            ops += self._with_labels(block, serial)
+            end: ir.Terminator
+            match block.end:
+                case MJump(target):
+                    end = ir.Jump(leave(target))
+                case MBranch(condition, then, orelse):
+                    end = ir.Branch(condition, leave(then), leave(orelse))
+                case MChoice(reg, mask, width, target):
+                    end = ir.Choice(reg, mask, width, leave(target))
+                case _:
+                    end = ir.Jump(leave(self.graph.exit))
+            blocks.append(ir.Block(tuple(ops), end))
+        if not region:
+            tails.append(ir.Block(tuple(self._leave_ops(self.graph.exit, live_in, assigned)), ir.Done()))
+        return compact(blocks + tails)
+
+    def _with_labels(self, block: MBlock, serial: int) -> list[ir.Op]:
+        """The block's operations with one label: the call's where the call is one step."""
+        ops: list[ir.Op] = []
+        for op in block.ops:
+            if isinstance(op, CallNote):
+                if op.serial == serial and serial in self.single:
+                    ops.append(op.note)
+            elif not (
+                isinstance(op, ir.Note)
+                and op.kind is ir.NoteKind.LABEL
+                and serial in self.single
+            ):
+                ops.append(op)
+        return ops
+
+    def _leave_ops(self, target: MBlock, live_in: set[int], assigned: set[int]) -> list[ir.Op]:
+        wanted = self.live[id(target)] if target.step is not None else set()
+        ops: list[ir.Op] = []
+        for reg in sorted(wanted):
+            if reg in assigned or reg not in live_in:
+                ops.append(ir.Store(ir.Place(self.slots[reg]), ir.Reg(reg)))
+        kept = {self.slots[reg] for reg in wanted}
+        for slot in sorted({self.slots[reg] for reg in live_in} - kept):
+            ops.append(ir.Store(ir.Place(slot), ir.Const(0)))
+        number = self.number.get(id(target), len(self.steps))
+        ops.append(ir.Store(ir.Place(self.pc), ir.Const(number)))
+        return ops
+
+
+_START = ir.Location("", 0)
+
+
+def atomic_body(graph: Graph) -> ir.Body:
+    """The body of a rule or property: the whole graph is one step."""
+    graph.check_loops()
+    index = {id(block): i for i, block in enumerate(graph.blocks)}
+    blocks = []
+    for block in graph.blocks:
+        end: ir.Terminator
+        match block.end:
+            case MJump(target):
+                end = ir.Jump(index[id(target)])
+            case MBranch(condition, then, orelse):
+                end = ir.Branch(condition, index[id(then)], index[id(orelse)])
+            case MChoice(reg, mask, width, target):
+                end = ir.Choice(reg, mask, width, index[id(target)])
+            case _:
+                end = ir.Done()
+        blocks.append(ir.Block(tuple(op for op in block.ops if not isinstance(op, CallNote)), end))
+    return compact(blocks)
+
+
+def compact(blocks: list[ir.Block]) -> ir.Body:
+    """Renumber registers from 0 (register 0 keeps its number: properties answer in it), drop
+    registers that are never read, and join blocks that only follow one another."""
+    blocks = _join(blocks)
+    numbers: dict[int, int] = {0: 0}
+
+    def reg(index: int) -> int:
+        return numbers.setdefault(index, len(numbers))
+
+    renamed = [map_block(block, reg) for block in blocks]
+    return ir.Body(tuple(renamed), len(numbers))
+
+
+def _join(blocks: list[ir.Block]) -> list[ir.Block]:
+    entries = [0] * len(blocks)
+    entries[0] = 1
+    for block in blocks:
+        for target in block_targets(block):
+            entries[target] += 1
+    merged: dict[int, int] = {}
+    result = list(blocks)
+    for i in range(len(result)):
+        while True:
+            end = result[i].end
+            if not isinstance(end, ir.Jump) or entries[end.target] != 1 or i in merged:
+                break
+            follower = result[end.target]
+            merged[end.target] = i
+            result[i] = ir.Block(result[i].ops + follower.ops, follower.end)
+    keep = [i for i in range(len(result)) if i not in merged and (entries[i] or i == 0)]
+    number = {old: new for new, old in enumerate(keep)}
+    return [_retarget(result[i], number) for i in keep]
+
+
+def block_targets(block: ir.Block) -> tuple[int, ...]:
+    """The numbers of the blocks that may follow."""
+    match block.end:
+        case ir.Jump(target) | ir.Choice(_, _, _, target):
+            return (target,)
+        case ir.Branch(_, then, orelse):
+            return (then, orelse)
+    return ()
+
+
+def _retarget(block: ir.Block, number: dict[int, int]) -> ir.Block:
+    match block.end:
+        case ir.Jump(target):
+            return ir.Block(block.ops, ir.Jump(number[target]))
+        case ir.Branch(condition, then, orelse):
+            return ir.Block(block.ops, ir.Branch(condition, number[then], number[orelse]))
+        case ir.Choice(reg, mask, width, target):
+            return ir.Block(block.ops, ir.Choice(reg, mask, width, number[target]))
+    return block
+
+
+def map_expr(expr: ir.Expr, reg: RegMap) -> ir.Expr:
+    """The same expression over renamed registers."""
+    match expr:
+        case ir.Reg(index):
+            return ir.Reg(reg(index))
+        case ir.Load(place):
+            return ir.Load(map_place(place, reg))
+        case ir.Binary(op, left, right):
+            return ir.Binary(op, map_expr(left, reg), map_expr(right, reg))
+        case ir.Unary(op, operand):
+            return ir.Unary(op, map_expr(operand, reg))
+        case ir.Select(condition, then, orelse):
+            return ir.Select(
+                map_expr(condition, reg), map_expr(then, reg), map_expr(orelse, reg)
+            )
+    return expr
+
+
+class RegMap(Protocol):
+    """Type of a renaming of registers."""
+
+    def __call__(self, index: int) -> int:
+        """The new number."""
+        raise NotImplementedError
+
+
+def map_place(place: ir.Place, reg: RegMap) -> ir.Place:
+    """The same place over renamed registers."""
+    return ir.Place(place.base, tuple((map_expr(e, reg), s, n) for e, s, n in place.index))
+
+
+def map_block(block: ir.Block, reg: RegMap) -> ir.Block:
+    """The same block over renamed registers."""
+    ops: list[ir.Op] = []
+    for op in block.ops:
+        match op:
+            case ir.Set(index, value):
+                mapped = map_expr(value, reg)
+                ops.append(ir.Set(reg(index), mapped))
+            case ir.Store(place, value):
+                ops.append(ir.Store(map_place(place, reg), map_expr(value, reg)))
+            case ir.Guard(condition):
+                ops.append(ir.Guard(map_expr(condition, reg)))
+            case ir.Check(condition, failure):
+                ops.append(ir.Check(map_expr(condition, reg), failure))
+            case ir.Note(kind, template, values):
+                shown = tuple(ir.Shown(map_expr(v.value, reg), v.show) for v in values)
+                ops.append(ir.Note(kind, template, shown))
+            case _:
+                ops.append(op)
+    end = block.end
+    match end:
+        case ir.Branch(condition, then, orelse):
+            end = ir.Branch(map_expr(condition, reg), then, orelse)
+        case ir.Choice(index, mask, width, target):
+            mask = map_expr(mask, reg)
+            end = ir.Choice(reg(index), mask, width, target)
+    return ir.Block(tuple(ops), end)
+
+
+def expr_loads(expr: ir.Expr) -> Iterator[ir.Place]:
+    """The places that an expression reads."""
+    match expr:
+        case ir.Load(place):
+            yield place
+            for index, _, _ in place.index:
+                yield from expr_loads(index)
+        case ir.Binary(_, left, right):
+            yield from expr_loads(left)
+            yield from expr_loads(right)
+        case ir.Unary(_, operand):
+            yield from expr_loads(operand)
+        case ir.Select(condition, then, orelse):
+            for part in (condition, then, orelse):
+                yield from expr_loads(part)
+
+
+def body_exprs(body: ir.Body) -> Iterator[ir.Expr]:
+    """Every expression that matters for the outcome of a body (notes do not)."""
+    for block in body.blocks:
+        for op in block.ops:
+            match op:
+                case ir.Set(_, value):
+                    yield value
+                case ir.Store(place, value):
+                    yield value
+                    yield from (e for e, _, _ in place.index)
+                case ir.Guard(condition) | ir.Check(condition, _):
+                    yield condition
+        match block.end:
+            case ir.Branch(condition, _, _):
+                yield condition
+            case ir.Choice(_, mask, _, _):
+                yield mask
+
+
+def body_accesses(body: ir.Body, private: set[int]) -> tuple[frozenset[int], frozenset[int]]:
+    """The variables that a body may read and may write, without the process's own counter."""
+    reads = {v for e in body_exprs(body) for place in expr_loads(e) for v in place.variables()}
+    writes = {
+        v
+        for block in body.blocks
+        for op in block.ops
+        if isinstance(op, ir.Store)
+        for v in op.place.variables()
+    }
+    return frozenset(reads - private), frozenset(writes - private)

@@ -1,0 +1,426 @@
+"""Compiles a scenario: threads, rules and properties become one :class:`~shootdown.lang.ir.System`."""
+
+from __future__ import annotations
+
+import ast
+import enum
+import hashlib
+import itertools
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shootdown.errors import ModelError
+from shootdown.lang import ir
+from shootdown.lang.builder import Site, Unit
+from shootdown.lang.cfg import Cut, Cutter, Graph, atomic_body
+from shootdown.lang.decorators import Function
+from shootdown.lang.expressions import as_bool
+from shootdown.lang.interpret import ways
+from shootdown.lang.kinds import Kinds, bits_for
+from shootdown.lang.prune import prune
+from shootdown.lang.scenario import Scenario, Setup, Thread, options_of
+from shootdown.lang.source import Source, source_of
+from shootdown.lang.space import StateSpace
+from shootdown.lang.statements import Statements
+from shootdown.lang.types import Object, population
+from shootdown.lang.values import Dyn, Static, TupleV, Value
+
+MAX_STATE_BITS = 4096
+
+
+def compile_setup(
+    scenario: Scenario,
+    setup: Setup,
+    bounds: Mapping[str, int],
+    overrides: Mapping[str, Any],
+    without: frozenset[str],
+) -> ir.System:
+    """Compile one instance of a scenario.
+
+    Raises :class:`ModelError` for anything outside the language, at the user's own line.
+    """
+    return _Compilation(scenario, setup, bounds, overrides, without).system()
+
+
+def removable_sites(
+    scenario: Scenario, bounds: Mapping[str, int] | None = None
+) -> tuple[Site, ...]:
+    """The flushes, locks, counter updates, barriers and acknowledgements of a scenario's threads.
+
+    Each ``site.id`` can be given to ``scenario.compile(without=frozenset({site.id}))``.
+    """
+    compilation = _Compilation(
+        scenario, scenario.setup(bounds), {**scenario.bounds, **(bounds or {})}, {}, frozenset()
+    )
+    compilation.system()
+    return tuple(compilation.unit.sites.values())
+
+
+class _Compilation:
+    """One compilation, step by step."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        setup: Setup,
+        bounds: Mapping[str, int],
+        overrides: Mapping[str, Any],
+        without: frozenset[str],
+    ) -> None:
+        self.scenario = scenario
+        self.setup = setup
+        self.bounds = bounds
+        kinds = Kinds(setup.sizes, len(setup.threads))
+        self.unit = Unit(
+            kinds=kinds,
+            space=StateSpace(kinds),
+            options=options_of(setup, overrides),
+            observers=setup.hardware.observers,
+            without=without,
+        )
+        self.columns: list[str] = []
+        self.column_of: dict[Any, int] = {}
+
+    def fail(self, message: str, hint: str | None = None) -> ModelError:
+        """An error of the scenario itself."""
+        at = self.scenario.location
+        return ModelError(
+            f"scenario {self.scenario.name}: {message}", file=at.file, line=at.line, hint=hint
+        )
+
+    def system(self) -> ir.System:
+        """Do it."""
+        try:
+            return self._system()
+        except RecursionError:
+            raise self.fail("the model is nested too deeply to be compiled") from None
+
+    def _system(self) -> ir.System:
+        if not self.setup.threads and not self.setup.hardware.rules:
+            raise self.fail("there is nothing to run: no threads and no rules")
+        names = self._thread_names()
+        cuts = [
+            self._thread(i, thread, name)
+            for i, (thread, name) in enumerate(zip(self.setup.threads, names, strict=True))
+        ]
+        rules = [action for rule in self.setup.hardware.rules for action in self._rule(rule)]
+        invariants = [self._property(f, "invariant") for f in self.setup.invariants]
+        goals = [self._property(f, "goal") for f in self.setup.goals]
+        start = self._start_body()
+        missing = sorted(self.unit.without - set(self.unit.sites))
+        if missing:
+            raise self.fail(f"there is no removable site '{missing[0]}'")
+        space = self.unit.space
+        init = tuple(space.init)
+        for cut in cuts:
+            init = _put(init, cut.pc, cut.start)
+        if start is not None:
+            init = self._run_once(start, init, "start")
+        for cut, name in zip(cuts, names, strict=True):
+            if cut.prologue is not None:
+                init = self._run_once(cut.prologue, init, name)
+        processes = tuple(
+            ir.Process(name, cut.pc, cut.actions, thread.daemon)
+            for name, cut, thread in zip(names, cuts, self.setup.threads, strict=True)
+        )
+        if any(not t.daemon for t in self.setup.threads):
+            goals.append(self._all_finish(processes))
+        system = ir.System(
+            name=self.scenario.name,
+            variables=tuple(space.variables),
+            init=init,
+            processes=processes,
+            rules=tuple(rules),
+            invariants=tuple(invariants),
+            goals=tuple(goals),
+            failures=tuple(self.unit.failures),
+            lines=tuple(self.unit.line_locations),
+            columns=tuple(self.columns),
+            fingerprint="",
+            assumptions=self._assumptions(),
+            bounds=tuple(self.bounds.items()),
+        )
+        system = prune(system, self._groups())
+        bits = sum(bits_for(v.size) for v in system.variables)
+        if bits > MAX_STATE_BITS:
+            widest = max(system.variables, key=lambda v: v.size)
+            raise self.fail(
+                f"a state has {bits} bits; {MAX_STATE_BITS} is the most",
+                f"use smaller bounds; the widest variable is {widest.name}",
+            )
+        return _with_fingerprint(system)
+
+    # ------------------------------------------------------------------ threads
+
+    def _thread_names(self) -> list[str]:
+        names = []
+        for i, thread in enumerate(self.setup.threads):
+            if thread.name is not None:
+                names.append(thread.name)
+            elif thread.on is not None:
+                names.append(self._show(thread.on))
+            else:
+                names.append(f"T{i}")
+        repeated = {name for name in names if names.count(name) > 1}
+        seen: dict[str, int] = {}
+        unique = []
+        for name in names:
+            seen[name] = seen.get(name, 0) + 1
+            unique.append(f"{name}.{seen[name]}" if name in repeated else name)
+        for i, thread in enumerate(self.setup.threads):
+            key: Any = thread.on if thread.on is not None else i
+            if key not in self.column_of:
+                self.column_of[key] = len(self.columns)
+                self.columns.append(thread.name or (self._show(thread.on) if thread.on else names[i]))
+        return unique
+
+    def _show(self, thing: Object) -> str:
+        return self.unit.kinds.object(type(thing)).show(thing.index)
+
+    def _builder(self, name: str, process: int, on: Object | None) -> Statements:
+        builder = Statements(self.unit, name, process, on)
+        builder.declared = {}
+        return builder
+
+    def _thread(self, index: int, thread: Thread, name: str) -> Cut:
+        function = thread.path
+        if not isinstance(function, Function) or function.kind not in ("path", "atomic"):
+            shown = getattr(function, "name", None) or getattr(function, "__name__", repr(function))
+            raise self.fail(f"Thread({shown}): a thread runs a @path function")
+        if thread.on is not None and thread.on.index >= self.unit.kinds.count(type(thread.on)):
+            raise self.fail(f"Thread({function.name}, on={thread.on!r}): there is no such object")
+        source = source_of(function)
+        arguments = self._thread_arguments(thread, source)
+        builder = self._builder(name, index, thread.on)
+        builder.guard = thread.when
+        if function.kind == "atomic":
+            raise self.fail(f"Thread({function.name}): a thread runs a @path, this is @atomic")
+        builder.inline(function, source, arguments, source.tree, atomic=False)
+        builder.jump(builder.exit)
+        graph = Graph(builder.entry, builder.exit, builder.registers)
+        column = self.column_of[thread.on if thread.on is not None else index]
+        cut = Cutter(graph, self.unit.space, name, column).cut()
+        if not cut.actions:
+            raise self.fail(f"Thread({function.name}) does nothing: it has no shared access")
+        return cut
+
+    def _thread_arguments(self, thread: Thread, source: Source) -> dict[str, Value]:
+        parameters = source.tree.args
+        names = [a.arg for a in (*parameters.posonlyargs, *parameters.args)]
+        only = [a.arg for a in parameters.kwonlyargs]
+        name = thread.path.name
+        if len(thread.args) > len(names):
+            raise self.fail(f"Thread({name}, ...): {name}() takes {len(names)} arguments")
+        values = {n: _static(v) for n, v in zip(names, thread.args, strict=False)}
+        for option, value in thread.options.items():
+            if option not in names and option not in only:
+                raise self.fail(f"Thread({name}, ...): {name}() has no parameter '{option}'")
+            values[option] = _static(value)
+        defaults = {**(thread.path.source.__kwdefaults__ or {})}
+        positional = thread.path.source.__defaults__ or ()
+        defaults.update(zip(names[len(names) - len(positional) :], positional, strict=True))
+        for parameter in names + only:
+            if parameter not in values:
+                if parameter not in defaults:
+                    raise self.fail(f"Thread({name}, ...): '{parameter}' of {name}() is missing")
+                values[parameter] = _static(defaults[parameter])
+        for parameter, value in values.items():
+            if isinstance(value, Static) and isinstance(value.value, Object):
+                count = self.unit.kinds.count(type(value.value))
+                if value.value.index >= count:
+                    raise self.fail(
+                        f"Thread({name}, {parameter}={value.value!r}): the scenario has {count} of them"
+                    )
+        return values
+
+    # ------------------------------------------------------------------ rules and properties
+
+    def _rule(self, function: Function[..., Any]) -> list[ir.Action]:
+        if not isinstance(function, Function) or function.kind != "rule":
+            shown = getattr(function, "name", repr(function))
+            raise self.fail(f"hardware rule {shown} is not decorated with @rule")
+        source = source_of(function)
+        domains = [(a.arg, self._domain(function, source, a)) for a in source.tree.args.args]
+        actions = []
+        for combination in itertools.product(*(values for _, values in domains)):
+            arguments: dict[str, Value] = {
+                name: Static(value)
+                for (name, _), value in zip(domains, combination, strict=True)
+            }
+            builder = self._builder(function.name, -1, None)
+            builder.inline(function, source, arguments, source.tree, atomic=True)
+            builder.jump(builder.exit)
+            body = atomic_body(Graph(builder.entry, builder.exit, builder.registers))
+            column = next((self.column_of[v] for v in combination if v in self.column_of), None)
+            text = builder.call_text(function, arguments)
+            shown = text.render() if function.show else self._rule_text(function, combination)
+            location = source.location(source.tree)
+            actions.append(
+                ir.Action(
+                    name=shown,
+                    body=body,
+                    info=ir.StepInfo("rule", shown, location),
+                    fair=function.fair,
+                    column=column,
+                )
+            )
+        return actions
+
+    def _rule_text(self, function: Function[..., Any], combination: tuple[Any, ...]) -> str:
+        shown = [
+            self._show(v) if isinstance(v, Object) else getattr(v, "name", str(v))
+            for v in combination
+        ]
+        return f"{function.name}({', '.join(shown)})"
+
+    def _domain(self, function: Function[..., Any], source: Source, parameter: ast.arg) -> list[Any]:
+        """All values of a rule's parameter."""
+        hint = typing.get_type_hints(function.source).get(parameter.arg)
+        if isinstance(hint, type):
+            if issubclass(hint, Object):
+                return [hint(i) for i in range(self.unit.kinds.count(hint))]
+            if issubclass(hint, enum.Enum):
+                return list(hint)
+            if hint is bool:
+                return [False, True]
+        raise source.error(
+            parameter,
+            f"parameter '{parameter.arg}' of rule {function.name} needs a population, an enum or bool "
+            "as annotation",
+        )
+
+    def _property(self, function: Function[..., Any], kind: str) -> ir.Property:
+        if not isinstance(function, Function) or function.kind != kind:
+            shown = getattr(function, "name", repr(function))
+            raise self.fail(f"{shown} is not decorated with @{kind}")
+        source = source_of(function)
+        if source.tree.args.args:
+            raise source.error(source.tree, f"an {kind} takes no parameters", "loop with all(... for ...)")
+        builder = self._builder(function.name, -1, None)
+        result = builder.inline(function, source, {}, source.tree, atomic=True)
+        if isinstance(result, Static) and result.value is None:
+            raise source.error(source.tree, f"{kind} {function.name} returns nothing")
+        self._answer(builder, result, source)
+        body = atomic_body(Graph(builder.entry, builder.exit, builder.registers))
+        for block in body.blocks:
+            for op in block.ops:
+                if isinstance(op, (ir.Store, ir.Guard)) or isinstance(block.end, ir.Choice):
+                    raise source.error(
+                        source.tree, f"{kind} {function.name} must only look at the state",
+                        "no assignments to shared state, no when(), no choose()",
+                    )  # fmt: skip
+        text = " ".join(function.doc.split("\n\n")[0].split())
+        return ir.Property(function.name, text, body, source.location(source.tree))
+
+    def _answer(self, builder: Statements, result: Value, source: Source) -> None:
+        from shootdown.lang.builder import Frame
+        from shootdown.lang.cfg import Activation
+
+        location = source.location(source.tree)
+        builder.frames.append(Frame(source, Activation(0, "", location), set()))
+        builder.emit(ir.Set(0, builder.truth(result, source.tree)))
+        builder.jump(builder.exit)
+        builder.frames.pop()
+
+    def _all_finish(self, processes: tuple[ir.Process, ...]) -> ir.Property:
+        condition: ir.Expr = ir.Const(1)
+        for process in processes:
+            if not process.daemon:
+                done = ir.Binary("eq", ir.Load(ir.Place(process.pc)), ir.Const(len(process.actions)))
+                condition = done if condition == ir.Const(1) else ir.Binary("land", condition, done)
+        body = ir.Body((ir.Block((ir.Set(0, condition),), ir.Done()),), 1)
+        return ir.Property(
+            "all threads finish", "some run lets every thread finish", body, self.scenario.location
+        )
+
+    # ------------------------------------------------------------------ the initial state
+
+    def _start_body(self) -> ir.Body | None:
+        function = self.setup.start
+        if function is None:
+            return None
+        if not isinstance(function, Function) or function.kind != "atomic":
+            raise self.fail("start= must be an @atomic function")
+        source = source_of(function)
+        if source.tree.args.args:
+            raise source.error(source.tree, "a start function takes no parameters")
+        builder = self._builder(function.name, -1, None)
+        builder.inline(function, source, {}, source.tree, atomic=True)
+        builder.jump(builder.exit)
+        return atomic_body(Graph(builder.entry, builder.exit, builder.registers))
+
+    def _run_once(self, body: ir.Body, init: tuple[int, ...], what: str) -> tuple[int, ...]:
+        found = [way for way in ways(body, init, False) if not way.abandoned]
+        for way in found:
+            if way.failure is not None:
+                failure = self.unit.failures[way.failure]
+                raise ModelError(
+                    failure.message,
+                    file=failure.location.file,
+                    line=failure.location.line,
+                    text=failure.location.text,
+                )
+        if len(found) != 1:
+            raise self.fail(f"{what}: the initial state must be one, not {len(found)}")
+        return tuple(found[0].state)
+
+    # ------------------------------------------------------------------ the whole
+
+    def _groups(self) -> list[range]:
+        space = self.unit.space
+        starts: dict[int, int] = {}
+        for storage in space._storage.values():
+            size = 1
+            for kind, _ in storage.dims:
+                size *= kind.size
+            starts[storage.base] = size
+        groups, v = [], 0
+        while v < len(space.variables):
+            size = starts.get(v, 1)
+            groups.append(range(v, v + size))
+            v += size
+        return groups
+
+    def _assumptions(self) -> tuple[str, ...]:
+        hardware = self.setup.hardware
+        options = [f"{name}={value}" for name, value in sorted(self.unit.used_options.items())]
+        head = hardware.name + (f" ({', '.join(options)})" if options else "")
+        return (head, *hardware.assumptions)
+
+
+def _static(value: Any) -> Value:
+    if isinstance(value, (tuple, list)):
+        return TupleV(tuple(_static(v) for v in value))
+    return Static(value)
+
+
+def _put(state: tuple[int, ...], variable: int, value: int) -> tuple[int, ...]:
+    return (*state[:variable], value, *state[variable + 1 :])
+
+
+def _with_fingerprint(system: ir.System) -> ir.System:
+    from dataclasses import replace
+
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(repr([(v.name, v.size) for v in system.variables]).encode())
+    digest.update(repr(system.init).encode())
+    for action in [a for p in system.processes for a in p.actions] + list(system.rules):
+        digest.update(action.name.encode())
+        digest.update(repr(_meaning(action.body)).encode())
+    for prop in (*system.invariants, *system.goals):
+        digest.update(prop.name.encode())
+        digest.update(repr(_meaning(prop.body)).encode())
+    return replace(system, fingerprint=digest.hexdigest())
+
+
+def _meaning(body: ir.Body) -> list[tuple[list[ir.Op], ir.Terminator]]:
+    """What a body does, without notes and line numbers."""
+    return [
+        ([op for op in block.ops if not isinstance(op, (ir.Note, ir.Cover))], block.end)
+        for block in body.blocks
+    ]
+
+
+Evaluator = Callable[[ir.Body], ir.Body]
+__all__ = ["Dyn", "as_bool", "compile_setup", "population", "removable_sites"]

@@ -1,0 +1,108 @@
+"""The decorators that mark what the compiler reads: paths, atomic functions, rules, properties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from shootdown.lang.types import FieldRef
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, eq=False)
+class Function(Generic[P, R]):
+    """A function of the modelling language: its source is compiled, it is never run as Python.
+
+    ``kind`` is ``path``, ``atomic``, ``rule``, ``on_write``, ``invariant`` or ``goal``. ``role`` says
+    what a call of it is for (``flush``, ``barrier``, ...), so that mutants can leave it out.
+    """
+
+    source: Callable[P, R]
+    kind: str
+    name: str
+    show: str | None = None
+    role: str | None = None
+    fair: bool = False
+    field: FieldRef | None = None
+    doc: str = ""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        raise TypeError(
+            f"{self.name}() is a model function: it is compiled, not called; "
+            "use it in a Thread or from another path"
+        )
+
+
+def _make(source: Callable[P, R], kind: str, **more: Any) -> Function[P, R]:
+    name = more.pop("name", None) or source.__name__
+    return Function(source, kind, name, doc=(source.__doc__ or "").strip(), **more)
+
+
+@overload
+def path(source: Callable[P, R], /) -> Function[P, R]: ...
+@overload
+def path(
+    *, show: str | None = None, role: str | None = None
+) -> Callable[[Callable[P, R]], Function[P, R]]: ...
+def path(source: Any = None, /, *, show: str | None = None, role: str | None = None) -> Any:
+    """A kernel path: one step for each shared access.
+
+    ``show`` is how the report writes a call (``"madvise(MADV_DONTNEED)"``; braces take parameters).
+    ``role`` (``"flush"``, ``"barrier"``, ``"lock"``, ``"counter"``, ``"ack"``) makes calls of it removable one
+    at a time by mutants.
+    """
+    if source is not None:
+        return _make(source, "path")
+    return lambda function: _make(function, "path", show=show, role=role)
+
+
+@overload
+def atomic(source: Callable[P, R], /) -> Function[P, R]: ...
+@overload
+def atomic(
+    *, show: str | None = None, role: str | None = None
+) -> Callable[[Callable[P, R]], Function[P, R]]: ...
+def atomic(source: Any = None, /, *, show: str | None = None, role: str | None = None) -> Any:
+    """An action that is one step whatever it touches: an instruction, a hardware primitive."""
+    if source is not None:
+        return _make(source, "atomic")
+    return lambda function: _make(function, "atomic", show=show, role=role)
+
+
+@overload
+def rule(source: Callable[P, R], /) -> Function[P, R]: ...
+@overload
+def rule(
+    *, fair: bool = False, show: str | None = None
+) -> Callable[[Callable[P, R]], Function[P, R]]: ...
+def rule(source: Any = None, /, *, fair: bool = False, show: str | None = None) -> Any:
+    """Something that hardware may do at any time, for all values of the parameters.
+
+    ``fair`` rules cannot be put off for ever.
+    """
+    if source is not None:
+        return _make(source, "rule")
+    return lambda function: _make(function, "rule", fair=fair, show=show)
+
+
+def on_write(field: Any) -> Callable[[Callable[P, R]], Function[P, R]]:
+    """Make an atomic function part of every step that writes ``field`` (``AddressSpace.pte``).
+
+    Its parameters are the object, the array indices, then ``old`` and ``new``.
+    """
+    if not isinstance(field, FieldRef):
+        raise TypeError(f"@on_write takes a field of a population, as in Mm.pte, not {field!r}")
+    return lambda function: _make(function, "on_write", field=field)
+
+
+def invariant(name: str) -> Callable[[Callable[P, R]], Function[P, R]]:
+    """A property that must hold in every state; the docstring says what is wrong otherwise."""
+    return lambda function: _make(function, "invariant", name=name)
+
+
+def goal(name: str) -> Callable[[Callable[P, R]], Function[P, R]]:
+    """A property that some state must have, or the verdict is VACUOUS."""
+    return lambda function: _make(function, "goal", name=name)

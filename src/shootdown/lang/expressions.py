@@ -1,0 +1,740 @@
+"""Expressions: Python's, over finite kinds, with one step for each shared read."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import difflib
+import enum
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from shootdown.lang import ir
+from shootdown.lang.accesses import Accesses, extract, insert
+from shootdown.lang.builder import bounds, describe, join_kinds, join_two
+from shootdown.lang.cfg import MBlock
+from shootdown.lang.kinds import (
+    ArrayKind,
+    BoolKind,
+    EnumKind,
+    IntKind,
+    Kind,
+    LockKind,
+    NoneKind,
+    ObjectKind,
+    OptKind,
+    RwSemKind,
+    SetKind,
+    WordKind,
+)
+from shootdown.lang.types import FieldRef, Global, Object, Option, Record, Word, population
+from shootdown.lang.values import Dyn, FieldV, PlaceV, RecordV, Static, Text, TupleV, Value
+
+ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
+    ast.Add: ("add", "+"),
+    ast.Sub: ("sub", "-"),
+    ast.Mult: ("mul", "*"),
+    ast.FloorDiv: ("floordiv", "//"),
+    ast.Mod: ("mod", "%"),
+    ast.BitAnd: ("and", "&"),
+    ast.BitOr: ("or", "|"),
+    ast.BitXor: ("xor", "^"),
+    ast.LShift: ("shl", "<<"),
+    ast.RShift: ("shr", ">>"),
+}
+COMPARISONS: dict[type[ast.cmpop], str] = {
+    ast.Eq: "eq",
+    ast.NotEq: "ne",
+    ast.Lt: "lt",
+    ast.LtE: "le",
+    ast.Gt: "gt",
+    ast.GtE: "ge",
+}
+REFUSED: dict[type[ast.expr], tuple[str, str]] = {
+    ast.Lambda: ("a lambda", "write a @path or @atomic function"),
+    ast.Dict: ("a dict display", "use an Array field, or a tuple"),
+    ast.DictComp: ("a dict comprehension", "use an Array field, or a tuple"),
+    ast.ListComp: ("a list comprehension", "use a set comprehension, or a for loop"),
+    ast.GeneratorExp: ("a generator outside any(), all(), sum(), min(), max()", "use a for loop"),
+    ast.Await: ("await", "threads interleave by themselves: write plain calls"),
+    ast.Yield: ("yield", "write a for loop over something finite"),
+    ast.YieldFrom: ("yield from", "write a for loop over something finite"),
+    ast.NamedExpr: ("':='", "assign on a line of its own"),
+    ast.Starred: ("'*'", "write the arguments out"),
+    ast.Slice: ("a slice", "loop with for and if instead"),
+    ast.JoinedStr: ("an f-string outside note()", 'use note("... {}", value)'),
+}
+STATIC_BUILTINS = {
+    "range", "len", "min", "max", "any", "all", "sum", "abs", "bool", "int",
+    "enumerate", "zip", "reversed", "set", "frozenset", "tuple", "sorted", "list", "isinstance",
+}  # fmt: skip
+ZERO, ONE = ir.Const(0), ir.Const(1)
+
+
+class Expressions(Accesses):
+    """Evaluates expressions."""
+
+    def call(self, node: ast.Call) -> Value:
+        """A call; see ``calls.py``."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ entry points
+
+    def evaluate(self, node: ast.expr) -> Value:
+        """The value of an expression; a place of a plain kind is read."""
+        value = self.reference(node)
+        if isinstance(value, FieldV):
+            return self.read(value, node)
+        if isinstance(value, PlaceV) and not isinstance(
+            value.kind, (ArrayKind, LockKind, RwSemKind)
+        ):
+            return self.read(value, node)
+        return value
+
+    def reference(self, node: ast.expr) -> Value:
+        """The value of an expression; a place is not read."""
+        match node:
+            case ast.Constant(value):
+                if isinstance(value, (bool, int, str)) or value is None:
+                    return Static(value)
+                raise self.error(
+                    node, f"{value!r} is not a value of the language", "use int, bool, str or None"
+                )
+            case ast.Name(name):
+                return self.name_value(name, node)
+            case ast.Attribute(base, name):
+                return self.attribute(self.reference(base), name, node)
+            case ast.Subscript(base, index):
+                return self.subscript(node, base, index)
+            case ast.Call():
+                return self.call(node)
+            case ast.BoolOp(op, values):
+                return self.logic(isinstance(op, ast.And), list(values))
+            case ast.UnaryOp(op, operand):
+                return self.unary(op, operand, node)
+            case ast.BinOp(left, op, right):
+                return self.arithmetic(self.evaluate(left), op, self.evaluate(right), node)
+            case ast.Compare():
+                return self.compare(node)
+            case ast.IfExp(test, body, orelse):
+                return self.conditional(
+                    self.condition(test), lambda: self.evaluate(body), lambda: self.evaluate(orelse)
+                )
+            case ast.Tuple(elements) | ast.List(elements):
+                return TupleV(tuple(self.evaluate(e) for e in elements))
+            case ast.Set(elements):
+                return self.set_of([self.evaluate(e) for e in elements], node)
+            case ast.SetComp(element, generators):
+                return self.set_comprehension(element, generators, node)
+        what, hint = REFUSED.get(type(node), (f"'{type(node).__name__}'", "see docs/language.md"))
+        raise self.error(node, f"{what} is outside the language", hint)
+
+    def condition(self, node: ast.expr) -> ir.Expr:
+        """An expression as a truth value: 0 or 1."""
+        return self.truth(self.evaluate(node), node)
+
+    def truth(self, value: Value, node: ast.AST) -> ir.Expr:
+        """Python's truth of a value."""
+        match value:
+            case Static(python):
+                return ir.Const(int(isinstance(python, (Object, enum.Enum)) or bool(python)))
+            case TupleV(items):
+                return ir.Const(int(bool(items)))
+            case Dyn(expr, BoolKind()):
+                return expr
+            case Dyn(expr, IntKind() | SetKind() | OptKind()):
+                return simplify(ir.Binary("ne", expr, ZERO))
+            case Dyn(_, NoneKind()):
+                return ZERO
+            case Dyn(_, ObjectKind()):
+                return ONE
+        raise self.error(
+            node, f"{describe(value)} is neither true nor false", "compare it, or name one of its fields"
+        )
+
+    # ------------------------------------------------------------------ names
+
+    def name_value(self, name: str, node: ast.AST) -> Value:
+        """A local of this call, else what the function sees outside, else a builtin."""
+        key = self.frame.key(name)
+        if key in self.env:
+            return self.env[key]
+        if name in self.frame.locals:
+            raise self.error(
+                node, f"'{name}' may not have a value here", "assign it on every way to this line"
+            )
+        names = self.frame.source.names
+        if name in names:
+            return self.outside(names[name], name, node)
+        if name in STATIC_BUILTINS:
+            return Static(getattr(builtins, name))
+        close = difflib.get_close_matches(name, [*self.frame.locals, *names], 1)
+        raise self.error(
+            node, f"'{name}' is not defined", f"did you mean '{close[0]}'?" if close else None
+        )
+
+    def outside(self, value: Any, name: str, node: ast.AST) -> Value:
+        """A value from outside the function."""
+        if isinstance(value, Global):
+            return self.global_place(value, name, node)
+        if isinstance(value, Option):
+            chosen = self.unit.options[value.name]
+            self.unit.used_options[value.name] = chosen
+            return Static(chosen)
+        return self.static(value)
+
+    def static(self, value: Any) -> Value:
+        """A Python value as a value of the language."""
+        if isinstance(value, (tuple, list)):
+            return TupleV(tuple(self.static(v) for v in value))
+        return Static(value)
+
+    # ------------------------------------------------------------------ attributes and indices
+
+    def attribute(self, base: Value, name: str, node: ast.Attribute) -> Value:
+        """``base.name``."""
+        if isinstance(base, PlaceV) and isinstance(base.kind, LockKind) and name == "locked":
+            return self.locked(base, node)
+        if isinstance(base, PlaceV) and isinstance(base.kind, WordKind):
+            field = base.kind.field(name)
+            if field is None:
+                raise self.no_field(node, base.kind.cls.__name__, name, base.kind)
+            return FieldV(base, field)
+        if isinstance(base, FieldV) or (
+            isinstance(base, PlaceV) and not isinstance(base.kind, (ArrayKind, LockKind, RwSemKind))
+        ):
+            base = self.read(base, node.value)
+        if isinstance(base, Dyn):
+            if isinstance(base.kind, WordKind):
+                field = base.kind.field(name)
+                if field is None:
+                    raise self.no_field(node, base.kind.cls.__name__, name, base.kind)
+                return Dyn(simplify(extract(base.expr, field)), field.kind)
+            if isinstance(base.kind, (ObjectKind, OptKind)):
+                if name == "index":
+                    pointer = self.pointer(base, node.value)
+                    return Dyn(pointer.expr, IntKind(0, pointer.kind.size - 1))
+                return self.field_place(base, name, node)
+        if isinstance(base, RecordV):
+            key = f"{base.prefix}.{name}"
+            if key not in self.env:
+                raise self.error(node, f"{base.cls.__name__} has no field '{name}'")
+            return self.env[key]
+        if isinstance(base, Static):
+            return self.static_attribute(base.value, name, node)
+        raise self.error(node, f"{describe(base)} has no field '{name}'")
+
+    def locked(self, place: PlaceV, node: ast.AST) -> Value:
+        """``lock.locked``: whether anyone holds it; one read."""
+        self.step(node, "load", f"read {place.text.render()}")
+        reg = self.register("lock", place.kind)
+        self.emit(ir.Set(reg, ir.Load(place.place)))
+        held = Dyn(ir.Binary("ne", ir.Reg(reg), ZERO), BoolKind())
+        self.label(Text("read ") + place.text + ".locked -> " + self.shown(held))
+        return held
+
+    def no_field(self, node: ast.AST, owner: str, name: str, kind: WordKind) -> Exception:
+        """The error for an unknown field of a word."""
+        known = [f.name for f in kind.fields]
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean '{close[0]}'?" if close else f"its fields: {', '.join(known)}"
+        return self.error(node, f"{owner} has no field '{name}'", hint)
+
+    def static_attribute(self, value: Any, name: str, node: ast.Attribute) -> Value:
+        """An attribute of something known at compile time."""
+        if isinstance(value, Object):
+            if name == "index":
+                return Static(value.index)
+            return self.field_place(Static(value), name, node)
+        if isinstance(value, Word):
+            kind = self.unit.kinds.word(type(value))
+            return self.attribute(Dyn(self.widen(Static(value), kind), kind), name, node)
+        allowed = isinstance(value, (types.ModuleType, enum.EnumMeta)) or (
+            isinstance(value, enum.Enum) and name in ("name", "value")
+        )
+        if allowed and hasattr(value, name):
+            return self.outside(getattr(value, name), name, node)
+        if value is None:
+            raise self.error(node, f"None has no field '{name}'")
+        shown = getattr(value, "__name__", repr(value))
+        raise self.error(node, f"'{shown}' has no '{name}' that a model can use")
+
+    def subscript(self, node: ast.Subscript, base_node: ast.expr, index: ast.expr) -> Value:
+        """``base[index]``."""
+        base = self.reference(base_node)
+        if isinstance(index, ast.Slice):
+            raise self.error(node, "a slice is outside the language", REFUSED[ast.Slice][1])
+        if isinstance(base, PlaceV) and isinstance(base.kind, ArrayKind):
+            return self.index_place(base, self.evaluate(index), index)
+        key = self.evaluate(index)
+        if isinstance(base, TupleV):
+            if isinstance(key, Static) and isinstance(key.value, int):
+                if -len(base.items) <= key.value < len(base.items):
+                    return base.items[key.value]
+                raise self.error(
+                    node, f"index {key.value} is outside a tuple of {len(base.items)}"
+                )
+            raise self.error(node, "a tuple is indexed by a constant", "use an Array field")
+        raise self.error(node, f"{describe(base)} cannot be indexed", "only Array fields and tuples can")
+
+    # ------------------------------------------------------------------ logic
+
+    def eager(self, compute: Callable[[], ir.Expr]) -> ir.Expr | None:
+        """Try to evaluate without branching: possible if it is local and cannot fail."""
+        if self.block is None:
+            return None
+        block, length, env = self.block, len(self.block.ops), dict(self.env)
+        registers, cover, steps = len(self.registers), self.pending_cover, self.steps_made
+        result = compute()
+        harmless = (ir.Set, ir.Cover, ir.Note)
+        if self.block is block and all(isinstance(op, harmless) for op in block.ops[length:]):
+            return result
+        del block.ops[length:]
+        del self.registers[registers:]
+        block.end = None
+        self.block, self.env, self.pending_cover, self.steps_made = block, env, cover, steps
+        return None
+
+    def logic(self, conjunction: bool, nodes: list[ast.expr]) -> Value:
+        """``and`` / ``or``, short-circuit where it matters."""
+        first = self.evaluate(nodes[0])
+        condition = self.truth(first, nodes[0])
+        if len(nodes) == 1:
+            return as_bool(condition)
+        if isinstance(condition, ir.Const):
+            if bool(condition.value) is not conjunction:
+                return Static(not conjunction)
+            return self.logic(conjunction, nodes[1:])
+        return as_bool(
+            self.short_circuit(
+                conjunction,
+                condition,
+                lambda: self.truth(self.logic(conjunction, nodes[1:]), nodes[1]),
+            )
+        )
+
+    def short_circuit(
+        self, conjunction: bool, condition: ir.Expr, rest: Callable[[], ir.Expr]
+    ) -> ir.Expr:
+        """``condition and rest()`` or ``condition or rest()``."""
+        eager = self.eager(rest)
+        if eager is not None:
+            return combine("land" if conjunction else "lor", condition, eager)
+
+        def branchy() -> Value:
+            return Dyn(rest(), BoolKind())
+
+        stop = Static(not conjunction)
+        value = (
+            self.conditional(condition, branchy, lambda: stop)
+            if conjunction
+            else self.conditional(condition, lambda: stop, branchy)
+        )
+        return self.truth(value, self.frame.source.tree)
+
+    def conditional(
+        self, condition: ir.Expr, then: Callable[[], Value], orelse: Callable[[], Value]
+    ) -> Value:
+        """``then() if condition else orelse()``."""
+        if isinstance(condition, ir.Const):
+            return then() if condition.value else orelse()
+        yes, no = self.branch(condition)
+        env = self.env
+        exits = []
+        for block, compute in ((yes, then), (no, orelse)):
+            self.block, self.env = block, dict(env)
+            value = compute()
+            exits.append(self.leave(value))
+        joined = self.join(exits)
+        return joined if joined is not None else Static(False)
+
+    # ------------------------------------------------------------------ arithmetic
+
+    def unary(self, op: ast.unaryop, operand: ast.expr, node: ast.AST) -> Value:
+        """``not x``, ``-x``."""
+        value = self.evaluate(operand)
+        if isinstance(op, ast.Not):
+            return as_bool(negate(self.truth(value, operand)))
+        if isinstance(value, Static) and isinstance(value.value, int):
+            if isinstance(op, ast.USub):
+                return Static(-value.value)
+            if isinstance(op, ast.UAdd):
+                return value
+        if isinstance(op, ast.USub) and isinstance(value, Dyn) and isinstance(value.kind, IntKind):
+            return Dyn(ir.Unary("neg", value.expr), IntKind(-value.kind.hi, -value.kind.lo))
+        raise self.error(node, f"this operator does not work on {describe(value)}")
+
+    def arithmetic(self, left: Value, op: ast.operator, right: Value, node: ast.AST) -> Value:
+        """Integer arithmetic and set algebra."""
+        if type(op) not in ARITHMETIC:
+            hint = "use // for whole numbers" if isinstance(op, ast.Div) else None
+            raise self.error(node, f"operator '{operator_text(op)}' is outside the language", hint)
+        name, symbol = ARITHMETIC[type(op)]
+        a, b = self.kind_of(left), self.kind_of(right)
+        if isinstance(left, TupleV) and isinstance(right, TupleV) and name == "add":
+            return TupleV(left.items + right.items)
+        if isinstance(a, SetKind) and isinstance(b, SetKind):
+            return self.set_algebra(name, symbol, left, right, node)
+        if not isinstance(a, (IntKind, BoolKind)) or not isinstance(b, (IntKind, BoolKind)):
+            raise self.error(node, f"{describe(left)} {symbol} {describe(right)} has no meaning")
+        if isinstance(left, Static) and isinstance(right, Static):
+            return Static(fold(name, int(left.value), int(right.value), self, node))
+        if name in ("floordiv", "mod") and not (isinstance(right, Static) and right.value > 0):
+            raise self.error(node, f"the right side of {symbol} must be a positive constant")
+        if name in ("shl", "shr") and not (0 <= bounds(b)[0] and bounds(b)[1] < 62):
+            raise self.error(node, f"the right side of {symbol} must be from 0 to 61")
+        kind = interval(name, a, b)
+        if kind.hi >= 1 << 62 or kind.lo <= -(1 << 62):
+            raise self.error(node, "the result may not fit in 62 bits")
+        if name in ("and", "or", "xor", "shl", "shr") and min(bounds(a)[0], bounds(b)[0]) < 0:
+            raise self.error(node, f"{symbol} works on numbers that are not negative")
+        return Dyn(simplify(ir.Binary(name, self.widen(left, a), self.widen(right, b))), kind)
+
+    def set_algebra(
+        self, name: str, symbol: str, left: Value, right: Value, node: ast.AST
+    ) -> Value:
+        """``|``, ``&``, ``-``, ``^`` of sets."""
+        kind = join_kinds([self.kind_of(left), self.kind_of(right)])
+        if not isinstance(kind, SetKind) or name not in ("or", "and", "sub", "xor"):
+            raise self.error(node, f"{describe(left)} {symbol} {describe(right)} has no meaning")
+        a, b = self.widen(left, kind), self.widen(right, kind)
+        if name == "sub":
+            return Dyn(ir.Binary("and", a, ir.Binary("xor", b, ir.Const(kind.size - 1))), kind)
+        return Dyn(simplify(ir.Binary(name, a, b)), kind)
+
+    # ------------------------------------------------------------------ comparisons
+
+    def compare(self, node: ast.Compare) -> Value:
+        """Comparisons and chains of them."""
+        operands = [node.left, *node.comparators]
+        left = self.evaluate(operands[0])
+
+        def link(i: int, left: Value) -> ir.Expr:
+            right = self.evaluate(operands[i + 1])
+            result = self.compare_two(left, node.ops[i], right, node)
+            if i + 1 == len(node.ops):
+                return result
+            if isinstance(result, ir.Const):
+                return link(i + 1, right) if result.value else ZERO
+            return self.short_circuit(True, result, lambda: link(i + 1, right))
+
+        return as_bool(link(0, left))
+
+    def compare_two(self, left: Value, op: ast.cmpop, right: Value, node: ast.AST) -> ir.Expr:
+        """One comparison."""
+        if isinstance(op, (ast.In, ast.NotIn)):
+            found = self.contains(left, right, node)
+            return negate(found) if isinstance(op, ast.NotIn) else found
+        if isinstance(op, (ast.Is, ast.IsNot)):
+            static = isinstance(right, Static) and (
+                right.value is None or isinstance(right.value, (bool, enum.Enum))
+            )
+            if not static:
+                raise self.error(node, "'is' compares with None only", "use ==")
+            op = ast.Eq() if isinstance(op, ast.Is) else ast.NotEq()
+        name = COMPARISONS[type(op)]
+        if isinstance(left, Static) and isinstance(right, Static):
+            python = {
+                "eq": lambda a, b: a == b, "ne": lambda a, b: a != b, "lt": lambda a, b: a < b,
+                "le": lambda a, b: a <= b, "gt": lambda a, b: a > b, "ge": lambda a, b: a >= b,
+            }  # fmt: skip
+            try:
+                return ir.Const(int(python[name](left.value, right.value)))
+            except TypeError:
+                raise self.error(
+                    node, f"{describe(left)} and {describe(right)} cannot be ordered"
+                ) from None
+        a, b = self.kind_of(left), self.kind_of(right)
+        kind = None if a is None or b is None else join_two(a, b)
+        if kind is None:
+            raise self.error(node, f"{describe(left)} and {describe(right)} cannot be compared")
+        if name not in ("eq", "ne"):
+            if isinstance(kind, SetKind) and name == "le":
+                x, y = self.widen(left, kind), self.widen(right, kind)
+                return ir.Binary("eq", ir.Binary("and", x, y), x)
+            if not isinstance(kind, (IntKind, BoolKind)):
+                raise self.error(node, f"{kind} has no order", "compare with == or !=")
+        if isinstance(kind, NoneKind):
+            return ir.Const(int(name == "eq"))
+        if isinstance(kind, OptKind) and not isinstance(a, OptKind) and not isinstance(b, OptKind):
+            # a plain value against None: never equal
+            return ir.Const(int(name == "ne"))
+        return simplify(ir.Binary(name, self.widen(left, kind), self.widen(right, kind)))
+
+    def contains(self, element: Value, container: Value, node: ast.AST) -> ir.Expr:
+        """``element in container``."""
+        kind = self.kind_of(container)
+        if isinstance(container, Static) and isinstance(container.value, type):
+            container = TupleV(tuple(self.iterate(container, node)))
+        if isinstance(container, Static) and isinstance(container.value, range):
+            container = TupleV(tuple(Static(v) for v in container.value))
+        if isinstance(container, TupleV):
+            result: ir.Expr = ZERO
+            for item in container.items:
+                result = combine("lor", result, self.compare_two(element, ast.Eq(), item, node))
+            return result
+        if isinstance(kind, SetKind):
+            if kind.element is None:
+                return ZERO
+            own = self.kind_of(element)
+            if isinstance(own, OptKind) and isinstance(element, Dyn) and not isinstance(kind.element, OptKind):
+                inside = self.bit_of(container, ir.Binary("sub", element.expr, ONE), kind)
+                shifted = ir.Select(ir.Binary("ne", element.expr, ZERO), inside, ZERO)
+                return shifted if isinstance(element.expr, ir.Const) else self._safe_in(element, container, kind)
+            return self.bit_of(container, self.coerce(element, kind.element, node), kind)
+        raise self.error(node, f"'in' needs a set, tuple or population, not {describe(container)}")
+
+    def _safe_in(self, element: Dyn, container: Value, kind: SetKind) -> ir.Expr:
+        """Membership of an optional value: shifting the mask instead keeps amounts at 0 or above."""
+        mask = ir.Binary("shl", self.widen(container, kind), ONE)
+        return ir.Binary("and", ir.Binary("shr", mask, element.expr), ONE)
+
+    def bit_of(self, container: Value, index: ir.Expr, kind: SetKind) -> ir.Expr:
+        """Whether bit ``index`` of a set is on."""
+        return simplify(
+            ir.Binary("and", ir.Binary("shr", self.widen(container, kind), index), ONE)
+        )
+
+    # ------------------------------------------------------------------ sets
+
+    def set_of(self, items: list[Value], node: ast.AST) -> Value:
+        """A set display."""
+        if not items:
+            return Static(frozenset())
+        kind = join_kinds([self.kind_of(item) for item in items])
+        if kind is None:
+            raise self.error(node, "the elements of this set do not agree")
+        self.finite_element(kind, node)
+        mask: ir.Expr = ZERO
+        for item in items:
+            index = self.coerce(item, kind, node)
+            mask = combine("or", mask, simplify(ir.Binary("shl", ONE, index)))
+        return Dyn(mask, SetKind(kind))
+
+    def finite_element(self, kind: Kind, node: ast.AST) -> None:
+        """Refuse sets with too many possible elements."""
+        if kind.size > 62:
+            raise self.error(
+                node, f"a set of {kind} has {kind.size} possible elements; 62 is the most"
+            )
+
+    def set_comprehension(
+        self, element: ast.expr, generators: list[ast.comprehension], node: ast.AST
+    ) -> Value:
+        """``{x for x in ... if ...}``."""
+        total: list[Value] = [Static(frozenset())]
+
+        def add(condition: ir.Expr) -> None:
+            one = self.set_of([self.evaluate(element)], node)
+            assert isinstance(one, Dyn)
+            chosen = simplify(ir.Select(condition, one.expr, ZERO))
+            previous = total[0]
+            kind = join_kinds([self.kind_of(previous), one.kind])
+            if kind is None:
+                raise self.error(node, "the elements of this set do not agree")
+            joined = combine("or", self.widen(previous, kind), chosen)
+            total[0] = self.temp(joined, kind, "set")
+
+        self.comprehend(generators, ONE, add)
+        return total[0]
+
+    def comprehend(
+        self,
+        generators: list[ast.comprehension],
+        condition: ir.Expr,
+        body: Callable[[ir.Expr], None],
+    ) -> None:
+        """Run ``body(condition)`` for every combination of a comprehension's loops."""
+        if not generators:
+            body(condition)
+            return
+        generator = generators[0]
+        for member, item in self.members(self.evaluate(generator.iter), generator.iter):
+            self.bind_target(generator.target, item)
+            combined = combine("land", condition, member)
+            if isinstance(combined, ir.Const) and not combined.value:
+                continue
+
+            def rest(combined: ir.Expr = combined) -> None:
+                self.comprehend(generators[1:], combined, body)
+
+            tests = list(generator.ifs)
+            if not tests:
+                rest()
+                continue
+            extra = self.truth(
+                self.logic(True, tests) if len(tests) > 1 else self.evaluate(tests[0]), tests[0]
+            )
+            rest(combine("land", combined, extra))
+
+    def bind_target(self, target: ast.expr, value: Value) -> None:
+        """Bind a loop variable (or a tuple of them)."""
+        if isinstance(target, ast.Name):
+            self.frame.locals.add(target.id)
+            self.env[self.frame.key(target.id)] = value
+            return
+        if isinstance(target, ast.Tuple) and isinstance(value, TupleV):
+            if len(target.elts) == len(value.items):
+                for t, v in zip(target.elts, value.items, strict=True):
+                    self.bind_target(t, v)
+                return
+        raise self.error(target, "a loop variable is a name, or as many names as there are values")
+
+    # ------------------------------------------------------------------ iteration
+
+    def iterate(self, value: Value, node: ast.AST) -> Iterator[Value]:
+        """The items of something whose items are known at compile time."""
+        match value:
+            case TupleV(items):
+                yield from items
+                return
+            case Static(range() as numbers):
+                yield from (Static(n) for n in numbers)
+                return
+            case Static(frozenset() | set() as members):
+                yield from (self.static(m) for m in sorted(members, key=repr))
+                return
+            case Static(type() as cls) if issubclass(cls, Object):
+                yield from (Static(cls(i)) for i in range(self.unit.kinds.count(cls)))
+                return
+            case Static(enum.EnumMeta() as members):
+                yield from (Static(m) for m in members)
+                return
+        raise self.error(
+            node,
+            f"{describe(value)} cannot be looped over",
+            "loop over range(), a population, an enum, a tuple or a set",
+        )
+
+    def members(self, value: Value, node: ast.AST) -> Iterator[tuple[ir.Expr, Value]]:
+        """Items with the condition under which each is there (sets known only at run time)."""
+        if isinstance(value, Dyn) and isinstance(value.kind, SetKind):
+            kind = value.kind
+            if kind.element is None:
+                return
+            whole = self.temp(value.expr, kind, "members")
+            for i in range(kind.element.size):
+                yield self.bit_of(whole, ir.Const(i), kind), self.decoded(i, kind.element)
+            return
+        for item in self.iterate(value, node):
+            yield ONE, item
+
+    def decoded(self, index: int, kind: Kind) -> Value:
+        """An element of a set, known at compile time."""
+        if isinstance(kind, (BoolKind, EnumKind, ObjectKind, IntKind)):
+            return Static(kind.decode(index))
+        return Dyn(ir.Const(index), kind)
+
+    # ------------------------------------------------------------------ words and records
+
+    def construct(self, cls: type[Word], fields: dict[str, Value], node: ast.AST) -> Value:
+        """``Pte(present=True)``."""
+        kind = self.unit.kinds.word(cls)
+        return self.with_fields(ir.Const(kind.default), kind, fields, node)
+
+    def with_fields(
+        self, word: ir.Expr, kind: WordKind, fields: dict[str, Value], node: ast.AST
+    ) -> Value:
+        """A word with some fields changed."""
+        for name, value in fields.items():
+            field = kind.field(name)
+            if field is None:
+                raise self.no_field(node, kind.cls.__name__, name, kind)
+            word = simplify(insert(word, field, self.coerce(value, field.kind, node)))
+        return Dyn(word, kind)
+
+
+def as_bool(expr: ir.Expr) -> Value:
+    """A truth value; known at compile time if it is constant."""
+    return Static(bool(expr.value)) if isinstance(expr, ir.Const) else Dyn(expr, BoolKind())
+
+
+def negate(expr: ir.Expr) -> ir.Expr:
+    """``not expr``."""
+    return ir.Const(1 - expr.value) if isinstance(expr, ir.Const) else ir.Unary("lnot", expr)
+
+
+def combine(op: str, left: ir.Expr, right: ir.Expr) -> ir.Expr:
+    """``left op right`` for land, lor, or; with 0 and 1 folded away."""
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, ir.Const):
+            if op == "land":
+                return other if one.value else ZERO
+            if op == "lor":
+                return ONE if one.value else other
+            if op == "or" and one.value == 0:
+                return other
+    return simplify(ir.Binary(op, left, right))
+
+
+def simplify(expr: ir.Expr) -> ir.Expr:
+    """Fold constants at the top of an expression."""
+    if isinstance(expr, ir.Binary):
+        left, right = fold_shift(expr.left), fold_shift(expr.right)
+        if isinstance(left, ir.Const) and isinstance(right, ir.Const):
+            return ir.Const(OPERATIONS[expr.op](left.value, right.value))
+        return expr
+    if isinstance(expr, ir.Select) and isinstance(expr.condition, ir.Const):
+        return expr.then if expr.condition.value else expr.orelse
+    return expr
+
+
+def fold_shift(expr: ir.Expr) -> ir.Expr:
+    """A nested constant operation as its value."""
+    return simplify(expr) if isinstance(expr, ir.Binary) else expr
+
+
+OPERATIONS: dict[str, Callable[[int, int], int]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "floordiv": lambda a, b: a // b,
+    "mod": lambda a, b: a % b,
+    "and": lambda a, b: a & b,
+    "or": lambda a, b: a | b,
+    "xor": lambda a, b: a ^ b,
+    "shl": lambda a, b: a << b,
+    "shr": lambda a, b: a >> b,
+    "eq": lambda a, b: int(a == b),
+    "ne": lambda a, b: int(a != b),
+    "lt": lambda a, b: int(a < b),
+    "le": lambda a, b: int(a <= b),
+    "gt": lambda a, b: int(a > b),
+    "ge": lambda a, b: int(a >= b),
+    "land": lambda a, b: a & b,
+    "lor": lambda a, b: a | b,
+    "min": min,
+    "max": max,
+}
+
+
+def fold(name: str, left: int, right: int, at: Expressions, node: ast.AST) -> int:
+    """Constant arithmetic."""
+    try:
+        return OPERATIONS[name](left, right)
+    except (ZeroDivisionError, ValueError) as error:
+        raise at.error(node, f"this cannot be computed: {error}") from None
+
+
+def interval(name: str, a: Kind, b: Kind) -> IntKind:
+    """The range of a result."""
+    (lo, hi), (lo2, hi2) = bounds(a), bounds(b)
+    if name in ("or", "xor"):
+        bits = max(hi, hi2, 0).bit_length()
+        return IntKind(0, (1 << bits) - 1)
+    if name == "and":
+        return IntKind(0, max(min(hi, hi2), 0))
+    if name == "mod":
+        return IntKind(0, hi2 - 1)
+    operation = OPERATIONS[name]
+    corners = [operation(x, y) for x in (lo, hi) for y in (lo2, hi2)]
+    return IntKind(min(corners), max(corners))
+
+
+def operator_text(op: ast.operator) -> str:
+    """An operator that the language does not have, as written."""
+    return {"Div": "/", "Pow": "**", "MatMult": "@"}.get(type(op).__name__, type(op).__name__)
+
+
+__all__ = ["Expressions", "FieldRef", "MBlock", "Record", "population"]

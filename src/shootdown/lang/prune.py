@@ -1,0 +1,313 @@
+"""Makes a compiled system small: no unused registers or variables, constants folded.
+
+A field that only ever has its initial value is a constant; a field that nothing reads does not
+belong to the state. Fields are kept or dropped whole (all elements of an array).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from shootdown.lang import ir
+from shootdown.lang.cfg import (
+    block_targets,
+    body_accesses,
+    body_exprs,
+    compact,
+    expr_loads,
+    expr_regs,
+    place_regs,
+)
+from shootdown.lang.expressions import simplify
+
+ExprMap = Callable[[ir.Expr], ir.Expr]
+
+
+def map_expr(expr: ir.Expr, leaf: ExprMap) -> ir.Expr:
+    """Rebuild an expression bottom-up through ``leaf``."""
+    match expr:
+        case ir.Binary(op, left, right):
+            expr = ir.Binary(op, map_expr(left, leaf), map_expr(right, leaf))
+        case ir.Unary(op, operand):
+            expr = ir.Unary(op, map_expr(operand, leaf))
+        case ir.Select(condition, then, orelse):
+            expr = ir.Select(map_expr(condition, leaf), map_expr(then, leaf), map_expr(orelse, leaf))
+        case ir.Load(place):
+            expr = ir.Load(map_place(place, leaf))
+    return simplify(leaf(expr))
+
+
+def map_place(place: ir.Place, leaf: ExprMap) -> ir.Place:
+    """The same place with its index rebuilt; constant indices are folded into the base."""
+    base, index = place.base, []
+    for expr, stride, extent in place.index:
+        mapped = map_expr(expr, leaf)
+        if isinstance(mapped, ir.Const) and 0 <= mapped.value < extent:
+            base += mapped.value * stride
+        else:
+            index.append((mapped, stride, extent))
+    return ir.Place(base, tuple(index))
+
+
+def map_body(body: ir.Body, leaf: ExprMap, keep: Callable[[ir.Op], bool] = lambda op: True) -> ir.Body:
+    """The same body with every expression rebuilt and some operations dropped."""
+    blocks = []
+    for block in body.blocks:
+        ops: list[ir.Op] = []
+        for op in block.ops:
+            if not keep(op):
+                continue
+            match op:
+                case ir.Set(reg, value):
+                    ops.append(ir.Set(reg, map_expr(value, leaf)))
+                case ir.Store(place, value):
+                    ops.append(ir.Store(map_place(place, leaf), map_expr(value, leaf)))
+                case ir.Guard(condition):
+                    ops.append(ir.Guard(map_expr(condition, leaf)))
+                case ir.Check(condition, failure):
+                    ops.append(ir.Check(map_expr(condition, leaf), failure))
+                case ir.Note(kind, template, values):
+                    shown = tuple(ir.Shown(map_expr(v.value, leaf), v.show) for v in values)
+                    ops.append(ir.Note(kind, template, shown))
+                case _:
+                    ops.append(op)
+        end = block.end
+        match end:
+            case ir.Branch(condition, then, orelse):
+                mapped = map_expr(condition, leaf)
+                end = ir.Branch(mapped, then, orelse)
+                if isinstance(mapped, ir.Const):
+                    end = ir.Jump(then if mapped.value else orelse)
+            case ir.Choice(reg, mask, width, target):
+                end = ir.Choice(reg, map_expr(mask, leaf), width, target)
+        blocks.append(ir.Block(tuple(ops), end))
+    return ir.Body(tuple(blocks), body.registers)
+
+
+def drop_dead_registers(body: ir.Body, keep_result: bool) -> ir.Body:
+    """Without assignments to registers that nothing reads."""
+    while True:
+        used = {0} if keep_result else set()
+        for block in body.blocks:
+            for op in block.ops:
+                used |= _uses(op)
+            match block.end:
+                case ir.Branch(condition, _, _):
+                    used |= set(expr_regs(condition))
+                case ir.Choice(_, mask, _, _):
+                    used |= set(expr_regs(mask))
+        before = sum(len(block.ops) for block in body.blocks)
+        body = map_body(body, lambda e: e, lambda op: not (isinstance(op, ir.Set) and op.reg not in used))
+        if sum(len(block.ops) for block in body.blocks) == before:
+            return body
+
+
+def _uses(op: ir.Op) -> set[int]:
+    match op:
+        case ir.Set(_, value):
+            return set(expr_regs(value))
+        case ir.Store(place, value):
+            return {*place_regs(place), *expr_regs(value)}
+        case ir.Guard(condition) | ir.Check(condition, _):
+            return set(expr_regs(condition))
+        case ir.Note(_, _, values):
+            return {reg for shown in values for reg in expr_regs(shown.value)}
+    return set()
+
+
+def propagate_constants(body: ir.Body) -> ir.Body:
+    """Replace registers that are set once, to a constant or to another such register."""
+    known: dict[int, ir.Expr] = {}
+    count: dict[int, int] = {}
+    for block in body.blocks:
+        for op in block.ops:
+            if isinstance(op, ir.Set):
+                count[op.reg] = count.get(op.reg, 0) + 1
+                if isinstance(op.value, ir.Const):
+                    known[op.reg] = op.value
+        if isinstance(block.end, ir.Choice):
+            count[block.end.reg] = count.get(block.end.reg, 0) + 2
+    known = {reg: value for reg, value in known.items() if count[reg] == 1 and reg != 0}
+    if not known:
+        return body
+    return map_body(body, lambda e: known.get(e.index, e) if isinstance(e, ir.Reg) else e)
+
+
+def live_blocks(body: ir.Body) -> ir.Body:
+    """Without blocks that cannot be reached."""
+    seen, stack = {0}, [0]
+    while stack:
+        for target in block_targets(body.blocks[stack.pop()]):
+            if target not in seen:
+                seen.add(target)
+                stack.append(target)
+    if len(seen) == len(body.blocks):
+        return body
+    order = sorted(seen)
+    number = {old: new for new, old in enumerate(order)}
+    blocks = []
+    for old in order:
+        block = body.blocks[old]
+        match block.end:
+            case ir.Jump(target):
+                block = ir.Block(block.ops, ir.Jump(number[target]))
+            case ir.Branch(condition, then, orelse):
+                block = ir.Block(block.ops, ir.Branch(condition, number[then], number[orelse]))
+            case ir.Choice(reg, mask, width, target):
+                block = ir.Block(block.ops, ir.Choice(reg, mask, width, number[target]))
+        blocks.append(block)
+    return ir.Body(tuple(blocks), body.registers)
+
+
+def prune(system: ir.System, groups: list[range]) -> ir.System:
+    """The same system without constants and variables that nothing reads.
+
+    ``groups`` are the ranges of variables that belong together (the elements of one field).
+    """
+    while True:
+        smaller = _once(system, groups)
+        if smaller is None:
+            return _finish(system)
+        system, groups = smaller
+
+
+def _once(system: ir.System, groups: list[range]) -> tuple[ir.System, list[range]] | None:
+    group_of = {v: g for g, group in enumerate(groups) for v in group}
+    pcs = {process.pc for process in system.processes}
+    reads: set[int] = set()
+    writes: set[int] = set()
+    for body in _bodies(system):
+        for expr in body_exprs(body):
+            reads.update(group_of[v] for place in expr_loads(expr) for v in place.variables())
+        writes.update(group_of[v] for v in body_accesses(body, set())[1])
+    pc_groups = {group_of[pc] for pc in pcs}
+    everything = set(range(len(groups)))
+    unread = everything - reads - pc_groups
+    constant = everything - writes - pc_groups - unread
+    if not unread and not constant:
+        return None
+    kept = [g for g in range(len(groups)) if g not in unread and g not in constant]
+    new_base: dict[int, int] = {}
+    variables: list[ir.Variable] = []
+    init: list[int] = []
+    new_groups = []
+    for g in kept:
+        new_groups.append(range(len(variables), len(variables) + len(groups[g])))
+        for v in groups[g]:
+            new_base[v] = len(variables)
+            variables.append(system.variables[v])
+            init.append(system.init[v])
+
+    def leaf(expr: ir.Expr) -> ir.Expr:
+        if not isinstance(expr, ir.Load):
+            return expr
+        place = expr.place
+        if group_of[place.base] in constant:
+            return _constant_load(place.base, place.index, system.init)
+        if group_of[place.base] in unread:  # only notes still name it
+            return ir.Const(system.init[place.base])
+        return ir.Load(ir.Place(new_base[place.base], place.index))
+
+    def keep(op: ir.Op) -> bool:
+        return not (isinstance(op, ir.Store) and group_of[op.place.base] in unread)
+
+    def shrink(body: ir.Body, keep_result: bool) -> ir.Body:
+        body = map_body(body, leaf, keep)
+        body = map_body_places(body, new_base)
+        body = propagate_constants(body)
+        return drop_dead_registers(live_blocks(body), keep_result)
+
+    return (
+        _with_bodies(
+            replace(system, variables=tuple(variables), init=tuple(init)), shrink, new_base
+        ),
+        new_groups,
+    )
+
+
+def map_body_places(body: ir.Body, new_base: dict[int, int]) -> ir.Body:
+    """Stores (loads are done already) to renumbered variables."""
+    blocks = []
+    for block in body.blocks:
+        ops = tuple(
+            ir.Store(ir.Place(new_base[op.place.base], op.place.index), op.value)
+            if isinstance(op, ir.Store)
+            else op
+            for op in block.ops
+        )
+        blocks.append(ir.Block(ops, block.end))
+    return ir.Body(tuple(blocks), body.registers)
+
+
+def _constant_load(
+    base: int, index: tuple[tuple[ir.Expr, int, int], ...], init: tuple[int, ...]
+) -> ir.Expr:
+    if not index:
+        return ir.Const(init[base])
+    (expr, stride, extent), rest = index[0], index[1:]
+    options = [_constant_load(base + i * stride, rest, init) for i in range(extent)]
+    if all(option == options[0] for option in options):
+        return options[0]
+    result: ir.Expr = ir.Const(0)
+    for i in range(extent - 1, -1, -1):
+        result = ir.Select(ir.Binary("eq", expr, ir.Const(i)), options[i], result)
+    return result
+
+
+def _bodies(system: ir.System) -> Iterable[ir.Body]:
+    for process in system.processes:
+        for action in process.actions:
+            yield action.body
+    for action in system.rules:
+        yield action.body
+    for prop in (*system.invariants, *system.goals):
+        yield prop.body
+
+
+def _with_bodies(
+    system: ir.System,
+    change: Callable[[ir.Body, bool], ir.Body],
+    new_base: dict[int, int] | None = None,
+) -> ir.System:
+    def pc(old: int) -> int:
+        return old if new_base is None else new_base[old]
+
+    processes = []
+    for process in system.processes:
+        actions = tuple(
+            _action(action, change(action.body, False), pc(process.pc))
+            for action in process.actions
+        )
+        processes.append(replace(process, pc=pc(process.pc), actions=actions))
+    return replace(
+        system,
+        processes=tuple(processes),
+        rules=tuple(_action(rule, change(rule.body, False), None) for rule in system.rules),
+        invariants=tuple(replace(p, body=change(p.body, True)) for p in system.invariants),
+        goals=tuple(replace(p, body=change(p.body, True)) for p in system.goals),
+    )
+
+
+def _action(action: ir.Action, body: ir.Body, pc: int | None) -> ir.Action:
+    reads, writes = body_accesses(body, set() if pc is None else {pc})
+    return replace(action, body=body, reads=reads, writes=writes)
+
+
+def _finish(system: ir.System) -> ir.System:
+    def tidy(body: ir.Body, keep_result: bool) -> ir.Body:
+        body = drop_dead_registers(live_blocks(propagate_constants(body)), keep_result)
+        return compact(list(body.blocks))
+
+    system = _with_bodies(system, tidy)
+    rules = tuple(rule for rule in system.rules if _can_do_something(rule.body))
+    return replace(system, rules=rules)
+
+
+def _can_do_something(body: ir.Body) -> bool:
+    """Whether a rule can ever change the state or fail."""
+    return any(
+        isinstance(op, (ir.Store, ir.Check)) for block in body.blocks for op in block.ops
+    ) and not any(
+        isinstance(op, ir.Guard) and op.condition == ir.Const(0) for op in body.blocks[0].ops
+    )

@@ -1,0 +1,96 @@
+"""Finds the syntax tree of a decorated function and makes errors that point into it."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import linecache
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shootdown.errors import ModelError
+from shootdown.lang.decorators import Function
+from shootdown.lang.ir import Location
+
+
+@functools.lru_cache(maxsize=256)
+def _tree(file: str, text: str) -> ast.Module:
+    return ast.parse(text, file)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A function's tree, where it is, and the names that it sees outside itself."""
+
+    function: Function[..., Any]
+    tree: ast.FunctionDef
+    file: str
+    names: dict[str, Any]
+
+    def location(self, node: ast.AST) -> Location:
+        """The file, line and text of a node."""
+        line = getattr(node, "lineno", self.tree.lineno)
+        return Location(self.file, line, linecache.getline(self.file, line).strip())
+
+    def segment(self, node: ast.AST) -> str:
+        """A node as source text, on one line."""
+        return ast.unparse(node)
+
+    def error(self, node: ast.AST, message: str, hint: str | None = None) -> ModelError:
+        """An error at a node."""
+        at = self.location(node)
+        return ModelError(message, file=at.file, line=at.line, text=at.text, hint=hint)
+
+
+_sources: dict[Function[..., Any], Source] = {}
+
+
+def source_of(function: Function[..., Any]) -> Source:
+    """The source of a model function.
+
+    Raises :class:`ModelError` if the source text cannot be found (a function made by ``exec`` or in
+    an interactive session that keeps no text).
+    """
+    if function not in _sources:
+        _sources[function] = _find(function)
+    return _sources[function]
+
+
+def _find(function: Function[..., Any]) -> Source:
+    python: Callable[..., Any] = function.source
+    code = getattr(python, "__code__", None)
+    if code is None:
+        raise ModelError(f"{function.name} is not a plain function: decorate a 'def'")
+    linecache.checkcache(code.co_filename)
+    lines = linecache.getlines(code.co_filename, python.__globals__)
+    if not lines:
+        raise ModelError(
+            f"the source of {python.__name__}() cannot be read from {code.co_filename}",
+            hint="model functions must come from a file",
+        )
+    for node in ast.walk(_tree(code.co_filename, "".join(lines))):
+        if isinstance(node, ast.AsyncFunctionDef) and node.name == python.__name__:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            if first == code.co_firstlineno:
+                raise ModelError(
+                    f"{python.__name__}() is async",
+                    file=code.co_filename,
+                    line=node.lineno,
+                    text=lines[node.lineno - 1],
+                    hint="write 'def': steps of threads interleave by themselves",
+                )
+        if isinstance(node, ast.FunctionDef) and node.name == python.__name__:
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            if first == code.co_firstlineno:
+                names = dict(python.__globals__)
+                for name, cell in zip(code.co_freevars, python.__closure__ or (), strict=True):
+                    try:
+                        names[name] = cell.cell_contents
+                    except ValueError:
+                        continue
+                return Source(function, node, code.co_filename, names)
+    raise ModelError(
+        f"the source of {python.__name__}() is not a 'def' in {code.co_filename}",
+        hint="lambdas and generated functions cannot be compiled: write a def",
+    )

@@ -1,0 +1,91 @@
+"""The state vector: which declared fields a scenario uses, and which variable each one is."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shootdown.lang import ir
+from shootdown.lang.kinds import ArrayKind, EnumKind, FieldDecl, Kind, Kinds, ObjectKind
+from shootdown.lang.types import FieldRef, Global, Object, population
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where a field lives: the variable of its first element, and the dimensions after it.
+
+    ``dims`` are (kind of the index, stride), outermost first; ``element`` is the kind of each.
+    """
+
+    base: int
+    dims: tuple[tuple[Kind, int], ...]
+    kind: Kind
+    element: Kind
+    ghost: bool
+
+
+class StateSpace:
+    """Gives variables to fields when they are first mentioned."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        self.kinds = kinds
+        self.variables: list[ir.Variable] = []
+        self.init: list[int] = []
+        self._storage: dict[Any, Storage] = {}
+
+    def scalar(self, name: str, size: int, init: int, show: Callable[[int], str] | None) -> int:
+        """A variable of its own (a program counter, a thread's local)."""
+        self.variables.append(ir.Variable(name, size, show))
+        self.init.append(init)
+        return len(self.variables) - 1
+
+    def field(self, ref: FieldRef, decl: FieldDecl) -> Storage:
+        """The storage of a population's field."""
+        root = population(ref.owner)
+        key = (root, ref.name)
+        if key not in self._storage:
+            self._storage[key] = self._allocate([self.kinds.object(root)], ref.name, decl, dot=True)
+        return self._storage[key]
+
+    def shared(self, variable: Global[Any], name: str, decl: FieldDecl) -> Storage:
+        """The storage of a global variable."""
+        if variable not in self._storage:
+            self._storage[variable] = self._allocate([], name, decl, dot=False)
+        return self._storage[variable]
+
+    def _allocate(
+        self, dims: list[ObjectKind], name: str, decl: FieldDecl, *, dot: bool
+    ) -> Storage:
+        keys: list[Kind] = list(dims)
+        element = decl.kind
+        while isinstance(element, ArrayKind):
+            keys.append(element.key)
+            element = element.element
+        base = len(self.variables)
+        for indices in itertools.product(*(range(key.size) for key in keys)):
+            shown = [show_key(key, index) for key, index in zip(keys, indices, strict=True)]
+            text = f"{shown.pop(0)}.{name}" if dot else name
+            text += "".join(f"[{s}]" for s in shown)
+            self.scalar(text, element.size, decl.init, element.show)
+        strides, stride = [], 1
+        for key in reversed(keys):
+            strides.append(stride)
+            stride *= key.size
+        return Storage(
+            base, tuple(zip(keys, reversed(strides), strict=True)), decl.kind, element, decl.ghost
+        )
+
+
+def show_key(kind: Kind, index: int) -> str:
+    """How an index is written in the name of a variable."""
+    if isinstance(kind, ObjectKind):
+        return kind.show(index)
+    assert isinstance(kind, EnumKind)
+    return kind.show(index)
+
+
+def object_population(kind: Kind) -> type[Object] | None:
+    """The population that a kind points into, if it is a pointer."""
+    return population(kind.cls) if isinstance(kind, ObjectKind) else None

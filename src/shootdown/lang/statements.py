@@ -1,0 +1,520 @@
+"""Statements: assignments, control flow, locks, assertions."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from shootdown.errors import ModelError
+from shootdown.lang import ir
+from shootdown.lang.builder import Exit, Loop, describe, join_kinds, join_two, same
+from shootdown.lang.calls import Calls
+from shootdown.lang.cfg import MBlock, MJump
+from shootdown.lang.expressions import simplify
+from shootdown.lang.kinds import IntKind, Kind, LockKind, RwSemKind, WordKind
+from shootdown.lang.types import Ranged
+from shootdown.lang.values import Dyn, FieldV, PlaceV, RecordV, SemSideV, Static, TupleV, Value
+
+REFUSED: dict[type[ast.stmt], tuple[str, str]] = {
+    ast.Try: ("try", "a kernel path has no exceptions: test the value"),
+    ast.TryStar: ("try", "a kernel path has no exceptions: test the value"),
+    ast.Raise: ("raise", 'use assert condition, "INV-NAME: what is wrong"'),
+    ast.Import: ("an import inside a path", "import at the top of the file"),
+    ast.ImportFrom: ("an import inside a path", "import at the top of the file"),
+    ast.Global: ("global", "declare shared state with shared() or as a field"),
+    ast.Nonlocal: ("nonlocal", "pass the value as an argument"),
+    ast.Delete: ("del", "assign None or an empty value"),
+    ast.ClassDef: ("a class inside a path", "declare it at the top of the file"),
+    ast.FunctionDef: ("a function inside a path", "declare it at the top of the file"),
+    ast.AsyncFunctionDef: ("a function inside a path", "declare it at the top of the file"),
+    ast.Match: ("match", "use if and elif"),
+    ast.AsyncFor: ("async for", "threads interleave by themselves: write for"),
+    ast.AsyncWith: ("async with", "threads interleave by themselves: write with"),
+}
+
+
+class Statements(Calls):
+    """Compiles statements."""
+
+    def run_statements(self, statements: list[ast.stmt]) -> None:
+        """Compile statements in order, up to where the way ends."""
+        for i, statement in enumerate(statements):
+            if self.block is None:
+                return
+            if i == 0 and isinstance(statement, ast.Expr) and _is_docstring(statement):
+                continue
+            if isinstance(statement, ast.Pass):
+                continue
+            self.pending_cover = self.unit.line(self.at(statement))
+            self.statement(statement)
+            if self.block is not None:
+                self._cover()
+
+    def statement(self, node: ast.stmt) -> None:
+        """Compile one statement."""
+        match node:
+            case ast.Expr(value):
+                self.expression_statement(value, node)
+            case ast.Assign(targets, value):
+                if len(targets) > 1:
+                    raise self.error(node, "a = b = ... is outside the language", "use two lines")
+                self.assign(targets[0], self.evaluate(value), node)
+            case ast.AnnAssign(target, annotation, value):
+                self.declare(target, annotation, value, node)
+            case ast.AugAssign(target, op, value):
+                self.augmented(target, op, value, node)
+            case ast.If(test, body, orelse):
+                self.if_statement(test, body, orelse)
+            case ast.While():
+                self.while_statement(node)
+            case ast.For():
+                self.for_statement(node)
+            case ast.Break():
+                self.unwind(self.loop(node, "break").held)
+                self.loop(node, "break").breaks.append(self._leave())
+            case ast.Continue():
+                self.unwind(self.loop(node, "continue").held)
+                self.loop(node, "continue").continues.append(self._leave())
+            case ast.Return(value):
+                result = self.evaluate(value) if value is not None else Static(None)
+                self.unwind(0)
+                if self.block is not None:
+                    self.frame.returns.append(self._leave(result))
+            case ast.With():
+                self.with_statement(node)
+            case ast.Assert(test, message):
+                self.assertion(test, message, node)
+            case _:
+                what, hint = REFUSED.get(
+                    type(node), (f"'{type(node).__name__}'", "see docs/language.md")
+                )
+                raise self.error(node, f"{what} is outside the language", hint)
+
+    def _leave(self, value: Value | None = None) -> Any:
+        return self.leave(value)
+
+    def loop(self, node: ast.AST, word: str) -> Loop:
+        """The innermost loop of this function."""
+        if not self.frame.loops:
+            raise self.error(node, f"'{word}' outside a loop")
+        return self.frame.loops[-1]
+
+    def expression_statement(self, value: ast.expr, node: ast.stmt) -> None:
+        """A call for its effect."""
+        if not isinstance(value, ast.Call):
+            if isinstance(value, ast.Constant) and value.value is Ellipsis:
+                return
+            raise self.error(node, "this statement has no effect", "assign its value, or remove it")
+        if self.removed(value):
+            return
+        result = self.call(value)
+        if isinstance(result, SemSideV):
+            raise self.error(node, "read() and write() are for 'with'", "use down_read()/up_read()")
+
+    # ------------------------------------------------------------------ assignment
+
+    def assign(self, target: ast.expr, value: Value, node: ast.AST) -> None:
+        """``target = value``."""
+        match target:
+            case ast.Name(name):
+                self.assign_name(name, value, node)
+            case ast.Tuple(elements) | ast.List(elements):
+                if not isinstance(value, TupleV) or len(value.items) != len(elements):
+                    raise self.error(node, "as many names as values are needed")
+                for element, item in zip(elements, value.items, strict=True):
+                    self.assign(element, item, node)
+            case ast.Attribute() | ast.Subscript():
+                self.assign_place(target, value, node)
+            case _:
+                raise self.error(node, "this cannot be assigned to")
+
+    def assign_name(self, name: str, value: Value, node: ast.AST) -> None:
+        """Bind a local name."""
+        key = self.frame.key(name)
+        bound = self.env.get(key)
+        if isinstance(bound, (PlaceV, FieldV)):
+            raise self.error(
+                node, f"'{name}' is a Ref parameter", f"write it with WRITE_ONCE({name}, ...)"
+            )
+        self.env[key] = self.local(value, name, node)
+
+    def local(self, value: Value, name: str, node: ast.AST) -> Value:
+        """A value as a local keeps it."""
+        if isinstance(value, (PlaceV, FieldV, SemSideV)):
+            raise self.error(
+                node, f"{describe(value)} cannot be kept in a local", "use it directly, or pass it to a Ref"
+            )
+        if isinstance(value, Dyn):
+            return self.temp(value.expr, value.kind, name)
+        return value
+
+    def assign_place(self, target: ast.expr, value: Value, node: ast.AST) -> None:
+        """Write shared state, or a field of a local word or record."""
+        if isinstance(target, ast.Attribute):
+            base = self.reference(target.value)
+            if isinstance(base, RecordV):
+                self.assign_record(base, target.attr, value, node)
+                return
+            word = self.kind_of(base) if not isinstance(base, (PlaceV, FieldV)) else None
+            if isinstance(word, WordKind):
+                changed = self.with_fields(
+                    self.widen(base, word), word, {target.attr: value}, node
+                )
+                self.assign_local(target.value, changed, node)
+                return
+            place = self.attribute(base, target.attr, target)
+        else:
+            place = self.reference(target)
+        if not isinstance(place, (PlaceV, FieldV)):
+            raise self.error(node, f"{describe(place)} cannot be assigned")
+        self.write(place, value, node)
+
+    def assign_record(self, record: RecordV, name: str, value: Value, node: ast.AST) -> None:
+        """A field of a thread's own structure."""
+        decl = self.unit.kinds.field(record.cls, name)
+        if decl is None:
+            raise self.error(node, f"{record.cls.__name__} has no field '{name}'")
+        expr = self.coerce(value, decl.kind, node)
+        self.env[f"{record.prefix}.{name}"] = self.temp(expr, decl.kind, name)
+
+    def assign_local(self, target: ast.expr, value: Value, node: ast.AST) -> None:
+        """Bind a local name or a record's field."""
+        if isinstance(target, ast.Name):
+            self.assign_name(target.id, value, node)
+            return
+        if isinstance(target, ast.Attribute):
+            base = self.reference(target.value)
+            if isinstance(base, RecordV):
+                self.assign_record(base, target.attr, value, node)
+                return
+        raise self.error(node, "only a local variable can be changed like this")
+
+    def declare(
+        self, target: ast.expr, annotation: ast.expr, value: ast.expr | None, node: ast.AST
+    ) -> None:
+        """``n: int = ranged(0, 3)``, or an ordinary assignment with an annotation."""
+        marker = None
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+            function = self.frame.source.names.get(value.func.id)
+            if getattr(function, "__module__", "") == "shootdown.lang.types":
+                if value.func.id in ("ranged", "counter") and function is not None:
+                    marker = self.range_marker(value)
+        if marker is None:
+            if value is None:
+                raise self.error(node, "a declaration needs a value")
+            self.assign(target, self.evaluate(value), node)
+            return
+        if not isinstance(target, ast.Name):
+            raise self.error(node, "only a local can be declared")
+        kind = self.unit.kinds.ranged(marker, lambda message: self.error(node, message))
+        self.frame.locals.add(target.id)
+        self.declared[self.frame.key(target.id)] = kind
+        self.env[self.frame.key(target.id)] = Dyn(ir.Const(marker.init), kind)
+
+    declared: dict[str, Kind]
+
+    def range_marker(self, call: ast.Call) -> Ranged:
+        """The Ranged that a declaration of a local means."""
+        numbers = []
+        for argument in call.args:
+            value = self.evaluate(argument)
+            if not isinstance(value, Static) or not isinstance(value.value, (int, type)):
+                raise self.error(call, "the bounds of ranged() must be known when compiling")
+            numbers.append(value.value)
+        init = next((self.evaluate(k.value) for k in call.keywords if k.arg == "init"), None)
+        if len(numbers) != 2:
+            raise self.error(call, "ranged() takes the least and the greatest value")
+        first = init.value if isinstance(init, Static) else numbers[0]
+        return Ranged(numbers[0], numbers[1], first)
+
+    def augmented(
+        self, target: ast.expr, op: ast.operator, value: ast.expr, node: ast.AST
+    ) -> None:
+        """``x += 1``: on a counter one atomic step, on other shared state a read and a write."""
+        if isinstance(target, ast.Name):
+            bound = self.name_value(target.id, target)
+            if not isinstance(bound, (PlaceV, FieldV)):
+                result = self.arithmetic(bound, op, self.evaluate(value), node)
+                declared = self.declared.get(self.frame.key(target.id))
+                if declared is not None:
+                    result = Dyn(self.coerce(result, declared, node), declared)
+                self.assign_name(target.id, result, node)
+                return
+            place: Value = bound
+        else:
+            place = self.reference(target)
+        if not isinstance(place, (PlaceV, FieldV)):
+            result = self.arithmetic(place, op, self.evaluate(value), node)
+            self.assign_local_field(target, result, node)
+            return
+        kind = place.kind if isinstance(place, PlaceV) else place.field.kind
+        if isinstance(kind, IntKind) and kind.atomic and isinstance(op, (ast.Add, ast.Sub)):
+            name = "atomic_add" if isinstance(op, ast.Add) else "atomic_sub"
+            delta = self.evaluate(value)
+            if isinstance(delta, Static) and delta.value == 1:
+                name = "atomic_inc" if isinstance(op, ast.Add) else "atomic_dec"
+            if self.site(node, "counter", self.frame.source.segment(node)):
+                return
+            if isinstance(op, ast.Sub):
+                delta = self.arithmetic(Static(0), ast.Sub(), delta, node)
+            self.atomic_add(place, delta, node, name)
+            return
+        old = self.read(place, node)
+        self.write(place, self.arithmetic(old, op, self.evaluate(value), node), node)
+
+    def assign_local_field(self, target: ast.expr, value: Value, node: ast.AST) -> None:
+        """``gather.pages |= ...`` and ``word.count += 1`` on a local."""
+        if isinstance(target, ast.Attribute):
+            self.assign_place(target, value, node)
+            return
+        raise self.error(node, "this cannot be assigned to")
+
+    # ------------------------------------------------------------------ control flow
+
+    def if_statement(self, test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt]) -> None:
+        """``if``: folded when the condition is known."""
+        condition = simplify(self.condition(test))
+        if isinstance(condition, ir.Const):
+            self._cover()
+            self.run_statements(body if condition.value else orelse)
+            return
+        yes, no = self.branch(condition)
+        env = self.env
+        exits = []
+        for block, statements in ((yes, body), (no, orelse)):
+            self.block, self.env = block, dict(env)
+            self.run_statements(statements)
+            exits.append(self.leave())
+        self.join(exits)
+
+    def for_statement(self, node: ast.For) -> None:
+        """``for``: unrolled."""
+        if node.orelse:
+            raise self.error(node, "'else' of a loop is outside the language", "use a flag")
+        value = self.evaluate(node.iter)
+        loop = Loop(held=len(self.frame.held))
+        self.frame.loops.append(loop)
+        for member, item in self.members(value, node.iter):
+            if self.block is None:
+                break
+            skipped = self._skip_unless(member)
+            self.bind_target(node.target, item)
+            self.run_statements(node.body)
+            self.join([*loop.continues, self.leave(), skipped])
+            loop.continues.clear()
+        self.frame.loops.pop()
+        self.join([*loop.breaks, self.leave()])
+
+    def while_statement(self, node: ast.While) -> None:
+        """``while``: a real loop; what it assigns lives in registers."""
+        if node.orelse:
+            raise self.error(node, "'else' of a loop is outside the language", "use a flag")
+        assigned = self.assigned_in(node)
+        kinds = {key: self.loop_kind(key, node) for key in assigned}
+        start = self.snapshot()
+        for attempt in range(8):
+            grown = self.try_while(node, kinds)
+            if grown is None:
+                return
+            self.restore(start)
+            for key, kind in grown.items():
+                if isinstance(kind, IntKind) and attempt > 0:
+                    raise self.error(
+                        node, f"'{key.split('.')[-1]}' grows in this loop without a declared range",
+                        f"declare it before the loop: {key.split('.')[-1]}: int = ranged(0, 3)",
+                    )  # fmt: skip
+                kinds[key] = kind
+        raise self.error(node, "the values of this loop's variables do not settle")
+
+    def loop_kind(self, key: str, node: ast.AST) -> Kind:
+        """The kind of a loop's variable before the loop is compiled."""
+        if key in self.declared:
+            return self.declared[key]
+        kind = self.kind_of(self.env[key])
+        if kind is None:
+            raise self.error(
+                node, f"'{key.split('.')[-1]}' is changed in a loop: it must be a plain value"
+            )
+        return kind
+
+    def assigned_in(self, node: ast.While) -> list[str]:
+        """The environment's names that a loop assigns and that have a value before it."""
+        names: set[str] = set()
+        records = False
+        for child in ast.walk(node):
+            if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+                names.add(self.frame.key(child.id))
+            if isinstance(child, (ast.Attribute, ast.Call)):
+                records = True
+            if isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute):
+                base = child.func.value
+                if isinstance(base, ast.Name) and child.func.attr in ("add", "discard"):
+                    names.add(self.frame.key(base.id))
+        if records:
+            names |= {key for key in self.env if key.startswith("#")}
+        return [key for key in self.env if key in names and self.kind_of(self.env[key]) is not None]
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """What a failed attempt at a loop must restore."""
+        assert self.block is not None
+        return (
+            self.block, len(self.block.ops), dict(self.env), len(self.registers),
+            self.pending_cover, self.steps_made, len(self.frame.returns),
+        )  # fmt: skip
+
+    def restore(self, saved: tuple[Any, ...]) -> None:
+        """Go back to a snapshot."""
+        block, ops, env, registers, cover, steps, returns = saved
+        del block.ops[ops:]
+        block.end = None
+        self.block, self.env = block, dict(env)
+        del self.registers[registers:]
+        self.pending_cover, self.steps_made = cover, steps
+        del self.frame.returns[returns:]
+
+    def try_while(self, node: ast.While, kinds: dict[str, Kind]) -> dict[str, Kind] | None:
+        """Compile the loop with these kinds; the kinds that turned out too small, if any."""
+        head_regs: dict[str, int] = {}
+        for key, kind in kinds.items():
+            reg = self.register(key.split(".")[-1], kind)
+            self.emit(ir.Set(reg, self.widen(self.env[key], kind)))
+            head_regs[key] = reg
+        head = MBlock(loop=self.at(node))
+        self.jump(head)
+        self.block = head
+        for key, reg in head_regs.items():
+            self.env[key] = Dyn(ir.Reg(reg), kinds[key])
+        self.pending_cover = self.unit.line(self.at(node))
+        loop = Loop(held=len(self.frame.held))
+        condition = simplify(self.condition(node.test))
+        done: Exit | None = None
+        if isinstance(condition, ir.Const):
+            self._cover()
+            if not condition.value:
+                return None
+        else:
+            yes, no = self.branch(condition)
+            env = dict(self.env)
+            self.block = no
+            done = self.leave()
+            self.block, self.env = yes, env
+        self.frame.loops.append(loop)
+        self.run_statements(node.body)
+        self.frame.loops.pop()
+        backs = [way for way in [*loop.continues, self.leave()] if way is not None]
+        grown: dict[str, Kind] = {}
+        for way in backs:
+            for key, kind in kinds.items():
+                found = self.kind_of(way.env[key]) if key in way.env else kind
+                if key in self.declared:
+                    continue
+                joined = None if found is None else join_two(kinds[key], found)
+                if joined is None:
+                    raise self.error(
+                        node, f"'{key.split('.')[-1]}' changes its kind in this loop: "
+                        f"{kind} and {found}",
+                    )  # fmt: skip
+                if joined != kind:
+                    grown[key] = join_two(grown.get(key, joined), joined) or joined
+        if grown:
+            return grown
+        for way in backs:
+            self.close_loop(way, head, head_regs, kinds)
+        self.join([*loop.breaks, done])
+        return None
+
+    def close_loop(
+        self, way: Exit, head: MBlock, regs: dict[str, int], kinds: dict[str, Kind]
+    ) -> None:
+        """Jump back to the head with the new values (all read before any is written)."""
+        self.block, self.env = way.block, way.env
+        values: dict[str, ir.Expr] = {}
+        for key, kind in kinds.items():
+            value = self.env.get(key, Dyn(ir.Reg(regs[key]), kind))
+            expr = self.widen(value, kind)
+            if expr != ir.Reg(regs[key]):
+                fresh = self.register(key.split(".")[-1], kind)
+                self.block.ops.append(ir.Set(fresh, expr))
+                values[key] = ir.Reg(fresh)
+        for key, expr in values.items():
+            self.block.ops.append(ir.Set(regs[key], expr))
+        self.block.end = MJump(head)
+        self.block = None
+
+    # ------------------------------------------------------------------ locks
+
+    def with_statement(self, node: ast.With) -> None:
+        """``with lock:``; released on every way out."""
+        if self.atomic_depth:
+            raise self.error(node, "a lock inside an atomic step", "take locks in a path")
+        taken: list[Any] = []
+        for item in node.items:
+            if item.optional_vars is not None:
+                raise self.error(node, "'as' has no meaning for locks")
+            lock = self.reference(item.context_expr)
+            is_lock = isinstance(lock, SemSideV) or (
+                isinstance(lock, PlaceV) and isinstance(lock.kind, LockKind)
+            )
+            if not is_lock:
+                hint = None
+                if isinstance(lock, PlaceV) and isinstance(lock.kind, RwSemKind):
+                    hint = "say which: with sem.read(): or with sem.write():"
+                raise self.error(node, f"'with' takes a lock, not {describe(lock)}", hint)
+            text = f"lock {self.frame.source.segment(item.context_expr)}"
+            if self.site(node, "lock", text):
+                continue
+            self.acquire(lock, node)
+            self.frame.held.append((lock, node))
+            taken.append((lock, node))
+        self.run_statements(node.body)
+        for lock, at in reversed(taken):
+            self.frame.held.pop()
+            if self.block is not None:
+                self.release(lock, at)
+
+    def acquire(self, lock: Value, node: ast.AST) -> None:
+        """Take a lock."""
+        if isinstance(lock, SemSideV):
+            self.semaphore(lock.place, "down_write" if lock.write else "down_read", node)
+        else:
+            assert isinstance(lock, PlaceV)
+            self.lock(lock, node)
+
+    def release(self, lock: Value, node: ast.AST) -> None:
+        """Release a lock."""
+        if isinstance(lock, SemSideV):
+            self.semaphore(lock.place, "up_write" if lock.write else "up_read", node)
+        else:
+            assert isinstance(lock, PlaceV)
+            self.unlock(lock, node)
+
+    def unwind(self, depth: int) -> None:
+        """Release the locks of the ``with`` statements that a jump leaves."""
+        for lock, node in reversed(self.frame.held[depth:]):
+            if self.block is not None:
+                self.release(lock, node)
+
+    # ------------------------------------------------------------------ assertions
+
+    def assertion(self, test: ast.expr, message: ast.expr | None, node: ast.AST) -> None:
+        """``assert condition, "INV-NAME: what is wrong"``."""
+        text = "assertion failed"
+        if message is not None:
+            value = self.evaluate(message)
+            if not isinstance(value, Static) or not isinstance(value.value, str):
+                raise self.error(node, "the message of an assert is a text in quotes")
+            text = value.value
+        name, colon, rest = text.partition(":")
+        if not colon or " " in name.strip():
+            name, rest = "assert", text
+        condition = self.condition(test)
+        self.check(
+            condition, ir.FailureKind.ASSERTION, name.strip(), rest.strip(), node
+        )
+
+
+def _is_docstring(node: ast.Expr) -> bool:
+    return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+__all__ = ["ModelError", "Statements", "join_kinds", "same"]

@@ -1,0 +1,229 @@
+"""The declarations that model files use: populations, words, records, arrays and field markers.
+
+These classes exist for two readers: the compiler, which looks at their annotations, and type
+checkers, for which a model is ordinary typed Python. See ``docs/language.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform, overload
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+O = TypeVar("O", bound="Object")  # noqa: E741
+
+
+@dataclass(frozen=True, slots=True)
+class Ranged:
+    """Marks an integer field or local: ``lo <= value <= hi`` (``hi`` may be a population: its
+    size), initially ``init``; ``atomic`` for an ``atomic_t``; ``ghost`` for ghost state."""
+
+    lo: int
+    hi: int | type[Object]
+    init: int
+    atomic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ghost:
+    """Marks a ghost field; ``default`` is its initial value or a :class:`Ranged`."""
+
+    default: Any
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRef:
+    """A field named on its class, as in ``@on_write(AddressSpace.pte)``."""
+
+    owner: type[Object]
+    name: str
+
+
+class _ObjectMeta(type):
+    """Makes a population iterable (``for cpu in Cpu``) and its fields nameable on the class."""
+
+    def __iter__(cls: type[O]) -> Iterator[O]:  # type: ignore[misc]
+        raise TypeError(f"{cls.__name__} can be iterated only inside a path or a rule")
+
+    def __len__(cls) -> int:
+        raise TypeError(f"len({cls.__name__}) is known only inside a path or a rule")
+
+    def __getattr__(cls, name: str) -> Any:
+        for base in cls.__mro__:
+            if name in base.__dict__.get("__annotations__", {}) and not name.startswith("_"):
+                return FieldRef(base, name)  # type: ignore[arg-type]
+        raise AttributeError(f"{cls.__name__} has no field '{name}'")
+
+    def __bool__(cls) -> bool:
+        return True
+
+
+class Object(metaclass=_ObjectMeta):
+    """A population of shared objects; subclass it and annotate fields.
+
+    ``Cpu(0)`` is the first instance. ``class Cpu(Object, show="CPU{}")`` gives the text that
+    the report prints for an instance (default: the class name in small letters and the number).
+    """
+
+    _show: ClassVar[str]
+    _named: ClassVar[bool] = False  # a class above said how instances are shown
+    index: int
+
+    def __init__(self, index: int) -> None:
+        self.__dict__["index"] = index
+
+    def __init_subclass__(cls, show: str | None = None) -> None:
+        super().__init_subclass__()
+        if show is not None:
+            cls._show, cls._named = show, True
+        elif not cls._named:
+            cls._show = cls.__name__.lower() + "{}"
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Object)
+            and population(type(self)) is population(type(other))
+            and self.index == other.index
+        )
+
+    def __hash__(self) -> int:
+        return hash((population(type(self)), self.index))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.index})"
+
+    def __str__(self) -> str:
+        return self._show.format(self.index)
+
+
+def population(cls: type[Object]) -> type[Object]:
+    """The class that a population was first declared with: ``AddressSpace`` for ``Mm``."""
+    for base in reversed(cls.__mro__):
+        if isinstance(base, _ObjectMeta) and base is not Object:
+            return base
+    raise TypeError("Object itself is no population: subclass it")
+
+
+@dataclass_transform(kw_only_default=True)
+class Word:
+    """Fields that are read and written together, in one access (a page-table entry).
+
+    Define ``def show(self) -> str`` for the text in race diagrams.
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+    def show(self) -> str:
+        """The fields that differ from their defaults."""
+        raise NotImplementedError
+
+
+@dataclass_transform(kw_only_default=True)
+class Record:
+    """A thread's own structure, passed by reference (an ``mmu_gather``)."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+
+class Array(Generic[K, V]):
+    """One element for each object of a population, or each member of an enumeration."""
+
+    def __getitem__(self, key: K) -> V:
+        raise TypeError("shared state has values only inside paths, rules and properties")
+
+    def __setitem__(self, key: K, value: V) -> None:
+        raise TypeError("shared state has values only inside paths, rules and properties")
+
+
+class SpinLock:
+    """A lock: ``with mm.ptl:``. Taking it when held waits. ``locked`` says whether anyone holds it."""
+
+    locked: bool
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class RwSem:
+    """A reader-writer lock: ``with mm.mmap_lock.read():``."""
+
+    def read(self) -> SpinLock:
+        """Hold it for reading."""
+        raise TypeError("locks are taken only inside paths")
+
+    def write(self) -> SpinLock:
+        """Hold it for writing."""
+        raise TypeError("locks are taken only inside paths")
+
+
+class _RefMarker:
+    """Says that a parameter is passed the place, not its value."""
+
+
+Ref = Annotated[T, _RefMarker()]
+
+
+def ranged(lo: int, hi: int | type[Object], *, init: int | None = None) -> Any:
+    """An integer field (or local) from ``lo`` to ``hi``, both included."""
+    return Ranged(lo, hi, lo if init is None else init)
+
+
+def counter(lo: int, hi: int | type[Object], *, init: int | None = None) -> Any:
+    """An ``atomic_t`` field from ``lo`` to ``hi``: ``+=`` is one atomic step."""
+    return Ranged(lo, hi, lo if init is None else init, atomic=True)
+
+
+def ghost(default: T) -> T:
+    """A ghost field: part of the property, not of the kernel; it costs no step."""
+    return Ghost(default)  # type: ignore[return-value]
+
+
+class Global(Generic[T]):
+    """A global variable, made by :func:`shared`. ``name`` is found from the module at first use."""
+
+    def __init__(self, declared: Any, default: Any) -> None:
+        self.declared = declared
+        self.default = default
+
+
+@overload
+def shared(declared: type[T]) -> T: ...
+@overload
+def shared(declared: type[T], default: T) -> T: ...
+def shared(declared: Any, default: Any = None) -> Any:
+    """A global shared variable of a field type, at module level."""
+    return Global(declared, default)
+
+
+class Option:
+    """A switch that is fixed when the program is compiled; hardware assumptions are options.
+
+    ``doc`` says in one sentence what each choice assumes; it is printed with the verdict.
+    """
+
+    registry: ClassVar[dict[str, Option]] = {}
+
+    def __init__(
+        self, name: str, default: Any, *, choices: tuple[Any, ...], doc: str = ""
+    ) -> None:
+        if default not in choices:
+            raise ValueError(f"option '{name}': default {default!r} is not among {choices!r}")
+        self.name = name
+        self.default = default
+        self.choices = choices
+        self.doc = doc
+        Option.registry[name] = self
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError(f"option '{self.name}' has a value only inside a path or a rule")
+
+    __hash__ = object.__hash__
+
+
+Show = Callable[[int], str]
