@@ -7,6 +7,7 @@ import difflib
 from typing import Any
 
 from shootdown.lang import ir
+from shootdown.lang.bodies import simplify
 from shootdown.lang.builder import Builder, bounds, describe, fits
 from shootdown.lang.kinds import (
     ArrayKind,
@@ -20,7 +21,6 @@ from shootdown.lang.kinds import (
     OptKind,
     RwSemKind,
     SetKind,
-    WordKind,
 )
 from shootdown.lang.space import Storage
 from shootdown.lang.types import FieldRef, Global, Object, population
@@ -31,17 +31,15 @@ ONE = ir.Const(1)
 
 def extract(word: ir.Expr, field: FieldKind) -> ir.Expr:
     """A field of a packed word."""
-    moved = ir.Binary("shr", word, ir.Const(field.shift)) if field.shift else word
-    return ir.Binary("and", moved, ir.Const(field.mask))
+    moved = simplify(ir.Binary("shr", word, ir.Const(field.shift))) if field.shift else word
+    return simplify(ir.Binary("and", moved, ir.Const(field.mask)))
 
 
 def insert(word: ir.Expr, field: FieldKind, value: ir.Expr) -> ir.Expr:
     """The word with another value in one field."""
-    kept = ir.Binary("and", word, ir.Const(~(field.mask << field.shift)))
-    if isinstance(value, ir.Const):
-        return ir.Binary("or", kept, ir.Const(value.value << field.shift))
-    moved = ir.Binary("shl", value, ir.Const(field.shift)) if field.shift else value
-    return ir.Binary("or", kept, moved)
+    kept = simplify(ir.Binary("and", word, ir.Const(~(field.mask << field.shift))))
+    moved = simplify(ir.Binary("shl", value, ir.Const(field.shift))) if field.shift else value
+    return simplify(ir.Binary("or", kept, moved))
 
 
 class Accesses(Builder):
@@ -66,10 +64,14 @@ class Accesses(Builder):
             close = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean '{close[0]}'?" if close else f"its fields: {', '.join(known)}"
             raise self.error(node, f"{cls.__name__} has no field '{name}'", hint)
-        owner = next(c for c in reversed(cls.__mro__) if name in c.__dict__.get("__annotations__", {}))
+        owner = next(
+            c for c in reversed(cls.__mro__) if name in c.__dict__.get("__annotations__", {})
+        )
         ref = FieldRef(owner, name)
         storage = self.unit.space.field(ref, decl)
-        return self._element(storage, ref, self.object_text(_static_pointer(pointer)) + f".{name}", (pointer,))
+        return self._element(
+            storage, ref, self.object_text(_static_pointer(pointer)) + f".{name}", (pointer,)
+        )
 
     def global_place(self, variable: Global[Any], name: str, node: ast.AST) -> PlaceV:
         """The place of a global variable."""
@@ -249,7 +251,9 @@ class Accesses(Builder):
         """Run an atomic function inside the present step."""
         raise NotImplementedError
 
-    def write(self, place: PlaceV | FieldV, value: Value, node: ast.AST, how: str = "store") -> None:
+    def write(
+        self, place: PlaceV | FieldV, value: Value, node: ast.AST, how: str = "store"
+    ) -> None:
         """Write a place: one step."""
         if isinstance(place, FieldV):
             if not (self.atomic_depth or place.base.ghost):
@@ -326,9 +330,7 @@ class Accesses(Builder):
         new = self.temp(self.coerce(value, place.kind, node), place.kind)
         old = self.rmw(place, node, "xchg")
         self.store(place, new.expr, node)
-        self.label(
-            Text("xchg(") + place.text + ", " + self.shown(new) + ") -> " + self.shown(old)
-        )
+        self.label(Text("xchg(") + place.text + ", " + self.shown(new) + ") -> " + self.shown(old))
         return old
 
     def compare_exchange(

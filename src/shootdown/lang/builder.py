@@ -131,7 +131,7 @@ class Builder:
         self.atomic_depth = 0
         self.waiting = False  # inside wait_until: one access, in the step already begun
         self.guard: Function[..., Any] | None = None
-        self.pending_cover: int | None = None
+        self.pending_cover: list[int] = []  # lines begun, to be covered by the next operation
         self.steps_made = 0
         self.begun: Step | None = None
 
@@ -158,9 +158,9 @@ class Builder:
         return len(self.registers) - 1
 
     def _cover(self) -> None:
-        if self.pending_cover is not None and self.block is not None:
-            self.block.ops.append(ir.Cover(self.pending_cover))
-            self.pending_cover = None
+        if self.block is not None:
+            self.block.ops += [ir.Cover(line) for line in self.pending_cover]
+            self.pending_cover = []
 
     def emit(self, op: Any) -> None:
         """Add an operation to the present block (dropped in unreachable code)."""
@@ -211,7 +211,7 @@ class Builder:
         if self.block is None:
             return
         self.steps_made += 1
-        pending, self.pending_cover = self.pending_cover, None
+        pending, self.pending_cover = self.pending_cover, []
         self.begun = Step(kind, text, self.at(node), self.frame.activation)
         block = MBlock(step=self.begun)
         self.jump(block)

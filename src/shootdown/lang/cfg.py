@@ -9,12 +9,11 @@ as they are not, so that equal situations are equal states.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from shootdown.errors import ModelError
 from shootdown.lang import ir
+from shootdown.lang.bodies import body_accesses, compact, expr_regs, op_uses
 from shootdown.lang.kinds import Kind
 from shootdown.lang.space import StateSpace
 
@@ -106,44 +105,9 @@ class Register:
     kind: Kind
 
 
-def expr_regs(expr: ir.Expr) -> Iterator[int]:
-    """The registers that an expression reads."""
-    match expr:
-        case ir.Reg(index):
-            yield index
-        case ir.Load(place):
-            yield from place_regs(place)
-        case ir.Binary(_, left, right):
-            yield from expr_regs(left)
-            yield from expr_regs(right)
-        case ir.Unary(_, operand):
-            yield from expr_regs(operand)
-        case ir.Select(condition, then, orelse):
-            yield from expr_regs(condition)
-            yield from expr_regs(then)
-            yield from expr_regs(orelse)
-
-
-def place_regs(place: ir.Place) -> Iterator[int]:
-    """The registers in a place's index."""
-    for expr, _, _ in place.index:
-        yield from expr_regs(expr)
-
-
-def op_uses(op: ir.Op | CallNote) -> set[int]:
+def uses_of(op: ir.Op | CallNote) -> set[int]:
     """The registers that an operation reads."""
-    match op:
-        case ir.Set(_, value):
-            return set(expr_regs(value))
-        case ir.Store(place, value):
-            return {*place_regs(place), *expr_regs(value)}
-        case ir.Guard(condition) | ir.Check(condition, _):
-            return set(expr_regs(condition))
-        case ir.Note(_, _, values):
-            return {reg for shown in values for reg in expr_regs(shown.value)}
-        case CallNote(_, note):
-            return op_uses(note)
-    return set()
+    return op_uses(op.note if isinstance(op, CallNote) else op)
 
 
 def end_uses(block: MBlock) -> set[int]:
@@ -221,7 +185,7 @@ class Graph:
             used: set[int] = set()
             defined: set[int] = set()
             for op in block.ops:
-                used |= op_uses(op) - defined
+                used |= uses_of(op) - defined
                 if isinstance(op, ir.Set):
                     defined.add(op.reg)
             used |= end_uses(block) - defined
@@ -408,7 +372,9 @@ class Cutter:
                     end = ir.Jump(leave(self.graph.exit))
             blocks.append(ir.Block(tuple(ops), end))
         if not region:
-            tails.append(ir.Block(tuple(self._leave_ops(self.graph.exit, live_in, assigned)), ir.Done()))
+            tails.append(
+                ir.Block(tuple(self._leave_ops(self.graph.exit, live_in, assigned)), ir.Done())
+            )
         return compact(blocks + tails)
 
     def _with_labels(self, block: MBlock, serial: int) -> list[ir.Op]:
@@ -419,9 +385,7 @@ class Cutter:
                 if op.serial == serial and serial in self.single:
                     ops.append(op.note)
             elif not (
-                isinstance(op, ir.Note)
-                and op.kind is ir.NoteKind.LABEL
-                and serial in self.single
+                isinstance(op, ir.Note) and op.kind is ir.NoteKind.LABEL and serial in self.single
             ):
                 ops.append(op)
         return ops
@@ -461,167 +425,3 @@ def atomic_body(graph: Graph) -> ir.Body:
                 end = ir.Done()
         blocks.append(ir.Block(tuple(op for op in block.ops if not isinstance(op, CallNote)), end))
     return compact(blocks)
-
-
-def compact(blocks: list[ir.Block]) -> ir.Body:
-    """Renumber registers from 0 (register 0 keeps its number: properties answer in it), drop
-    registers that are never read, and join blocks that only follow one another."""
-    blocks = _join(blocks)
-    numbers: dict[int, int] = {0: 0}
-
-    def reg(index: int) -> int:
-        return numbers.setdefault(index, len(numbers))
-
-    renamed = [map_block(block, reg) for block in blocks]
-    return ir.Body(tuple(renamed), len(numbers))
-
-
-def _join(blocks: list[ir.Block]) -> list[ir.Block]:
-    entries = [0] * len(blocks)
-    entries[0] = 1
-    for block in blocks:
-        for target in block_targets(block):
-            entries[target] += 1
-    merged: dict[int, int] = {}
-    result = list(blocks)
-    for i in range(len(result)):
-        while True:
-            end = result[i].end
-            if not isinstance(end, ir.Jump) or entries[end.target] != 1 or i in merged:
-                break
-            follower = result[end.target]
-            merged[end.target] = i
-            result[i] = ir.Block(result[i].ops + follower.ops, follower.end)
-    keep = [i for i in range(len(result)) if i not in merged and (entries[i] or i == 0)]
-    number = {old: new for new, old in enumerate(keep)}
-    return [_retarget(result[i], number) for i in keep]
-
-
-def block_targets(block: ir.Block) -> tuple[int, ...]:
-    """The numbers of the blocks that may follow."""
-    match block.end:
-        case ir.Jump(target) | ir.Choice(_, _, _, target):
-            return (target,)
-        case ir.Branch(_, then, orelse):
-            return (then, orelse)
-    return ()
-
-
-def _retarget(block: ir.Block, number: dict[int, int]) -> ir.Block:
-    match block.end:
-        case ir.Jump(target):
-            return ir.Block(block.ops, ir.Jump(number[target]))
-        case ir.Branch(condition, then, orelse):
-            return ir.Block(block.ops, ir.Branch(condition, number[then], number[orelse]))
-        case ir.Choice(reg, mask, width, target):
-            return ir.Block(block.ops, ir.Choice(reg, mask, width, number[target]))
-    return block
-
-
-def map_expr(expr: ir.Expr, reg: RegMap) -> ir.Expr:
-    """The same expression over renamed registers."""
-    match expr:
-        case ir.Reg(index):
-            return ir.Reg(reg(index))
-        case ir.Load(place):
-            return ir.Load(map_place(place, reg))
-        case ir.Binary(op, left, right):
-            return ir.Binary(op, map_expr(left, reg), map_expr(right, reg))
-        case ir.Unary(op, operand):
-            return ir.Unary(op, map_expr(operand, reg))
-        case ir.Select(condition, then, orelse):
-            return ir.Select(
-                map_expr(condition, reg), map_expr(then, reg), map_expr(orelse, reg)
-            )
-    return expr
-
-
-class RegMap(Protocol):
-    """Type of a renaming of registers."""
-
-    def __call__(self, index: int) -> int:
-        """The new number."""
-        raise NotImplementedError
-
-
-def map_place(place: ir.Place, reg: RegMap) -> ir.Place:
-    """The same place over renamed registers."""
-    return ir.Place(place.base, tuple((map_expr(e, reg), s, n) for e, s, n in place.index))
-
-
-def map_block(block: ir.Block, reg: RegMap) -> ir.Block:
-    """The same block over renamed registers."""
-    ops: list[ir.Op] = []
-    for op in block.ops:
-        match op:
-            case ir.Set(index, value):
-                mapped = map_expr(value, reg)
-                ops.append(ir.Set(reg(index), mapped))
-            case ir.Store(place, value):
-                ops.append(ir.Store(map_place(place, reg), map_expr(value, reg)))
-            case ir.Guard(condition):
-                ops.append(ir.Guard(map_expr(condition, reg)))
-            case ir.Check(condition, failure):
-                ops.append(ir.Check(map_expr(condition, reg), failure))
-            case ir.Note(kind, template, values):
-                shown = tuple(ir.Shown(map_expr(v.value, reg), v.show) for v in values)
-                ops.append(ir.Note(kind, template, shown))
-            case _:
-                ops.append(op)
-    end = block.end
-    match end:
-        case ir.Branch(condition, then, orelse):
-            end = ir.Branch(map_expr(condition, reg), then, orelse)
-        case ir.Choice(index, mask, width, target):
-            mask = map_expr(mask, reg)
-            end = ir.Choice(reg(index), mask, width, target)
-    return ir.Block(tuple(ops), end)
-
-
-def expr_loads(expr: ir.Expr) -> Iterator[ir.Place]:
-    """The places that an expression reads."""
-    match expr:
-        case ir.Load(place):
-            yield place
-            for index, _, _ in place.index:
-                yield from expr_loads(index)
-        case ir.Binary(_, left, right):
-            yield from expr_loads(left)
-            yield from expr_loads(right)
-        case ir.Unary(_, operand):
-            yield from expr_loads(operand)
-        case ir.Select(condition, then, orelse):
-            for part in (condition, then, orelse):
-                yield from expr_loads(part)
-
-
-def body_exprs(body: ir.Body) -> Iterator[ir.Expr]:
-    """Every expression that matters for the outcome of a body (notes do not)."""
-    for block in body.blocks:
-        for op in block.ops:
-            match op:
-                case ir.Set(_, value):
-                    yield value
-                case ir.Store(place, value):
-                    yield value
-                    yield from (e for e, _, _ in place.index)
-                case ir.Guard(condition) | ir.Check(condition, _):
-                    yield condition
-        match block.end:
-            case ir.Branch(condition, _, _):
-                yield condition
-            case ir.Choice(_, mask, _, _):
-                yield mask
-
-
-def body_accesses(body: ir.Body, private: set[int]) -> tuple[frozenset[int], frozenset[int]]:
-    """The variables that a body may read and may write, without the process's own counter."""
-    reads = {v for e in body_exprs(body) for place in expr_loads(e) for v in place.variables()}
-    writes = {
-        v
-        for block in body.blocks
-        for op in block.ops
-        if isinstance(op, ir.Store)
-        for v in op.place.variables()
-    }
-    return frozenset(reads - private), frozenset(writes - private)

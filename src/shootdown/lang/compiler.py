@@ -18,7 +18,7 @@ from shootdown.lang.decorators import Function
 from shootdown.lang.expressions import as_bool
 from shootdown.lang.interpret import ways
 from shootdown.lang.kinds import Kinds, bits_for
-from shootdown.lang.prune import prune
+from shootdown.lang.prune import prune, without_lines
 from shootdown.lang.scenario import Scenario, Setup, Thread, options_of
 from shootdown.lang.source import Source, source_of
 from shootdown.lang.space import StateSpace
@@ -80,6 +80,7 @@ class _Compilation:
             without=without,
         )
         self.columns: list[str] = []
+        self.executed: set[int] = set()  # lines that ran while the initial state was made
         self.column_of: dict[Any, int] = {}
 
     def fail(self, message: str, hint: str | None = None) -> ModelError:
@@ -141,7 +142,7 @@ class _Compilation:
             assumptions=self._assumptions(),
             bounds=tuple(self.bounds.items()),
         )
-        system = prune(system, self._groups())
+        system = without_lines(prune(system, self._groups()), self.executed)
         bits = sum(bits_for(v.size) for v in system.variables)
         if bits > MAX_STATE_BITS:
             widest = max(system.variables, key=lambda v: v.size)
@@ -172,7 +173,9 @@ class _Compilation:
             key: Any = thread.on if thread.on is not None else i
             if key not in self.column_of:
                 self.column_of[key] = len(self.columns)
-                self.columns.append(thread.name or (self._show(thread.on) if thread.on else names[i]))
+                self.columns.append(
+                    thread.name or (self._show(thread.on) if thread.on else names[i])
+                )
         return unique
 
     def _show(self, thing: Object) -> str:
@@ -245,8 +248,7 @@ class _Compilation:
         actions = []
         for combination in itertools.product(*(values for _, values in domains)):
             arguments: dict[str, Value] = {
-                name: Static(value)
-                for (name, _), value in zip(domains, combination, strict=True)
+                name: Static(value) for (name, _), value in zip(domains, combination, strict=True)
             }
             builder = self._builder(function.name, -1, None)
             builder.inline(function, source, arguments, source.tree, atomic=True)
@@ -274,7 +276,9 @@ class _Compilation:
         ]
         return f"{function.name}({', '.join(shown)})"
 
-    def _domain(self, function: Function[..., Any], source: Source, parameter: ast.arg) -> list[Any]:
+    def _domain(
+        self, function: Function[..., Any], source: Source, parameter: ast.arg
+    ) -> list[Any]:
         """All values of a rule's parameter."""
         hint = typing.get_type_hints(function.source).get(parameter.arg)
         if isinstance(hint, type):
@@ -296,7 +300,9 @@ class _Compilation:
             raise self.fail(f"{shown} is not decorated with @{kind}")
         source = source_of(function)
         if source.tree.args.args:
-            raise source.error(source.tree, f"an {kind} takes no parameters", "loop with all(... for ...)")
+            raise source.error(
+                source.tree, f"an {kind} takes no parameters", "loop with all(... for ...)"
+            )
         builder = self._builder(function.name, -1, None)
         result = builder.inline(function, source, {}, source.tree, atomic=True)
         if isinstance(result, Static) and result.value is None:
@@ -327,7 +333,9 @@ class _Compilation:
         condition: ir.Expr = ir.Const(1)
         for process in processes:
             if not process.daemon:
-                done = ir.Binary("eq", ir.Load(ir.Place(process.pc)), ir.Const(len(process.actions)))
+                done = ir.Binary(
+                    "eq", ir.Load(ir.Place(process.pc)), ir.Const(len(process.actions))
+                )
                 condition = done if condition == ir.Const(1) else ir.Binary("land", condition, done)
         body = ir.Body((ir.Block((ir.Set(0, condition),), ir.Done()),), 1)
         return ir.Property(
@@ -363,6 +371,7 @@ class _Compilation:
                 )
         if len(found) != 1:
             raise self.fail(f"{what}: the initial state must be one, not {len(found)}")
+        self.executed.update(found[0].covered)
         return tuple(found[0].state)
 
     # ------------------------------------------------------------------ the whole

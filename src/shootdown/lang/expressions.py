@@ -12,6 +12,7 @@ from typing import Any
 
 from shootdown.lang import ir
 from shootdown.lang.accesses import Accesses, extract, insert
+from shootdown.lang.bodies import OPERATIONS, simplify
 from shootdown.lang.builder import bounds, describe, join_kinds, join_two
 from shootdown.lang.cfg import MBlock
 from shootdown.lang.kinds import (
@@ -150,7 +151,9 @@ class Expressions(Accesses):
             case Dyn(_, ObjectKind()):
                 return ONE
         raise self.error(
-            node, f"{describe(value)} is neither true nor false", "compare it, or name one of its fields"
+            node,
+            f"{describe(value)} is neither true nor false",
+            "compare it, or name one of its fields",
         )
 
     # ------------------------------------------------------------------ names
@@ -272,11 +275,11 @@ class Expressions(Accesses):
             if isinstance(key, Static) and isinstance(key.value, int):
                 if -len(base.items) <= key.value < len(base.items):
                     return base.items[key.value]
-                raise self.error(
-                    node, f"index {key.value} is outside a tuple of {len(base.items)}"
-                )
+                raise self.error(node, f"index {key.value} is outside a tuple of {len(base.items)}")
             raise self.error(node, "a tuple is indexed by a constant", "use an Array field")
-        raise self.error(node, f"{describe(base)} cannot be indexed", "only Array fields and tuples can")
+        raise self.error(
+            node, f"{describe(base)} cannot be indexed", "only Array fields and tuples can"
+        )
 
     # ------------------------------------------------------------------ logic
 
@@ -400,7 +403,8 @@ class Expressions(Accesses):
             raise self.error(node, f"{describe(left)} {symbol} {describe(right)} has no meaning")
         a, b = self.widen(left, kind), self.widen(right, kind)
         if name == "sub":
-            return Dyn(ir.Binary("and", a, ir.Binary("xor", b, ir.Const(kind.size - 1))), kind)
+            outside = simplify(ir.Binary("xor", b, ir.Const(kind.size - 1)))
+            return Dyn(simplify(ir.Binary("and", a, outside)), kind)
         return Dyn(simplify(ir.Binary(name, a, b)), kind)
 
     # ------------------------------------------------------------------ comparisons
@@ -452,7 +456,7 @@ class Expressions(Accesses):
         if name not in ("eq", "ne"):
             if isinstance(kind, SetKind) and name == "le":
                 x, y = self.widen(left, kind), self.widen(right, kind)
-                return ir.Binary("eq", ir.Binary("and", x, y), x)
+                return simplify(ir.Binary("eq", simplify(ir.Binary("and", x, y)), x))
             if not isinstance(kind, (IntKind, BoolKind)):
                 raise self.error(node, f"{kind} has no order", "compare with == or !=")
         if isinstance(kind, NoneKind):
@@ -478,23 +482,24 @@ class Expressions(Accesses):
             if kind.element is None:
                 return ZERO
             own = self.kind_of(element)
-            if isinstance(own, OptKind) and isinstance(element, Dyn) and not isinstance(kind.element, OptKind):
-                inside = self.bit_of(container, ir.Binary("sub", element.expr, ONE), kind)
-                shifted = ir.Select(ir.Binary("ne", element.expr, ZERO), inside, ZERO)
-                return shifted if isinstance(element.expr, ir.Const) else self._safe_in(element, container, kind)
+            if (
+                isinstance(own, OptKind)
+                and isinstance(element, Dyn)
+                and not isinstance(kind.element, OptKind)
+            ):
+                return self._safe_in(element, container, kind)
             return self.bit_of(container, self.coerce(element, kind.element, node), kind)
         raise self.error(node, f"'in' needs a set, tuple or population, not {describe(container)}")
 
     def _safe_in(self, element: Dyn, container: Value, kind: SetKind) -> ir.Expr:
         """Membership of an optional value: shifting the mask instead keeps amounts at 0 or above."""
-        mask = ir.Binary("shl", self.widen(container, kind), ONE)
-        return ir.Binary("and", ir.Binary("shr", mask, element.expr), ONE)
+        mask = simplify(ir.Binary("shl", self.widen(container, kind), ONE))
+        return simplify(ir.Binary("and", simplify(ir.Binary("shr", mask, element.expr)), ONE))
 
     def bit_of(self, container: Value, index: ir.Expr, kind: SetKind) -> ir.Expr:
         """Whether bit ``index`` of a set is on."""
-        return simplify(
-            ir.Binary("and", ir.Binary("shr", self.widen(container, kind), index), ONE)
-        )
+        moved = simplify(ir.Binary("shr", self.widen(container, kind), index))
+        return simplify(ir.Binary("and", moved, ONE))
 
     # ------------------------------------------------------------------ sets
 
@@ -666,47 +671,6 @@ def combine(op: str, left: ir.Expr, right: ir.Expr) -> ir.Expr:
             if op == "or" and one.value == 0:
                 return other
     return simplify(ir.Binary(op, left, right))
-
-
-def simplify(expr: ir.Expr) -> ir.Expr:
-    """Fold constants at the top of an expression."""
-    if isinstance(expr, ir.Binary):
-        left, right = fold_shift(expr.left), fold_shift(expr.right)
-        if isinstance(left, ir.Const) and isinstance(right, ir.Const):
-            return ir.Const(OPERATIONS[expr.op](left.value, right.value))
-        return expr
-    if isinstance(expr, ir.Select) and isinstance(expr.condition, ir.Const):
-        return expr.then if expr.condition.value else expr.orelse
-    return expr
-
-
-def fold_shift(expr: ir.Expr) -> ir.Expr:
-    """A nested constant operation as its value."""
-    return simplify(expr) if isinstance(expr, ir.Binary) else expr
-
-
-OPERATIONS: dict[str, Callable[[int, int], int]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "floordiv": lambda a, b: a // b,
-    "mod": lambda a, b: a % b,
-    "and": lambda a, b: a & b,
-    "or": lambda a, b: a | b,
-    "xor": lambda a, b: a ^ b,
-    "shl": lambda a, b: a << b,
-    "shr": lambda a, b: a >> b,
-    "eq": lambda a, b: int(a == b),
-    "ne": lambda a, b: int(a != b),
-    "lt": lambda a, b: int(a < b),
-    "le": lambda a, b: int(a <= b),
-    "gt": lambda a, b: int(a > b),
-    "ge": lambda a, b: int(a >= b),
-    "land": lambda a, b: a & b,
-    "lor": lambda a, b: a | b,
-    "min": min,
-    "max": max,
-}
 
 
 def fold(name: str, left: int, right: int, at: Expressions, node: ast.AST) -> int:

@@ -191,9 +191,7 @@ class SetKind(Kind):
     def decode(self, value: int) -> frozenset[Any]:
         if self.element is None:
             return frozenset()
-        return frozenset(
-            self.element.decode(i) for i in range(self.element.size) if value >> i & 1
-        )
+        return frozenset(self.element.decode(i) for i in range(self.element.size) if value >> i & 1)
 
     def show(self, value: int) -> str:
         if self.element is None or value == 0:
@@ -338,6 +336,9 @@ class FieldDecl:
     ghost: bool
 
 
+_HINTS: dict[type, dict[str, Any]] = {}  # evaluating annotations is slow, and they do not change
+
+
 class Kinds:
     """Turns annotations into kinds for given population sizes.
 
@@ -349,22 +350,24 @@ class Kinds:
         self.named = {population(cls): cls for cls in sizes}
         self.processes = processes
         self._words: dict[type[Word], WordKind] = {}
-        self._hints: dict[type, dict[str, Any]] = {}
 
     def hints(self, cls: type) -> dict[str, Any]:
         """The annotations of a class, evaluated, inherited ones first."""
-        if cls not in self._hints:
+        if cls not in _HINTS:
             try:
                 found = typing.get_type_hints(cls, include_extras=True)
             except (NameError, TypeError, AttributeError) as error:
-                raise class_error(cls, f"cannot evaluate the annotations of {cls.__name__}: {error}")
-            self._hints[cls] = {
+                raise class_error(
+                    cls, f"cannot evaluate the annotations of {cls.__name__}: {error}"
+                )
+            _HINTS[cls] = {
                 name: hint
                 for name, hint in found.items()
-                if not name.startswith("_") and typing.get_origin(hint) is not ClassVar
+                if not name.startswith("_")
+                and typing.get_origin(hint) is not ClassVar
                 and not (name == "index" and issubclass(cls, Object))
             }
-        return self._hints[cls]
+        return _HINTS[cls]
 
     def count(self, cls: type[Object]) -> int:
         """The size of a population in this scenario."""

@@ -50,8 +50,8 @@ class ModelFile:
             return found
         known = [n.scenario.name for n in self.named]
         raise UsageError(
-            f"{self.path} has no scenario '{name}'{did_you_mean(name, known)}; "
-            f"it has: {', '.join(known)}"
+            f"{self.path} has no scenario '{name}' (it has: {', '.join(known)})"
+            + did_you_mean(name, known)
         )
 
 

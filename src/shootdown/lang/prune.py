@@ -10,79 +10,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from shootdown.lang import ir
-from shootdown.lang.cfg import (
+from shootdown.lang.bodies import (
     block_targets,
     body_accesses,
     body_exprs,
     compact,
     expr_loads,
     expr_regs,
-    place_regs,
+    map_body,
+    op_uses,
 )
-from shootdown.lang.expressions import simplify
-
-ExprMap = Callable[[ir.Expr], ir.Expr]
-
-
-def map_expr(expr: ir.Expr, leaf: ExprMap) -> ir.Expr:
-    """Rebuild an expression bottom-up through ``leaf``."""
-    match expr:
-        case ir.Binary(op, left, right):
-            expr = ir.Binary(op, map_expr(left, leaf), map_expr(right, leaf))
-        case ir.Unary(op, operand):
-            expr = ir.Unary(op, map_expr(operand, leaf))
-        case ir.Select(condition, then, orelse):
-            expr = ir.Select(map_expr(condition, leaf), map_expr(then, leaf), map_expr(orelse, leaf))
-        case ir.Load(place):
-            expr = ir.Load(map_place(place, leaf))
-    return simplify(leaf(expr))
-
-
-def map_place(place: ir.Place, leaf: ExprMap) -> ir.Place:
-    """The same place with its index rebuilt; constant indices are folded into the base."""
-    base, index = place.base, []
-    for expr, stride, extent in place.index:
-        mapped = map_expr(expr, leaf)
-        if isinstance(mapped, ir.Const) and 0 <= mapped.value < extent:
-            base += mapped.value * stride
-        else:
-            index.append((mapped, stride, extent))
-    return ir.Place(base, tuple(index))
-
-
-def map_body(body: ir.Body, leaf: ExprMap, keep: Callable[[ir.Op], bool] = lambda op: True) -> ir.Body:
-    """The same body with every expression rebuilt and some operations dropped."""
-    blocks = []
-    for block in body.blocks:
-        ops: list[ir.Op] = []
-        for op in block.ops:
-            if not keep(op):
-                continue
-            match op:
-                case ir.Set(reg, value):
-                    ops.append(ir.Set(reg, map_expr(value, leaf)))
-                case ir.Store(place, value):
-                    ops.append(ir.Store(map_place(place, leaf), map_expr(value, leaf)))
-                case ir.Guard(condition):
-                    ops.append(ir.Guard(map_expr(condition, leaf)))
-                case ir.Check(condition, failure):
-                    ops.append(ir.Check(map_expr(condition, leaf), failure))
-                case ir.Note(kind, template, values):
-                    shown = tuple(ir.Shown(map_expr(v.value, leaf), v.show) for v in values)
-                    ops.append(ir.Note(kind, template, shown))
-                case _:
-                    ops.append(op)
-        end = block.end
-        match end:
-            case ir.Branch(condition, then, orelse):
-                mapped = map_expr(condition, leaf)
-                end = ir.Branch(mapped, then, orelse)
-                if isinstance(mapped, ir.Const):
-                    end = ir.Jump(then if mapped.value else orelse)
-            case ir.Choice(reg, mask, width, target):
-                end = ir.Choice(reg, map_expr(mask, leaf), width, target)
-        blocks.append(ir.Block(tuple(ops), end))
-    return ir.Body(tuple(blocks), body.registers)
 
 
 def drop_dead_registers(body: ir.Body, keep_result: bool) -> ir.Body:
@@ -91,29 +28,18 @@ def drop_dead_registers(body: ir.Body, keep_result: bool) -> ir.Body:
         used = {0} if keep_result else set()
         for block in body.blocks:
             for op in block.ops:
-                used |= _uses(op)
+                used |= op_uses(op)
             match block.end:
                 case ir.Branch(condition, _, _):
                     used |= set(expr_regs(condition))
                 case ir.Choice(_, mask, _, _):
                     used |= set(expr_regs(mask))
         before = sum(len(block.ops) for block in body.blocks)
-        body = map_body(body, lambda e: e, lambda op: not (isinstance(op, ir.Set) and op.reg not in used))
+        body = map_body(
+            body, lambda e: e, lambda op: not (isinstance(op, ir.Set) and op.reg not in used)
+        )
         if sum(len(block.ops) for block in body.blocks) == before:
             return body
-
-
-def _uses(op: ir.Op) -> set[int]:
-    match op:
-        case ir.Set(_, value):
-            return set(expr_regs(value))
-        case ir.Store(place, value):
-            return {*place_regs(place), *expr_regs(value)}
-        case ir.Guard(condition) | ir.Check(condition, _):
-            return set(expr_regs(condition))
-        case ir.Note(_, _, values):
-            return {reg for shown in values for reg in expr_regs(shown.value)}
-    return set()
 
 
 def propagate_constants(body: ir.Body) -> ir.Body:
@@ -302,6 +228,26 @@ def _finish(system: ir.System) -> ir.System:
     system = _with_bodies(system, tidy)
     rules = tuple(rule for rule in system.rules if _can_do_something(rule.body))
     return replace(system, rules=rules)
+
+
+def without_lines(system: ir.System, executed: set[int]) -> ir.System:
+    """Without some lines in the coverage table: those that ran before the search began."""
+    kept = [line for line in range(len(system.lines)) if line not in executed]
+    number = {old: new for new, old in enumerate(kept)}
+
+    def change(body: ir.Body, keep_result: bool) -> ir.Body:
+        blocks = []
+        for block in body.blocks:
+            ops = tuple(
+                ir.Cover(number[op.line]) if isinstance(op, ir.Cover) else op
+                for op in block.ops
+                if not (isinstance(op, ir.Cover) and op.line in executed)
+            )
+            blocks.append(ir.Block(ops, block.end))
+        return ir.Body(tuple(blocks), body.registers)
+
+    lines = tuple(system.lines[old] for old in kept)
+    return _with_bodies(replace(system, lines=lines), change)
 
 
 def _can_do_something(body: ir.Body) -> bool:

@@ -46,7 +46,8 @@ class Thread:
 class Hardware:
     """A named set of assumptions: rules that may fire, observers, and values of options.
 
-    ``assumptions`` are sentences that a verdict prints.
+    ``assumptions`` are sentences that a verdict prints. ``witness`` are options under which a race is shown
+    in concrete steps, where this hardware is an exact abstraction (a may-set).
     """
 
     name: str
@@ -54,6 +55,7 @@ class Hardware:
     observers: tuple[Function[..., Any], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    witness: Mapping[str, Any] = field(default_factory=dict)
 
     def with_options(self, **options: Any) -> Hardware:
         """The same hardware with other option values."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from shootdown.errors import ModelError
 from shootdown.lang import ir
+from shootdown.lang.bodies import simplify
 from shootdown.lang.builder import Exit, Loop, describe, join_kinds, join_two, same
 from shootdown.lang.calls import Calls
 from shootdown.lang.cfg import MBlock, MJump
-from shootdown.lang.expressions import simplify
 from shootdown.lang.kinds import IntKind, Kind, LockKind, RwSemKind, WordKind
 from shootdown.lang.types import Ranged
 from shootdown.lang.values import Dyn, FieldV, PlaceV, RecordV, SemSideV, Static, TupleV, Value
@@ -45,7 +45,7 @@ class Statements(Calls):
                 continue
             if isinstance(statement, ast.Pass):
                 continue
-            self.pending_cover = self.unit.line(self.at(statement))
+            self.pending_cover = [*self.pending_cover, self.unit.line(self.at(statement))]
             self.statement(statement)
             if self.block is not None:
                 self._cover()
@@ -142,7 +142,9 @@ class Statements(Calls):
         """A value as a local keeps it."""
         if isinstance(value, (PlaceV, FieldV, SemSideV)):
             raise self.error(
-                node, f"{describe(value)} cannot be kept in a local", "use it directly, or pass it to a Ref"
+                node,
+                f"{describe(value)} cannot be kept in a local",
+                "use it directly, or pass it to a Ref",
             )
         if isinstance(value, Dyn):
             return self.temp(value.expr, value.kind, name)
@@ -157,9 +159,7 @@ class Statements(Calls):
                 return
             word = self.kind_of(base) if not isinstance(base, (PlaceV, FieldV)) else None
             if isinstance(word, WordKind):
-                changed = self.with_fields(
-                    self.widen(base, word), word, {target.attr: value}, node
-                )
+                changed = self.with_fields(self.widen(base, word), word, {target.attr: value}, node)
                 self.assign_local(target.value, changed, node)
                 return
             place = self.attribute(base, target.attr, target)
@@ -227,9 +227,7 @@ class Statements(Calls):
         first = init.value if isinstance(init, Static) else numbers[0]
         return Ranged(numbers[0], numbers[1], first)
 
-    def augmented(
-        self, target: ast.expr, op: ast.operator, value: ast.expr, node: ast.AST
-    ) -> None:
+    def augmented(self, target: ast.expr, op: ast.operator, value: ast.expr, node: ast.AST) -> None:
         """``x += 1``: on a counter one atomic step, on other shared state a read and a write."""
         if isinstance(target, ast.Name):
             bound = self.name_value(target.id, target)
@@ -384,7 +382,7 @@ class Statements(Calls):
         self.block = head
         for key, reg in head_regs.items():
             self.env[key] = Dyn(ir.Reg(reg), kinds[key])
-        self.pending_cover = self.unit.line(self.at(node))
+        self.pending_cover = [self.unit.line(self.at(node))]
         loop = Loop(held=len(self.frame.held))
         condition = simplify(self.condition(node.test))
         done: Exit | None = None
@@ -508,9 +506,7 @@ class Statements(Calls):
         if not colon or " " in name.strip():
             name, rest = "assert", text
         condition = self.condition(test)
-        self.check(
-            condition, ir.FailureKind.ASSERTION, name.strip(), rest.strip(), node
-        )
+        self.check(condition, ir.FailureKind.ASSERTION, name.strip(), rest.strip(), node)
 
 
 def _is_docstring(node: ast.Expr) -> bool:

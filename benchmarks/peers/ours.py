@@ -1,0 +1,84 @@
+"""``dontneed(N, P)`` for our own engine, in a fresh Python process for each run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from peers import Contestant, PeerError, Run, Size
+from peers.process import measure
+
+# The one place that says what is measured: where the model's `System` comes from (called with
+# cpus, pages and nested=), and the engine that searches it.
+MODEL = "dontneed:system"
+ENGINE = "shootdown.check.native:explore"
+
+BENCHMARKS = Path(__file__).resolve().parents[1]
+IMPORTS = [str(BENCHMARKS), str(BENCHMARKS.parent / "tests")]
+
+
+def load(name: str) -> Callable[..., Any]:
+    """The function that ``module:function`` names."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def search_here(size: Size, engine: str = ENGINE) -> dict[str, object]:
+    """Search in this process; the answer as it goes through JSON."""
+    system = load(MODEL)(size.cpus, size.pages, nested=size.nested)
+    result = load(engine)(system)
+    return {
+        "states": result.states,
+        "verdict": result.verdict.value,
+        "seconds": result.seconds,
+    }
+
+
+def prepare(size: Size, directory: Path, engine: str = ENGINE) -> Callable[[], Run]:
+    """Nothing to build: the kernel is compiled inside the run, and counted in ``whole``."""
+    program = f"import sys; sys.path[:0] = {IMPORTS!r}; from peers.ours import main; main()"
+    argv = [sys.executable, "-c", program, str(size), "--engine", engine]
+    if not size.nested:
+        argv.append("--buggy")
+
+    def search() -> Run:
+        done = measure(argv, directory)
+        if done.status != 0:
+            said = done.output.strip().splitlines() or ["nothing"]
+            raise PeerError(f"our engine failed, saying {said[-1]}")
+        answer = json.loads(done.output.splitlines()[-1])
+        if answer["verdict"] not in {"HOLDS", "VIOLATED"}:
+            raise PeerError(f"our engine did not finish: {answer['verdict']}")
+        violated = answer["verdict"] == "VIOLATED"
+        return Run(answer["states"], violated, answer["seconds"], done.seconds, done.memory)
+
+    return search
+
+
+def _version() -> str | None:
+    try:
+        return f"shootdown {version('shootdown')} (llvmlite {version('llvmlite')})"
+    except PackageNotFoundError:
+        return None
+
+
+CONTESTANTS = (Contestant("shootdown", "exact, no reduction", _version, prepare, ours=True),)
+
+
+def main() -> None:
+    """Search once and print the answer as one line of JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("size")
+    parser.add_argument("--engine", default=ENGINE)
+    parser.add_argument("--buggy", action="store_true")
+    arguments = parser.parse_args()
+    cpus, pages = map(int, arguments.size.split(","))
+    size = Size(cpus, pages, nested=not arguments.buggy)
+    print(json.dumps(search_here(size, arguments.engine)))

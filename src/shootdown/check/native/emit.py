@@ -1,0 +1,200 @@
+"""A system as two LLVM functions, which the search core calls once for each state.
+
+``expand(state, out, cover)`` writes the successors of a state, in order, from ``out`` on and
+returns their number in the lower 32 bits. The upper 32 are 0, or one more than the failure of the
+outcome after these, or ``DEADLOCK``. It marks covered lines in the bytes at ``cover``.
+
+``check(state, goals, cover)`` returns 0 and marks the goals that are true in the bytes at
+``goals``; or it returns :data:`INVARIANT` plus the index of the first false invariant, or
+:data:`FAILURE` plus that of a failed check.
+
+"""
+
+from __future__ import annotations
+
+from shootdown.check.native.bodies import BodyWriter
+from shootdown.check.native.expressions import Env, Writer
+from shootdown.check.native.layout import Layout
+from shootdown.check.native.values import ZERO, Value, constant
+from shootdown.lang.ir import Action, Load, Place, Process, Property, System
+
+FUNCTIONS = ("expand", "check")
+INVARIANT = 1 << 32
+FAILURE = 2 << 32
+
+_DECLARATIONS = """\
+declare i64 @llvm.cttz.i64(i64, i1)
+declare i64 @llvm.ctpop.i64(i64)
+declare i64 @llvm.smin.i64(i64, i64)
+declare i64 @llvm.smax.i64(i64, i64)
+"""
+
+
+def emit(system: System, layout: Layout) -> str:
+    """LLVM IR of a module with ``expand`` and ``check`` for ``system``."""
+    tables: dict[str, str] = {}
+    functions = [
+        _Expand(system, layout, tables).text(),
+        _CheckProperties(system, layout, tables).text(),
+    ]
+    constants = [
+        f"{name} = private unnamed_addr constant [{content.count('i32')} x i32] [{content}]"
+        for content, name in tables.items()
+    ]
+    return "\n".join([*constants, _DECLARATIONS, *functions])
+
+
+# --------------------------------------------------------------------------- expand
+
+
+class _Expand:
+    """The function ``expand``."""
+
+    def __init__(self, system: System, layout: Layout, tables: dict[str, str]) -> None:
+        self.system = system
+        self.writer = Writer(system, layout, tables)
+        self.words = read_state(self.writer)
+        self.number = self.writer.slot()
+        self.progress = self.writer.slot()
+        self.can_stop = any(not p.daemon and p.actions for p in system.processes)
+
+    def text(self) -> str:
+        writer = self.writer
+        writer.do(f"store i64 0, ptr {self.number}")
+        writer.do(f"store i64 0, ptr {self.progress}")
+        for process in self.system.processes:
+            self.process(process)
+        for rule in self.system.rules:
+            self.action(rule)
+        self.finish()
+        return writer.function("@expand(ptr noalias %state, ptr noalias %out, ptr noalias %cover)")
+
+    def process(self, process: Process) -> None:
+        """Take the step that the process stands at."""
+        if not process.actions:
+            return
+        writer = self.writer
+        labels = [writer.fresh("step") for _ in process.actions]
+        after = writer.fresh("stepped")
+        pc = writer.value(Load(Place(process.pc)), Env(self.words, [])).text
+        cases = [f"i64 {i}, label %{label}" for i, label in enumerate(labels)]
+        writer.do(f"switch i64 {pc}, label %{after} [ {'  '.join(cases)} ]")
+        for label, action in zip(labels, process.actions, strict=True):
+            writer.label(label)
+            self.action(action)
+            writer.jump(after)
+        writer.label(after)
+
+    def action(self, action: Action) -> None:
+        writer = self.writer
+        end = writer.fresh("end")
+
+        def done(env: Env) -> None:
+            self.outcome(env, action.fair)
+
+        BodyWriter(writer, action.body, end, done, self.fail).write(self.words)
+        writer.label(end)
+
+    def outcome(self, env: Env, fair: bool) -> None:
+        """Write a successor."""
+        writer = self.writer
+        number = writer.new(f"load i64, ptr {self.number}")
+        kind = f"[{len(self.words)} x i64]"
+        for i, word in enumerate(env.words):
+            address = writer.new(f"getelementptr {kind}, ptr %out, i64 {number}, i64 {i}")
+            writer.do(f"store i64 {word}, ptr {address}")
+        writer.do(f"store i64 {writer.new(f'add i64 {number}, 1')}, ptr {self.number}")
+        if fair and self.can_stop:
+            progress = writer.new(f"load i64, ptr {self.progress}")
+            for old, new in zip(self.words, env.words, strict=True):
+                if old != new:
+                    change = writer.pure(f"xor i64 {old}, {new}")
+                    progress = writer.pure(f"or i64 {progress}, {change}")
+            writer.do(f"store i64 {progress}, ptr {self.progress}")
+
+    def fail(self, failure: int) -> None:
+        """End the search with a failed check as the last outcome."""
+        number = self.writer.new(f"load i64, ptr {self.number}")
+        result = self.writer.new(f"or i64 {number}, {failure + 1 << 32}")
+        self.writer.do(f"ret i64 {result}")
+
+    def finish(self) -> None:
+        writer = self.writer
+        number = writer.new(f"load i64, ptr {self.number}")
+        if not self.can_stop:
+            writer.do(f"ret i64 {number}")
+            return
+        stuck, moving = writer.fresh("stuck"), writer.fresh("moving")
+        progress = writer.new(f"load i64, ptr {self.progress}")
+        writer.branch(writer.pure(f"icmp eq i64 {progress}, 0"), stuck, moving)
+        writer.label(moving)
+        writer.do(f"ret i64 {number}")
+        writer.label(stuck)
+        finished = "true"
+        for process in self.system.processes:
+            if not process.daemon and process.actions:
+                pc = writer.value(Load(Place(process.pc)), Env(self.words, []))
+                ended = writer.compare("ge", pc, constant(len(process.actions)))
+                finished = writer.both(finished, ended)
+        deadlock = constant(-(1 << 32))  # DEADLOCK in the upper half
+        writer.do(f"ret i64 {writer.select(finished, Value(number), deadlock).text}")
+
+
+# --------------------------------------------------------------------------- check
+
+
+class _CheckProperties:
+    """The function ``check``."""
+
+    def __init__(self, system: System, layout: Layout, tables: dict[str, str]) -> None:
+        self.system = system
+        self.writer = Writer(system, layout, tables)
+        self.words = read_state(self.writer)
+
+    def text(self) -> str:
+        writer = self.writer
+        for index, invariant in enumerate(self.system.invariants):
+            holds, violated = writer.fresh("holds"), writer.fresh("violated")
+            writer.branch(self.truth(invariant), holds, violated)
+            writer.label(violated)
+            writer.do(f"ret i64 {INVARIANT + index}")
+            writer.label(holds)
+        # a state that ends the search reaches no goal, so these come before all marks
+        goals = [writer.number(self.truth(goal)).text for goal in self.system.goals]
+        for index, goal in enumerate(goals):
+            address = writer.new(f"getelementptr i8, ptr %goals, i64 {index}")
+            old = writer.new(f"load i8, ptr {address}")
+            byte = writer.new(f"trunc i64 {goal} to i8")
+            writer.do(f"store i8 {writer.new(f'or i8 {old}, {byte}')}, ptr {address}")
+        writer.do("ret i64 0")
+        return writer.function("@check(ptr noalias %state, ptr noalias %goals, ptr noalias %cover)")
+
+    def truth(self, prop: Property) -> str:
+        """Whether a property holds, as an operand of type i1."""
+        writer = self.writer
+        end = writer.fresh("end")
+        results: list[tuple[str, Value]] = []
+
+        def done(env: Env) -> None:
+            results.append((writer.label_now, env.registers[0]))
+
+        def fail(failure: int) -> None:
+            writer.do(f"ret i64 {FAILURE + failure}")
+
+        BodyWriter(writer, prop.body, end, done, fail).write(self.words)
+        writer.label(end)
+        if len(results) == 1:
+            result = results[0][1]
+        else:
+            pairs = ", ".join(f"[ {value.text}, %{label} ]" for label, value in results)
+            result = Value(writer.new(f"phi i64 {pairs}"))
+        return writer.compare("ne", result, ZERO)
+
+
+def read_state(writer: Writer) -> list[str]:
+    """Load the words of the state."""
+    words = []
+    for i in range(writer.layout.words):
+        address = writer.new(f"getelementptr i64, ptr %state, i64 {i}")
+        words.append(writer.new(f"load i64, ptr {address}"))
+    return words

@@ -1,0 +1,204 @@
+"""The native engine: compiles a system to machine code and runs the search there.
+
+It gives the same result as :mod:`shootdown.check.reference`, whose text defines the search.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import TypeAlias
+
+from shootdown.check.memory import check_limits, memory_limit
+from shootdown.check.native import core, jit
+from shootdown.check.native.bodies import most_outcomes
+from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
+from shootdown.check.native.layout import plan
+from shootdown.check.native.store import Store
+from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
+from shootdown.lang.ir import FailureKind, System
+
+NO_LIMITS = Limits()
+"""Search to the end."""
+
+MORE, GROW, BAD_STATE, BAD_STEP, LIMITED = (
+    core.STATUS[name] for name in ("MORE", "GROW", "BAD_STATE", "BAD_STEP", "LIMITED")
+)
+Path: TypeAlias = tuple[tuple[int, ...], ...]
+
+_SLICE = 0.05  # seconds in native code, after which signals and limits are looked at
+
+
+def explore(
+    system: System,
+    limits: Limits = NO_LIMITS,
+    on_progress: Callable[[Progress], None] | None = None,
+    *,
+    good_code_after: float = 1.0,
+) -> Result:
+    """Search ``system`` breadth-first.
+
+    The search begins with code that LLVM compiles fast; if it takes longer than
+    ``good_code_after`` seconds, it goes on with good code (kept on disk for the next time).
+    ``Result.memory`` and ``Limits.memory`` are about the states and their table.
+    """
+    check_limits(limits)
+    search = _Search(system, limits, on_progress, good_code_after)
+    try:
+        search.run()
+    except KeyboardInterrupt:
+        search.stopped = "interrupt"
+    return search.result()
+
+
+class _Search:
+    """One search; the counts live in the store, so an interrupt at any point finds them whole."""
+
+    def __init__(
+        self,
+        system: System,
+        limits: Limits,
+        on_progress: Callable[[Progress], None] | None,
+        good_code_after: float,
+    ) -> None:
+        self.system = system
+        self.limits = limits
+        self.on_progress = on_progress
+        self.began = self.reported = time.perf_counter()
+        self.good_code_after = good_code_after
+        self.layout = plan(system)
+        self.ir = ""
+        self.store: Store | None = None
+        self.violation: Violation | None = None
+        self.stopped: str | None = None
+
+    def run(self) -> None:
+        system, layout = self.system, self.layout
+        self.ir = emit(system, layout)
+        functions = jit.load_cached(self.ir, FUNCTIONS)
+        if functions is not None or self.good_code_after <= 0:
+            functions = functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
+            self.good_code_after = math.inf
+        else:
+            functions = jit.load(self.ir, FUNCTIONS, jit.FAST)
+        lines, goals = len(system.lines), len(system.goals)
+        limit = memory_limit(self.limits)
+        store = Store(layout.words, most_outcomes(system), lines, goals, limit)
+        code = store.begin(functions, layout.pack(system.init), self.limits.states)
+        self.store = store
+        if code:
+            self.violation = self.bad_state(store, code)
+            return
+        status = self.search(store)
+        if status in (BAD_STATE, BAD_STEP, LIMITED):
+            store.settle()
+        if status == BAD_STATE:
+            self.violation = self.bad_state(store, store["CODE"])
+        elif status == BAD_STEP:
+            self.violation = self.bad_step(store, store["CODE"])
+        elif status == LIMITED:
+            self.stopped = "states"
+
+    def search(self, store: Store) -> int:
+        """Run the core in slices until it ends or a limit is reached; the last status."""
+        budget = 200  # states, then as many as fill a slice
+        while not self.over_time(store):
+            began = time.perf_counter()
+            status = store.run(budget)
+            if status == GROW:
+                if not store.grow():
+                    self.stopped = "memory"
+                    return status
+            elif status == MORE:
+                seconds = max(time.perf_counter() - began, 1e-6)
+                budget = max(1, int(budget * min(4.0, _SLICE / seconds)))
+                store.mark()
+                self.improve(store)
+            else:
+                return status
+        return MORE
+
+    def improve(self, store: Store) -> None:
+        """Go over to good code if the search takes long enough."""
+        # compiling takes up to 0.05 ms a line, which a short search would not win back
+        patience = self.good_code_after + self.ir.count("\n") * 1e-4
+        if time.perf_counter() - self.began >= patience:
+            self.good_code_after = math.inf
+            store.use(jit.load(self.ir, FUNCTIONS, jit.GOOD))
+
+    def over_time(self, store: Store) -> bool:
+        """Whether time is up; reports progress by the way."""
+        now = time.perf_counter()
+        elapsed = now - self.began
+        if self.on_progress and now - self.reported >= 0.1:
+            self.reported = now
+            counts = store["KNOWN"], store["EXPANDED"], depth(store)
+            self.on_progress(Progress(*counts, elapsed, store.memory()))
+        if self.limits.time is not None and elapsed >= self.limits.time:
+            self.stopped = "time"
+            return True
+        return False
+
+    # ------------------------------------------------------------------ violations
+
+    def bad_state(self, store: Store, code: int) -> Violation:
+        """The violation in the state discovered last, from what ``check`` returned."""
+        path = self.path(store, store["KNOWN"] - 1)
+        if code >= FAILURE:
+            return self.failed(code - FAILURE, path, None)
+        index = code - INVARIANT
+        return Violation(ViolationKind.INVARIANT, self.system.invariants[index].name, index, path)
+
+    def bad_step(self, store: Store, code: int) -> Violation:
+        """The violation in the state that was to be expanded, from what ``expand`` returned."""
+        path = self.path(store, store["EXPANDED"])
+        if code == core.DEADLOCK:
+            return Violation(ViolationKind.DEADLOCK, "deadlock", -1, path)
+        return self.failed(code - 1, path, store["FAILED_AT"])
+
+    def failed(self, index: int, path: Path, outcome: int | None) -> Violation:
+        failure = self.system.failures[index]
+        kind = {
+            FailureKind.ASSERTION: ViolationKind.ASSERTION,
+            FailureKind.MODEL_ERROR: ViolationKind.MODEL_ERROR,
+        }[failure.kind]
+        return Violation(kind, failure.name, index, path, outcome)
+
+    def path(self, store: Store, number: int) -> Path:
+        return tuple(self.layout.unpack(words) for words in store.path(number))
+
+    # ---------------------------------------------------------------------- result
+
+    def result(self) -> Result:
+        store = self.store
+        goals = (False,) * len(self.system.goals) if store is None else store.goals()
+        if self.violation is not None:
+            verdict = Verdict.VIOLATED
+        elif self.stopped is not None:
+            verdict = Verdict.UNKNOWN
+        else:
+            verdict = Verdict.HOLDS if all(goals) else Verdict.VACUOUS
+        states = 0 if store is None else store["KNOWN"]
+        expanded = 0 if store is None else store["EXPANDED"]
+        return Result(
+            system=self.system,
+            engine="native",
+            verdict=verdict,
+            states=states,
+            expanded=expanded,
+            transitions=0 if store is None else store["TRANSITIONS"],
+            depth=0 if store is None else depth(store),
+            seconds=time.perf_counter() - self.began,
+            memory=0 if store is None else store.memory(),
+            goals=goals,
+            covered=(False,) * len(self.system.lines) if store is None else store.covered(),
+            violation=self.violation,
+            stopped=None if self.violation else self.stopped,
+            frontier=states - expanded,
+        )
+
+
+def depth(store: Store) -> int:
+    """The distance of the state discovered last."""
+    return store["DEPTH"] + (store["KNOWN"] > store["LEVEL_END"])

@@ -1,0 +1,144 @@
+"""Machine code from LLVM IR text, with a cache of compiled code on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+
+CACHE_BYTES = 64 << 20
+_MAGIC = b"shootdown-code-1"
+_serial = count()
+
+
+class Library:
+    """Compiled functions; they live as long as this object."""
+
+    def __init__(self, code: bytes, names: tuple[str, ...]) -> None:
+        builder = llvm.JITLibraryBuilder().add_object_img(code)
+        for name in names:
+            builder.export_symbol(name)
+        self._tracker = builder.link(_jit(), f"shootdown{next(_serial)}")
+        self.addresses: dict[str, int] = {name: self._tracker[name] for name in names}
+
+
+FAST, GOOD = 0, 2
+"""Levels: compile fast, or make good code."""
+
+
+def load(ir: str, names: tuple[str, ...], level: int) -> Library:
+    """Compile a module; good code is kept in the cache."""
+    if level == FAST:
+        return Library(_compile(ir, level), names)
+    library = load_cached(ir, names)
+    if library is None:
+        code = _compile(ir, level)
+        _write(_cache_file(ir), code)
+        library = Library(code, names)
+    return library
+
+
+def load_cached(ir: str, names: tuple[str, ...]) -> Library | None:
+    """The good code of a module if the cache has it."""
+    code = _read(_cache_file(ir))
+    return None if code is None else Library(code, names)
+
+
+# --------------------------------------------------------------------------- compiling
+
+
+@cache
+def _host() -> tuple[str, str]:
+    """Name and features of this machine's processor."""
+    features: str = llvm.get_host_cpu_features().flatten()
+    return llvm.get_host_cpu_name(), features
+
+
+@cache
+def _machine(level: int) -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    cpu, features = _host()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=cpu, features=features, opt=level, reloc="pic", codemodel="default"
+    )
+
+
+@cache
+def _jit() -> Any:
+    return llvm.create_lljit_compiler(_machine(2), use_jit_link=False)
+
+
+def _compile(ir: str, level: int) -> bytes:
+    machine = _machine(level)
+    module = llvm.parse_assembly(ir)
+    module.verify()
+    if level != FAST:
+        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(level))
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_always_inliner_pass()
+        # three passes: all that LLVM offers take four times as long and gain nothing here
+        passes.add_sroa_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
+        passes.run(module, builder)
+    code: bytes = machine.emit_object(module)
+    return code
+
+
+# --------------------------------------------------------------------------- the cache
+
+
+def _cache_file(ir: str) -> Path:
+    key = [llvmlite.__version__, str(llvm.llvm_version_info), *_host(), ir]
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    name = hashlib.sha256("\0".join(key).encode()).hexdigest()
+    return Path(root) / "shootdown" / "code" / name
+
+
+def _read(file: Path) -> bytes | None:
+    """The code in a cache file; None if there is none, or not all of it."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    head, digest, code = content[:16], content[16:48], content[48:]
+    if head != _MAGIC or hashlib.sha256(code).digest() != digest:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(file)  # the oldest are removed first
+    return code
+
+
+def _write(file: Path, code: bytes) -> None:
+    """Keep code in the cache, if that is possible at all."""
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix="new-")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(_MAGIC + hashlib.sha256(code).digest() + code)
+            Path(temporary).replace(file)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+        if file.name < "1":  # one in sixteen is often enough
+            _shrink(file.parent)
+
+
+def _shrink(folder: Path) -> None:
+    """Remove the oldest files until the rest is small enough."""
+    files = sorted(((f.stat(), f) for f in folder.iterdir()), key=lambda p: p[0].st_mtime)
+    size = sum(stat.st_size for stat, _ in files)
+    for stat, file in files:
+        if size <= CACHE_BYTES:
+            break
+        file.unlink(missing_ok=True)
+        size -= stat.st_size

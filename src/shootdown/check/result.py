@@ -1,0 +1,115 @@
+"""What a check returns, whichever engine ran it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from shootdown.lang.ir import System
+
+
+class Verdict(Enum):
+    """The four answers. Never a bool: a HOLDS is always within stated bounds."""
+
+    HOLDS = "HOLDS"
+    VIOLATED = "VIOLATED"
+    UNKNOWN = "UNKNOWN"
+    VACUOUS = "VACUOUS"
+
+
+class ViolationKind(Enum):
+    """How a race shows itself."""
+
+    INVARIANT = "invariant"
+    ASSERTION = "assertion"
+    DEADLOCK = "deadlock"
+    MODEL_ERROR = "model error"  # a value left its declared range: the model is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where to stop: ``None`` means no limit. ``memory`` in bytes, ``time`` in seconds."""
+
+    states: int | None = None
+    memory: int | None = None
+    time: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A look at a running search; ``elapsed`` in seconds."""
+
+    states: int
+    expanded: int
+    depth: int
+    elapsed: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """The first violation in breadth-first order, so no shorter one exists.
+
+    ``path`` lists the states from the start to the last one (state vectors). For a failed check
+    inside an action the failing outcome has no successor: ``path`` ends with the state in which the
+    action began, and ``failing_outcome`` is the number of that outcome in that state (see
+    ``lang.ir``: outcomes are numbered across all actions). ``name`` is the invariant's or the
+    assertion's name; ``index`` is its index in ``System.invariants`` or ``System.failures`` (-1 for
+    a deadlock). ``length`` is the number of steps of the race.
+    """
+
+    kind: ViolationKind
+    name: str
+    index: int
+    path: tuple[tuple[int, ...], ...]
+    failing_outcome: int | None = None
+
+    @property
+    def length(self) -> int:
+        return len(self.path) - 1 + (self.failing_outcome is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished or stopped search.
+
+    ``states`` counts distinct states discovered (the initial one included), ``expanded`` those whose
+    successors were all generated, ``transitions`` the outcomes generated. ``depth`` is the largest
+    distance from the initial state at which a state was discovered. ``covered`` has one entry for
+    each of ``System.lines``; ``goals`` one for each of ``System.goals``: was it true in some
+    discovered state? ``stopped`` says why an UNKNOWN search ended: ``states``, ``memory``, ``time``
+    or ``interrupt``.
+    """
+
+    system: System
+    engine: str
+    verdict: Verdict
+    states: int
+    expanded: int
+    transitions: int
+    depth: int
+    seconds: float
+    memory: int
+    goals: tuple[bool, ...]
+    covered: tuple[bool, ...]
+    violation: Violation | None = None
+    stopped: str | None = None
+    frontier: int = field(default=0)  # discovered but not expanded
+
+
+class Engine(Protocol):
+    """``explore`` searches breadth-first until the end, a violation or a limit.
+
+    ``on_progress`` is called now and then (about ten times a second at most). A KeyboardInterrupt
+    during the search ends it as UNKNOWN with ``stopped="interrupt"``. Raises
+    :class:`~shootdown.errors.UnfinishedError` if the limits do not even allow a start.
+    """
+
+    def __call__(
+        self,
+        system: System,
+        limits: Limits = ...,
+        on_progress: Callable[[Progress], None] | None = ...,
+    ) -> Result: ...

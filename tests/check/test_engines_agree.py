@@ -1,0 +1,48 @@
+"""Both engines give the same result on random systems, in every count."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from random_ir import systems
+from shootdown.check import reference
+from shootdown.check.native import explore
+from shootdown.check.result import Limits, Result
+from shootdown.lang.ir import System
+
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "2000"))
+
+
+def facts(result: Result) -> dict[str, object]:
+    """Everything that does not depend on the machine."""
+    return {
+        "verdict": result.verdict,
+        "violation": result.violation,
+        "states": result.states,
+        "expanded": result.expanded,
+        "transitions": result.transitions,
+        "depth": result.depth,
+        "goals": result.goals,
+        "covered": result.covered,
+        "stopped": result.stopped,
+        "frontier": result.frontier,
+    }
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(system=systems(), states=st.sampled_from([1, 7, 60, 150]), good=st.integers(0, 19))
+def test_random_systems(system: System, states: int, good: int) -> None:
+    limits = Limits(states=states)
+    expected = facts(reference.explore(system, limits))
+    # good code takes long to compile: only now and then
+    found = explore(system, limits, good_code_after=0 if good == 0 else 9)
+    assert facts(found) == expected
