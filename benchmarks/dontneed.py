@@ -80,7 +80,7 @@ def write(cpu: Cpu, page: Page) -> None:
 
 @atomic
 def zap(page: Page) -> bool:
-    """Clear a PTE; was there one?"""
+    """Clear a PTE, and tell whether there was one."""
     present = page.pte != NONE
     page.pte = NONE
     return present
@@ -88,7 +88,7 @@ def zap(page: Page) -> bool:
 
 @atomic
 def decide(mm: Mm, cpu: Cpu, gather: set[Page], *, nested: bool) -> bool:
-    """Flush? Then everybody is asked."""
+    """Ask every CPU, if a flush is needed."""
     if gather or (nested and mm.pending > 1):
         cpu.mask = set(Cpu)
         return True
@@ -97,7 +97,7 @@ def decide(mm: Mm, cpu: Cpu, gather: set[Page], *, nested: bool) -> bool:
 
 @atomic
 def invalidate(cpu: Cpu) -> bool:
-    """One CPU of the mask drops its entries; was it the last?"""
+    """One CPU of the mask drops its entries; tell whether it was the last."""
     target = choose(cpu.mask)
     for page in Page:
         target.tlb[page] = NONE
@@ -133,13 +133,13 @@ def madvise_dontneed(mm: Mm, *, nested: bool = True) -> None:
 
 @invariant("no-stale-free")
 def no_cached_freed() -> bool:
-    """a CPU caches a freed page"""
+    """a CPU caches a freed page."""
     return not any(page.freed and cpu.tlb[page] != NONE for cpu in Cpu for page in Page)
 
 
 @invariant("no-stale-return")
 def none_after_return() -> bool:
-    """somebody has returned while a CPU still caches a page"""
+    """somebody has returned while a CPU still caches a page."""
     return not any(
         mm.returned and cpu.tlb[page] != NONE for mm in Mm for cpu in Cpu for page in Page
     )
@@ -151,7 +151,9 @@ def family(nested: bool) -> Callable[..., Setup]:
     def build(cpus: int = 2, pages: int = 1) -> Setup:
         return Setup(
             sizes={Cpu: cpus, Page: pages, Mm: 1},
-            threads=[Thread(madvise_dontneed, Mm(0), nested=nested, on=Cpu(c)) for c in range(cpus)],
+            threads=[
+                Thread(madvise_dontneed, Mm(0), nested=nested, on=Cpu(c)) for c in range(cpus)
+            ],
             hardware=Hardware("benchmark", rules=(fill, evict, write)),
             invariants=[no_cached_freed, none_after_return],
         )

@@ -415,8 +415,8 @@ def test_an_earlier_successor_is_judged_before_a_failed_check(explore: Explore) 
 @pytest.mark.parametrize("goal", [False, True])
 def test_failed_check_in_a_property(explore: Explore, goal: bool) -> None:
     checked = prop("checked", Const(1), Check(binary("lt", load(0), 2), 1))
-    parts = {"goals" if goal else "invariants": [checked]}
-    result = explore(system([9], [0], rules=[counter(8)], **parts))
+    invariants, goals = ([], [checked]) if goal else ([checked], [])
+    result = explore(system([9], [0], rules=[counter(8)], invariants=invariants, goals=goals))
     assert result.violation is not None
     assert result.violation.kind is ViolationKind.MODEL_ERROR
     assert (result.violation.index, result.violation.failing_outcome) == (1, None)

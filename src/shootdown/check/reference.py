@@ -93,11 +93,12 @@ def _tried(system: System, state: State) -> Iterator[tuple[int | None, Action]]:
 
 def holds(system: System, prop: Property, state: State) -> bool:
     """Whether a property of ``system`` is true in ``state`` (a failed check in it is not)."""
-    way = _judge(prop, state)
+    way = judge_property(prop, state)
     return way.failure is None and way.registers[0] != 0
 
 
-def _judge(prop: Property, state: State) -> Way:
+def judge_property(prop: Property, state: State) -> Way:
+    """The one way through a property's body: register 0 is the answer, unless a check failed."""
     (way,) = ways(prop.body, state, notes=False)
     return way
 
@@ -210,7 +211,7 @@ class _Search:
         self.goals = [old or new for old, new in zip(self.goals, reached, strict=True)]
 
     def judge(self, prop: Property, number: int) -> bool:
-        way = _judge(prop, self.order[number])
+        way = judge_property(prop, self.order[number])
         self.covered.update(way.covered)
         if way.failure is not None:
             self.fail(way.failure, number, None)

@@ -23,6 +23,10 @@ DIGEST = 3
 BASE = len(ALPHABET)
 
 
+class WrongSystem(UsageError):
+    """A token that was made for another system: another version, other bounds or hardware."""
+
+
 def encode_token(system: System, numbers: Sequence[int]) -> str:
     """The token of a race given by the outcome taken in each state (a failing one may be last)."""
     taken: list[tuple[int, int]] = []  # (outcome, how many there are)
@@ -51,7 +55,7 @@ def decode_token(system: System, token: str, target: str = "") -> tuple[int, ...
     if len(body) < DIGEST or set(text) - set(ALPHABET) or _check_character(body) != check:
         raise UsageError(f"'{token}' is not a token: copy all of what `shootdown check` printed")
     if body[:DIGEST] != _digest(system):
-        raise UsageError(
+        raise WrongSystem(
             f"this token was made for another version of {name} (or other bounds/hardware): "
             f"run `shootdown check {name}` for a new one"
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
-from shootdown.check.reference import Notes, Outcome, _judge, is_deadlock, outcomes
+from shootdown.check.reference import Notes, Outcome, is_deadlock, judge_property, outcomes
 from shootdown.check.result import Violation, ViolationKind
 from shootdown.errors import UsageError
 from shootdown.lang.ir import Action, Failure, FailureKind, Location, System
@@ -178,7 +178,7 @@ def _ending_of(system: System, violation: Violation) -> Ending:
 def _ending_in(system: System, state: State) -> Ending | None:
     """What is wrong with a state, in the order in which an engine looks."""
     for index, prop in enumerate((*system.invariants, *system.goals)):
-        way = _judge(prop, state)
+        way = judge_property(prop, state)
         if way.failure is not None:
             return _ending_at_failure(way.failure, system.failures[way.failure])
         if index < len(system.invariants) and not way.registers[0]:

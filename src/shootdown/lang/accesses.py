@@ -330,7 +330,8 @@ class Accesses(Builder):
         new = self.temp(self.coerce(value, place.kind, node), place.kind)
         old = self.rmw(place, node, "xchg")
         self.store(place, new.expr, node)
-        self.label(Text("xchg(") + place.text + ", " + self.shown(new) + ") -> " + self.shown(old))
+        text = Text("xchg(") + place.text + ", " + self.shown(new) + ") -> " + self.shown(old)
+        self.label(text, place)
         return old
 
     def compare_exchange(
@@ -372,7 +373,7 @@ class Accesses(Builder):
             flag = old
             self.store(place, ir.Const(int(value)), node)
         found = Text(" -> ") + self.shown(flag) if name.startswith("test") else Text("")
-        self.label(Text(f"{name}(") + place.text + ")" + found)
+        self.label(Text(f"{name}(") + place.text + ")" + found, place)
         return flag
 
     def set_member(self, place: PlaceV | FieldV, element: Value, node: ast.AST, name: str) -> None:
@@ -395,7 +396,7 @@ class Accesses(Builder):
             self.store(place.base, insert(old.expr, place.field, new), node)
         else:
             self.store(place, new, node)
-        self.label(place.text + f".{name}(" + self.shown(index) + ")")
+        self.label(place.text + f".{name}(" + self.shown(index) + ")", place)
 
     # ------------------------------------------------------------------ locks
 

@@ -31,7 +31,17 @@ from shootdown.lang.kinds import (
 from shootdown.lang.source import Source
 from shootdown.lang.space import StateSpace
 from shootdown.lang.types import Object, Word, population
-from shootdown.lang.values import Dyn, PlaceV, RecordV, SemSideV, Static, Text, TupleV, Value
+from shootdown.lang.values import (
+    Dyn,
+    FieldV,
+    PlaceV,
+    RecordV,
+    SemSideV,
+    Static,
+    Text,
+    TupleV,
+    Value,
+)
 
 MAX_CALL_DEPTH = 60
 
@@ -224,9 +234,11 @@ class Builder:
         """Put the thread's ``when`` before the step."""
         raise NotImplementedError
 
-    def label(self, text: Text) -> None:
-        """Say what the step does."""
-        if not self.atomic_depth:
+    def label(self, text: Text, place: PlaceV | FieldV | None = None) -> None:
+        """Say what the step does; an access to ghost state is not worth a word."""
+        if isinstance(place, FieldV):
+            place = place.base
+        if not self.atomic_depth and not (place is not None and place.ghost):
             self.emit(ir.Note(ir.NoteKind.LABEL, text.template, text.values))
 
     def check(

@@ -142,7 +142,7 @@ class _Compilation:
             assumptions=self._assumptions(),
             bounds=tuple(self.bounds.items()),
         )
-        system = without_lines(prune(system, self._groups()), self.executed)
+        system = prune(without_lines(system, self.executed), self._groups())
         bits = sum(bits_for(v.size) for v in system.variables)
         if bits > MAX_STATE_BITS:
             widest = max(system.variables, key=lambda v: v.size)

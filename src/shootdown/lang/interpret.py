@@ -135,6 +135,7 @@ _UNARY: dict[str, Callable[[int], int]] = {
 
 
 def value_of(expr: Expr, way: Way) -> int:
+    """The value of an expression where a way has come to."""
     match expr:
         case Const(value):
             return value

@@ -140,9 +140,10 @@ class ObjectKind(Kind):
 
 
 def show_object(cls: type[Object], index: int, count: int) -> str:
-    """``CPU1``; without its number where there is only one."""
-    text = cls._show.format(index)
-    return cls._show.replace("{}", "").strip() if count == 1 and "{}" in cls._show else text
+    """``CPU1``; a class without a text of its own is written without number where there is one."""
+    if count == 1 and not cls._named:
+        return cls._show.replace("{}", "")
+    return cls._show.format(index)
 
 
 @dataclass(frozen=True)

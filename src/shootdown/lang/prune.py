@@ -227,11 +227,18 @@ def _finish(system: ir.System) -> ir.System:
 
     system = _with_bodies(system, tidy)
     rules = tuple(rule for rule in system.rules if _can_do_something(rule.body))
-    return replace(system, rules=rules)
+    dropped = {id(rule) for rule in system.rules} - {id(rule) for rule in rules}
+    gone = {line for rule in system.rules if id(rule) in dropped for line in _lines(rule.body)}
+    system = replace(system, rules=rules)
+    return without_lines(system, gone - {line for body in _bodies(system) for line in _lines(body)})
+
+
+def _lines(body: ir.Body) -> set[int]:
+    return {op.line for block in body.blocks for op in block.ops if isinstance(op, ir.Cover)}
 
 
 def without_lines(system: ir.System, executed: set[int]) -> ir.System:
-    """Without some lines in the coverage table: those that ran before the search began."""
+    """Without some lines in the coverage table: they ran before the search began, or never can."""
     kept = [line for line in range(len(system.lines)) if line not in executed]
     number = {old: new for new, old in enumerate(kept)}
 

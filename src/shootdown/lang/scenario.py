@@ -149,7 +149,9 @@ def scenario(
     ``violates``. The title is the first line of the docstring unless given.
     """
     if expect not in VERDICTS:
-        raise UsageError(f"scenario '{name}': expect={expect!r} is not one of {', '.join(VERDICTS)}")
+        raise UsageError(
+            f"scenario '{name}': expect={expect!r} is not one of {', '.join(VERDICTS)}"
+        )
 
     def decorate(build: Callable[..., Setup]) -> Scenario:
         bounds: dict[str, int] = {}

@@ -65,7 +65,8 @@ class Object(metaclass=_ObjectMeta):
     """A population of shared objects; subclass it and annotate fields.
 
     ``Cpu(0)`` is the first instance. ``class Cpu(Object, show="CPU{}")`` gives the text that
-    the report prints for an instance (default: the class name in small letters and the number).
+    the report prints for an instance (default: the class name in small letters, and the number if
+    there are several).
     """
 
     _show: ClassVar[str]
@@ -209,9 +210,7 @@ class Option:
 
     registry: ClassVar[dict[str, Option]] = {}
 
-    def __init__(
-        self, name: str, default: Any, *, choices: tuple[Any, ...], doc: str = ""
-    ) -> None:
+    def __init__(self, name: str, default: Any, *, choices: tuple[Any, ...], doc: str = "") -> None:
         if default not in choices:
             raise ValueError(f"option '{name}': default {default!r} is not among {choices!r}")
         self.name = name

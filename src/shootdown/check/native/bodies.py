@@ -153,9 +153,7 @@ class BodyWriter:
         words = [
             text if text == self.words[i] else self.saved(text) for i, text in enumerate(env.words)
         ]
-        registers = [
-            str(v.low) if v.low == v.high else self.saved(v.text) for v in env.registers
-        ]
+        registers = [str(v.low) if v.low == v.high else self.saved(v.text) for v in env.registers]
         outer = env.choice if isinstance(env.choice, int) else self.saved(env.choice)
         self.retries.append(retry)
         writer.jump(retry)

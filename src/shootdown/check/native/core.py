@@ -6,7 +6,7 @@ names below are its indices) that holds the whole search between two calls of :f
 The states lie in an array in the order of their discovery, ``W`` words each, so the array is also
 the queue; ``parents`` has a 32-bit index for each. The table of known states has buckets of eight
 64-bit entries, one cache line each, compared all at once; a full bucket overflows into the next.
-An entry is 0 (free), or for ``W == 1`` the state itself (its topmost bit set), otherwise a 32-bit
+An entry is 0 (free), or for ``W == 1`` the state itself (its topmost bit set), otherwise a 31-bit
 tag and the 32-bit index of the state plus one. Both are exact.
 
 Work goes in batches: expand some states, hash their successors and prefetch the buckets, then (for
@@ -127,7 +127,7 @@ def announce(context, start, stop):
 
 
 def hash_of(state):
-    """A 64-bit hash: the upper bits choose the bucket, the lower 32 are the tag."""
+    """A 64-bit hash: the upper bits choose the bucket, the lower 31 are the tag."""
     h = 0
     k = 0
     while k < W:
@@ -137,13 +137,18 @@ def hash_of(state):
     return h * 0xD6E8_FEB8_6659_FD93
 
 
+def tag_of(h):
+    """The tag of an entry, in the upper half. It is not 0, so no free entry has it."""
+    return (h << 32) | (1 << 63)
+
+
 def prefetch_states(context, n):
     """Prefetch the state that each successor will probably be compared with."""
     k = 0
     while k < n:
         h = context[HASHES][k]
         bucket = context[TABLE] + (h >> context[SHIFT]) * 64
-        hits = equal8(bucket, TAG_MASK, h << 32)
+        hits = equal8(bucket, TAG_MASK, tag_of(h))
         if hits:
             index = (bucket[lowest_bit(hits)] & 0xFFFF_FFFF) - 1
             prefetch(context[STATES] + index * (8 * W))
@@ -229,7 +234,7 @@ def insert_tag(context, state, h, known):
     """Put a tag and an index into the table of longer states."""
     table = context[TABLE]
     bucket = h >> context[SHIFT]
-    tag = h << 32
+    tag = tag_of(h)
     while 1:
         line = table + bucket * 64
         hits = equal8(line, TAG_MASK, tag)
@@ -281,7 +286,7 @@ def refill(context, start, stop):
 
 def insert_new(context, number, h):
     """Put a state that is not in the table into it."""
-    entry = (h << 32) | (number + 1)
+    entry = tag_of(h) | (number + 1)
     if W == 1:
         entry = context[STATES][number] | (1 << 63)
     bucket = h >> context[SHIFT]
@@ -297,6 +302,7 @@ def insert_new(context, number, h):
 EXPORTED = (run, replay, refill)
 HELPERS = (
     hash_of,
+    tag_of,
     same,
     expand,
     announce,

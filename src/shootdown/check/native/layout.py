@@ -90,7 +90,8 @@ def plan(system: System) -> Layout:
         for variable in chunk:
             slots[variable] = Slot(word, used[word], bits[variable])
             used[word] += bits[variable]
-    return Layout(max(1, len(used)), tuple(slots))
+    words = 2 if used == [WORD] else max(1, len(used))
+    return Layout(words, tuple(slots))
 
 
 def _split(group: list[int], bits: list[int], usable: int) -> Iterator[list[int]]:

@@ -1,0 +1,124 @@
+"""``shootdown check``: the verdict on one or more scenarios."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from shootdown.commands.options import add_choices, add_output, add_search
+from shootdown.errors import ShootdownError, UsageError
+
+if TYPE_CHECKING:
+    from shootdown.check.result import Engine
+    from shootdown.commands.console import Console
+    from shootdown.commands.targets import Target
+    from shootdown.report.run import Broken, Run
+
+
+class CheckCommand:
+    """Searches scenarios and prints their verdicts."""
+
+    name = "check"
+    help = "check scenarios: the shortest race, or the bounds within which there is none"
+
+    def prepare(self, parser: argparse.ArgumentParser) -> None:
+        """Add the arguments."""
+        parser.add_argument(
+            "names",
+            metavar="NAME | FILE.py[::SCENARIO]",
+            nargs="*",
+            help="a scenario of the library, or the scenarios of a model file",
+        )
+        parser.add_argument(
+            "--all",
+            action="store_true",
+            help="the whole library; exit code 0 only if every verdict is the expected one",
+        )
+        add_choices(parser)
+        add_search(parser)
+        add_output(parser)
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Check them one after the other."""
+        from shootdown.commands.console import Console
+        from shootdown.commands.targets import find_all, whole_library
+        from shootdown.commands.version import version
+        from shootdown.report.json import check_document
+        from shootdown.report.run import as_expected, exit_code, worst
+        from shootdown.report.table import table_text
+
+        if bool(arguments.names) == arguments.all:
+            raise UsageError("check takes NAMEs, or FILE.py[::SCENARIO], or --all")
+        console = Console(arguments)
+        targets = whole_library() if arguments.all else find_all(arguments.names)
+        runs: list[Run | Broken] = []
+        for target in targets:
+            runs.append(_check(target, arguments))
+            _report(runs[-1], arguments, console, alone=len(targets) == 1)
+            if getattr(getattr(runs[-1], "result", None), "stopped", None) == "interrupt":
+                break
+        code = worst([exit_code(run) for run in runs])
+        if arguments.all:
+            good = len(runs) == len(targets) and all(map(as_expected, runs))
+            code = 0 if good else 1
+        if len(targets) > 1 or arguments.all:
+            console.say(table_text(runs, len(targets)))
+        console.write(check_document(runs, code, version()) if console.json else {})
+        return code
+
+
+def _check(target: Target, arguments: argparse.Namespace) -> Run | Broken:
+    """One search; an error of the model or the limits is a result too."""
+    from shootdown.check.result import Limits
+    from shootdown.check.tokens import encode_token
+    from shootdown.check.trace import trace_violation
+    from shootdown.check.witness import concrete_trace
+    from shootdown.commands.console import ProgressLine, told
+    from shootdown.commands.targets import compiled, subject_of, witness_system
+    from shootdown.lang.loader import user_code
+    from shootdown.report.run import Broken, Run
+
+    limits = Limits(arguments.max_states, arguments.max_memory, arguments.max_time)
+    progress = ProgressLine(target.scenario.name, arguments.quiet)
+    try:
+        built = compiled(target, arguments)
+        try:
+            result = _engine(arguments.engine)(built.system, limits, progress)
+        finally:
+            progress.clear()
+        if result.violation is None:
+            return Run(built.subject, result)
+        with user_code(target.path or target.scenario.location.file, "showing a value"):
+            trace = trace_violation(built.system, result.violation)
+            concrete = witness_system(built, arguments)
+            if concrete is not None:
+                trace = concrete_trace(trace, concrete) or trace
+        return Run(built.subject, result, trace, encode_token(trace.system, trace.numbers))
+    except ShootdownError as error:
+        return Broken(subject_of(target, arguments), told(error), error.exit_code)
+
+
+def _engine(name: str) -> Engine:
+    if name == "reference":
+        from shootdown.check.reference import explore
+
+        return explore
+    from shootdown.check.native import explore as native
+
+    return native
+
+
+def _report(
+    run: Run | Broken, arguments: argparse.Namespace, console: Console, *, alone: bool
+) -> None:
+    from shootdown.report.run import Broken, as_expected
+    from shootdown.report.verdict import headline, verdict_text
+
+    if isinstance(run, Broken):
+        print(run.error, file=sys.stderr, flush=True)
+    elif arguments.quiet:
+        if alone:
+            console.say(headline(run))
+    elif not (arguments.all and as_expected(run)):
+        console.say(verdict_text(run) + ("" if alone else "\n"))

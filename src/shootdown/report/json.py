@@ -1,0 +1,243 @@
+"""Results as JSON documents; their schemas are in ``schemas/`` and their names carry a version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from shootdown.check.trace import Ending, Trace, TraceStep
+from shootdown.lang.ir import Action, Call, Location, NoteKind, Property, System
+from shootdown.lang.scenario import Scenario
+from shootdown.report.coverage import function_at, never_executed
+from shootdown.report.description import OptionValue, Removable
+from shootdown.report.diagram import diagram
+from shootdown.report.entries import column_of, label, remarks
+from shootdown.report.run import Broken, Run, Subject, as_expected, exit_code, verdict_name
+from shootdown.report.verdict import reproduce
+
+Json = dict[str, Any]
+
+
+def check_document(runs: Sequence[Run | Broken], code: int, version: str) -> Json:
+    """What ``shootdown check --json`` writes."""
+    return {
+        **_head("check", version),
+        "exit_code": code,
+        "results": [_broken(run) if isinstance(run, Broken) else _run(run) for run in runs],
+    }
+
+
+def list_document(scenarios: Sequence[Scenario], version: str) -> Json:
+    """What ``shootdown list --json`` writes."""
+    return {
+        **_head("list", version),
+        "scenarios": [
+            {
+                "name": scenario.name,
+                "aliases": list(scenario.aliases),
+                "title": scenario.title,
+                "expected": _expected(scenario.expect, scenario.violates),
+                "bounds": dict(scenario.bounds),
+                "location": _location(scenario.location),
+            }
+            for scenario in scenarios
+        ],
+    }
+
+
+def show_document(
+    subject: Subject,
+    system: System,
+    doc: str,
+    options: Sequence[OptionValue],
+    sites: Sequence[Removable],
+    version: str,
+) -> Json:
+    """What ``shootdown show --json`` writes without a token."""
+    return {
+        **_head("show", version),
+        **_subject(subject),
+        **_assumed(subject, system),
+        "doc": doc,
+        "options": [
+            {"name": o.name, "value": o.value, "choices": list(o.choices), "doc": o.doc}
+            for o in options
+        ],
+        "sites": [{"id": site.id, "text": site.text} for site in sites],
+        "variables": [{"name": v.name, "values": v.size} for v in system.variables],
+        "threads": [
+            {
+                "name": process.name,
+                "daemon": process.daemon,
+                "steps": [_action(action) for action in process.actions],
+            }
+            for process in system.processes
+        ],
+        "rules": [_action(action) for action in system.rules],
+        "invariants": [_property(p) for p in system.invariants],
+        "goals": [_property(p) for p in system.goals],
+    }
+
+
+def replay_document(subject: Subject, trace: Trace, token: str, code: int, version: str) -> Json:
+    """What ``shootdown replay --json`` and ``shootdown show --path --json`` write."""
+    return {
+        **_head("replay", version),
+        "exit_code": code,
+        **_subject(subject),
+        **_assumed(subject, trace.system),
+        "violation": _violation(subject, trace, token),
+    }
+
+
+@cache
+def schema(name: str) -> Mapping[str, Any]:
+    """The JSON schema of a document: ``check``, ``list``, ``show`` or ``replay``."""
+    import json
+
+    text = (files("shootdown.report") / "schemas" / f"{name}.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def _head(name: str, version: str) -> Json:
+    return {"schema": f"shootdown/{name}/1", "version": version}
+
+
+def _expected(verdict: str, violates: str | None) -> Json:
+    return {"verdict": verdict, "violates": violates}
+
+
+def _subject(subject: Subject) -> Json:
+    return {
+        "target": subject.target,
+        "name": subject.name,
+        "title": subject.title,
+        "expected": _expected(subject.expect, subject.violates),
+        "changed": subject.changed,
+    }
+
+
+def _assumed(subject: Subject, system: System) -> Json:
+    return {
+        "bounds": dict(system.bounds),
+        "hardware": {
+            "name": subject.hardware,
+            "options": dict(subject.options),
+            "assumptions": list(system.assumptions),
+        },
+    }
+
+
+def _broken(run: Broken) -> Json:
+    return {
+        **_subject(run.subject),
+        "verdict": "ERROR",
+        "as_expected": False,
+        "exit_code": run.exit_code,
+        "error": run.error,
+    }
+
+
+def _run(run: Run) -> Json:
+    system, result = run.system, run.result
+    violation = None
+    if run.trace is not None and run.token is not None:
+        violation = _violation(run.subject, run.trace, run.token)
+    return {
+        **_subject(run.subject),
+        "verdict": verdict_name(run),
+        "as_expected": as_expected(run),
+        "exit_code": exit_code(run),
+        **_assumed(run.subject, system),
+        "engine": result.engine,
+        "states": result.states,
+        "expanded": result.expanded,
+        "frontier": result.frontier,
+        "transitions": result.transitions,
+        "depth": result.depth,
+        "seconds": round(result.seconds, 6),
+        "memory_bytes": result.memory,
+        "stopped": result.stopped,
+        "invariants": [_property(p) for p in system.invariants],
+        "goals": [
+            {**_property(goal), "reached": reached}
+            for goal, reached in zip(system.goals, result.goals, strict=True)
+        ],
+        "never_executed": [
+            {**_location(at), "function": function_at(at)}
+            for at in never_executed(system.lines, result.covered)
+        ],
+        "violation": violation,
+    }
+
+
+def _violation(subject: Subject, trace: Trace, token: str) -> Json:
+    return {
+        **_ending(trace.ending),
+        "length": len(trace.steps),
+        "token": token,
+        "reproduce": reproduce(subject, token),
+        "steps": [_step(trace.system, step) for step in trace.steps],
+        "waiting": [
+            {"process": trace.system.processes[w.process].name, **_action(w.action)}
+            for w in trace.ending.waiting
+        ],
+        "diagram": diagram(trace),
+    }
+
+
+def _ending(ending: Ending) -> Json:
+    at = ending.location
+    return {
+        "kind": ending.kind.value,
+        "name": ending.name,
+        "text": ending.text,
+        "location": None if at is None else _location(at),
+    }
+
+
+def _step(system: System, step: TraceStep) -> Json:
+    process = None if step.process is None else system.processes[step.process].name
+    return {
+        "number": step.number,
+        "outcome": step.outcome,
+        "process": process,
+        "column": column_of(system, step.process, step.action),
+        "label": label(step),
+        "notes": list(remarks(step, NoteKind.NOTE)),
+        "marks": list(remarks(step, NoteKind.MARK)),
+        **_action(step.action),
+        "changes": [{"name": c.name, "old": c.old, "new": c.new} for c in step.changes],
+        "failed": step.failed,
+    }
+
+
+def _action(action: Action) -> Json:
+    return {
+        "action": action.name,
+        "kind": action.info.kind,
+        "text": action.info.text,
+        "fair": action.fair,
+        "location": _location(action.info.location),
+        "calls": [_call(call) for call in action.info.calls],
+    }
+
+
+def _call(call: Call) -> Json:
+    return {
+        "function": call.function,
+        "serial": call.serial,
+        "single": call.single,
+        "location": _location(call.location),
+    }
+
+
+def _property(prop: Property) -> Json:
+    return {"name": prop.name, "text": prop.text, "location": _location(prop.location)}
+
+
+def _location(at: Location) -> Json:
+    return {"file": at.file, "line": at.line, "text": at.text}

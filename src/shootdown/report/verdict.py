@@ -1,0 +1,189 @@
+"""The verdict in words: what holds within which bounds, or the race, or what is missing."""
+
+from __future__ import annotations
+
+from shootdown.check.result import Result, Verdict, ViolationKind
+from shootdown.check.trace import Ending, Trace
+from shootdown.lang.ir import FailureKind, Location, Property, System
+from shootdown.report.coverage import never_executed, never_executed_text, short_path
+from shootdown.report.diagram import diagram
+from shootdown.report.run import Run, Subject, as_expected, expected_text, verdict_name
+from shootdown.report.text import (
+    WIDTH,
+    ascii_text,
+    bounds_text,
+    count,
+    duration,
+    paragraph,
+    size,
+    wrap,
+)
+
+FIELD = 14  # where the values of a HOLDS stand
+
+_STOPPED = {
+    "states": "the limit on states was reached",
+    "memory": "the limit on memory was reached",
+    "time": "the limit on time was reached",
+    "interrupt": "interrupted",
+}
+
+
+def verdict_text(run: Run) -> str:
+    """The whole report of one check, without a trailing newline."""
+    parts = [headline(run)]
+    if run.trace is not None:
+        assert run.result.violation is not None
+        length = run.result.violation.length
+        parts += [_race_line(run.subject, run.trace, "shortest race", length), ""]
+        parts += [diagram(run.trace)]
+        parts += _where(run.trace.ending)
+        parts += ["", _explored_and_token(run)]
+    else:
+        parts += _fields(run)
+    if not as_expected(run) and not run.subject.changed:
+        parts.append(paragraph(f"expected: {expected_text(run.subject)}"))
+    return "\n".join(parts)
+
+
+def headline(run: Run) -> str:
+    """The verdict with what it is about; wrapped."""
+    ending = None if run.trace is None else run.trace.ending
+    return _headline(verdict_name(run), run.subject, ending)
+
+
+def headline_of(subject: Subject, trace: Trace) -> str:
+    """The verdict of a race."""
+    name = "MODEL ERROR" if trace.ending.kind is ViolationKind.MODEL_ERROR else "VIOLATED"
+    return _headline(name, subject, trace.ending)
+
+
+def replay_text(subject: Subject, trace: Trace) -> str:
+    """A race that was walked again without a search."""
+    parts = [
+        headline_of(subject, trace),
+        _race_line(subject, trace, "race"),
+        "",
+        diagram(trace),
+        *_where(trace.ending),
+    ]
+    return "\n".join(parts)
+
+
+def reproduce(subject: Subject, token: str) -> str:
+    """The command that shows the race again."""
+    return " ".join(["shootdown replay", subject.target, *subject.arguments, f"--path {token}"])
+
+
+def _headline(verdict: str, subject: Subject, ending: Ending | None) -> str:
+    name, text = (subject.name, subject.title) if ending is None else (ending.name, ending.text)
+    about = ascii_text(f"{name}: {text}" if text else name)
+    return paragraph(f"{verdict}  {about}", hanging=len(verdict) + 2)
+
+
+# --------------------------------------------------------------------------- a race
+
+
+def _race_line(subject: Subject, trace: Trace, what: str, length: int | None = None) -> str:
+    steps = len(trace.steps) if length is None else length
+    shown = len(trace.steps) - steps
+    more = f", shown with {count(shown, 'step')} of the hardware" if shown > 0 else ""
+    around = ", ".join(filter(None, [bounds_text(trace.system.bounds), hardware_text(subject)]))
+    text = f"{what}: {count(steps, 'step')}{more}" + (f" ({around})" if around else "")
+    return paragraph(ascii_text(text))
+
+
+def hardware_text(subject: Subject) -> str:
+    """The hardware's name and the options that were given for it; empty for none."""
+    name = "" if subject.hardware == "none" else subject.hardware
+    return ", ".join([*filter(None, [name]), *(f"{k}={v}" for k, v in subject.options)])
+
+
+def _where(ending: Ending) -> list[str]:
+    if ending.location is None or ending.kind is ViolationKind.INVARIANT:
+        return []
+    return ["", paragraph(f"{ending.kind.value} at {_place(ending.location)}")]
+
+
+def _explored_and_token(run: Run) -> str:
+    assert run.token is not None
+    result = run.result
+    explored = f"explored {count(result.states, 'state')} in {duration(result.seconds)}"
+    command = f"reproduce: {reproduce(run.subject, run.token)}"
+    line = f"{explored}; {command}"
+    return line if len(line) <= WIDTH else f"{explored}\n{command}"
+
+
+def _place(at: Location) -> str:
+    return f"{short_path(at.file)}:{at.line}"
+
+
+# --------------------------------------------------------------------------- no race
+
+
+def _fields(run: Run) -> list[str]:
+    system, result = run.system, run.result
+    missing = never_executed(system.lines, result.covered)
+    lines = count(len(missing), "line") if missing else "none: every line of the paths ran"
+    out = [] if result.verdict is Verdict.HOLDS else [paragraph(_summary(result), indent=2)]
+    out += [
+        field("bounds", bounds_text(system.bounds) or "none"),
+        field("hardware", *(system.assumptions or ("none",))),
+        field("explored", _explored(result)),
+        field("invariants", _invariants(system)),
+        field("goals", _goals(system, result)),
+        field("not executed", lines),
+    ]
+    return [*out, never_executed_text(missing, indent=4)] if missing else out
+
+
+def field(name: str, *texts: str) -> str:
+    """A name and what there is to say, wrapped; each text begins a line."""
+    rows = [row for text in texts for row in wrap(ascii_text(text), WIDTH - 2 - FIELD)]
+    names = [name] + [""] * len(rows)
+    return "\n".join(
+        f"  {label:<{FIELD}}{row}".rstrip() for label, row in zip(names, rows, strict=False)
+    )
+
+
+def _summary(result: Result) -> str:
+    if result.verdict is Verdict.VACUOUS:
+        unreached = _unreached(result)
+        told = "; ".join(f"{g.name} ({g.text})" if g.text else g.name for g in unreached)
+        return f"never reached: {told}. No invariant was violated, but that proves nothing."
+    if result.verdict is Verdict.UNKNOWN:
+        why = _STOPPED.get(result.stopped or "", result.stopped or "stopped")
+        return f"{why}; no violation in what was explored."
+    return ""
+
+
+def _explored(result: Result) -> str:
+    text = f"{count(result.states, 'state')}, depth {result.depth:,}, in {duration(result.seconds)}"
+    if result.verdict is Verdict.UNKNOWN:
+        text += f"; {result.frontier:,} of them still to be expanded"
+    return f"{text} ({result.engine} engine, {size(result.memory)})"
+
+
+def _invariants(system: System) -> str:
+    """The names of the properties and of the assertions in the paths."""
+    asserted = [f.name for f in system.failures if f.kind is FailureKind.ASSERTION]
+    names = dict.fromkeys([*(p.name for p in system.invariants), *asserted])
+    return ", ".join(names) or "none (only deadlock)"
+
+
+def _unreached(result: Result) -> tuple[Property, ...]:
+    pairs = zip(result.system.goals, result.goals, strict=True)
+    return tuple(goal for goal, reached in pairs if not reached)
+
+
+def _goals(system: System, result: Result) -> str:
+    if not system.goals:
+        return "none"
+    reached = [g.name for g, hit in zip(system.goals, result.goals, strict=True) if hit]
+    missing = [g.name for g in _unreached(result)]
+    texts = []
+    if reached:
+        texts.append("reached " + ", ".join(reached))
+    if missing:
+        texts.append("never reached " + ", ".join(missing))
+    return "; ".join(texts)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from command_line import Shootdown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("check", "missing.py"), "shootdown: there is no file 'missing.py'"),
+        (("check", "no/such/place"), "shootdown: there is no file 'no/such/place'"),
+        (("check", "./"), "shootdown: './' is a directory, not a model file"),
+        (
+            ("check", "mine.py::save"),
+            "shootdown: mine.py has no scenario 'save' (it has: race, safe, empty, stuck, range, "
+            "outside, raises); did you mean 'safe'?",
+        ),
+        (("check",), "shootdown: check takes NAMEs, or FILE.py[::SCENARIO], or --all"),
+        (
+            ("check", "--all", "mine.py"),
+            "shootdown: check takes NAMEs, or FILE.py[::SCENARIO], or --all",
+        ),
+        (
+            ("show", "mine.py"),
+            "shootdown: mine.py has 7 scenarios (race, safe, empty, stuck, range, outside, "
+            "raises): write mine.py::NAME",
+        ),
+        (
+            ("check", "mine.py::race", "--bound", "pages=2"),
+            "shootdown: race has no bound 'pages'; it has: cpus",
+        ),
+        (
+            ("check", "mine.py::race", "--hardware", "speed=warp"),
+            "shootdown: hardware option 'speed' cannot be 'warp'; choose from: slow, quick",
+        ),
+        (
+            ("check", "mine.py::outside"),
+            "mine.py:48: an import inside a path is outside the language\n    import os\n"
+            "  import at the top of the file",
+        ),
+        (
+            ("show", "mine.py::raises"),
+            "mine.py:120: building raises failed: ZeroDivisionError: integer division or modulo "
+            "by zero\n    return setup(1 // (cpus - 1), [])",
+        ),
+        (
+            ("list", "--json=no/where.json"),
+            "shootdown: cannot write 'no/where.json': there is no directory 'no'",
+        ),
+        (("list", "--json=."), "shootdown: cannot write '.': it is a directory"),
+        (
+            ("list", "--json=/dev/full"),
+            "shootdown: cannot write '/dev/full': No space left on device",
+        ),
+    ],
+)
+def test_one_clear_message(shootdown: Shootdown, words: tuple[str, ...], message: str) -> None:
+    ran = shootdown(*words)
+    assert (ran.code, ran.err) == (2, message + "\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--bound", "cpus"), "argument --bound: 'cpus' is not NAME=VALUE"),
+        (("--bound", "cpus=two"), "argument --bound: cpus must be a whole number, not 'two'"),
+        (("--bound", "cpus=-1"), "argument --bound: cpus must be a whole number, not '-1'"),
+        (("--hardware", "x86"), "argument --hardware: 'x86' is not NAME=VALUE"),
+        (("--max-states", "0"), "argument --max-states: '0' is not a whole number from 1 on"),
+        (
+            ("--max-memory", "4X"),
+            "argument --max-memory: '4X' is not a size: write for example 512M or 4G",
+        ),
+        (
+            ("--max-time", "soon"),
+            "argument --max-time: 'soon' is not a time: write for example 60 or 5m",
+        ),
+        (
+            ("--max-time", "nan"),
+            "argument --max-time: 'nan' is not a time: write for example 60 or 5m",
+        ),
+    ],
+)
+def test_option_values(shootdown: Shootdown, words: tuple[str, ...], message: str) -> None:
+    ran = shootdown("check", "mine.py::race", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1] == f"shootdown check: error: {message}"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "shootdown: error: the following arguments are required: COMMAND"),
+        (("check", "--frob"), "shootdown: error: unrecognized arguments: --frob"),
+        (("list", "a.py", "b.py"), "shootdown: error: unrecognized arguments: b.py"),
+        (("replay", "x"), "shootdown replay: error: the following arguments are required: --path"),
+    ],
+)
+def test_command_lines(shootdown: Shootdown, words: tuple[str, ...], message: str) -> None:
+    ran = shootdown(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1] == message
+
+
+def test_memory_below_the_minimum(shootdown: Shootdown) -> None:
+    for engine in ("reference", "native"):
+        ran = shootdown("check", "mine.py::race", "--max-memory", "1K", "--engine", engine)
+        assert ran.code in (2, 3)
+        assert ran.out == ""
+        assert len(ran.err.splitlines()) == 1
+        assert "memory" in ran.err
+
+
+def test_a_file_that_raises(shootdown: Shootdown, models: Path) -> None:
+    (models / "bad.py").write_text("x = 1\nraise ValueError('not today')\n")
+    ran = shootdown("check", "bad.py")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "bad.py:2: importing it failed: ValueError: not today\n    raise ValueError('not today')\n"
+    )
+
+
+def test_no_scenario(shootdown: Shootdown, models: Path) -> None:
+    (models / "none.py").write_text("x = 1\n")
+    ran = shootdown("check", "none.py")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "none.py: no scenario in this file: decorate a function with @scenario\n"

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from command_line import Shootdown
+from shootdown.report.json import schema
+
+ENGINE = ("--engine", "reference")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("race", 1), ("safe", 0), ("empty", 3), ("stuck", 1), ("range", 2), ("outside", 2)],
+)
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_exit_codes(shootdown: Shootdown, name: str, code: int, engine: str) -> None:
+    assert shootdown("check", f"mine.py::{name}", "--engine", engine).code == code
+
+
+def test_the_race(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "mine.py::race", *ENGINE)
+    head, _, reproduce = ran.out.partition("\nexplored ")
+    assert head.splitlines() == [
+        "VIOLATED  INV-COUNT: an increment was lost",
+        "shortest race: 6 steps (2 CPUs)",
+        "",
+        "    CPU0                                CPU1",
+        "    bump(mm)",
+        "      read mm.count -> 0",
+        "                                        bump(mm)",
+        "                                          read mm.count -> 0",
+        "      mm.count = 1",
+        "      return to user",
+        "                                          mm.count = 1",
+        "                                          return to user    <-- INV-COUNT",
+    ]
+    assert reproduce.startswith("24 states in 0.0")
+    assert "reproduce: shootdown replay mine.py::race --path " in reproduce
+    assert ran.err == ""
+
+
+def test_any_limit_is_unknown(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "mine.py::safe", "--max-states", "5", *ENGINE)
+    assert ran.code == 3
+    assert ran.out.startswith(
+        "UNKNOWN  safe: Two CPUs count under a lock.\n"
+        "  the limit on states was reached; no violation in what was explored.\n"
+    )
+    assert ran.out.endswith("expected: HOLDS\n")
+
+
+def test_bounds_and_hardware(shootdown: Shootdown) -> None:
+    ran = shootdown(
+        "check", "mine.py::safe", "--bound", "cpus=3", "--hardware", "speed=quick", *ENGINE
+    )
+    assert ran.code == 0
+    assert "  bounds        3 CPUs\n" in ran.out
+
+
+def test_quiet(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "mine.py::race", "--quiet", *ENGINE)
+    assert (ran.code, ran.out) == (1, "VIOLATED  INV-COUNT: an increment was lost\n")
+
+
+def test_several_end_in_a_table_and_the_worst_code(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "mine.py::safe", *ENGINE, "--quiet", "mine.py::empty")
+    lines = ran.out.splitlines()
+    assert ran.code == 3
+    assert [line.split("  ")[0] for line in lines] == [
+        "NAME",
+        "safe",
+        "empty",
+        "",
+        "all 2 as expected",
+    ]
+    ran = shootdown("check", "mine.py", *ENGINE)
+    assert ran.code == 2
+    assert ran.out.startswith("VIOLATED  INV-COUNT")
+    assert ran.out.endswith("4 of 7 as expected\n")
+    assert ran.err.splitlines() == [
+        "mine.py:48: an import inside a path is outside the language",
+        "    import os",
+        "  import at the top of the file",
+        "mine.py:120: building raises failed: ZeroDivisionError: "
+        "integer division or modulo by zero",
+        "    return setup(1 // (cpus - 1), [])",
+    ]
+
+
+def library_of(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    from shootdown.lang.loader import load
+
+    found = tuple(load("mine.py").find(name) for name in names)
+    monkeypatch.setattr("shootdown.commands.targets.library", lambda: found)
+
+
+def test_all(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:
+    library_of(monkeypatch, "race", "safe", "empty")
+    ran = shootdown("check", "--all", *ENGINE)
+    assert ran.code == 0  # each as expected, whatever its own exit code
+    assert [line.split("  ")[0] for line in ran.out.splitlines()] == [
+        "NAME",
+        "race",
+        "safe",
+        "empty",
+        "",
+        "all 3 as expected",
+    ]
+    library_of(monkeypatch, "range", "safe")
+    ran = shootdown("check", "--all", *ENGINE)
+    assert ran.code == 1
+    assert ran.out.startswith("MODEL ERROR  ")
+    assert ran.out.endswith("1 of 2 as expected\n")
+
+
+def test_names_of_the_library(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:
+    library_of(monkeypatch, "race", "safe")
+    assert shootdown("check", "SAFE", *ENGINE).code == 0
+    assert shootdown("check", "bad-1", *ENGINE).code == 1
+    ran = shootdown("check", "bad-2", *ENGINE)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "shootdown: there is no scenario 'bad-2' (`shootdown list` shows all); "
+        "did you mean 'BAD-1'?\n"
+    )
+
+
+def test_json_to_stdout_is_nothing_but_json(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "--json", "mine.py::race", *ENGINE, "--color", "always")
+    document = json.loads(ran.out)
+    jsonschema.validate(document, schema("check"))
+    assert document["results"][0]["violation"]["name"] == "INV-COUNT"
+    assert (ran.code, document["exit_code"]) == (1, 1)
+
+
+def test_json_to_a_file_beside_the_text(shootdown: Shootdown, models: Path) -> None:
+    ran = shootdown("check", "mine.py", "--json", "out.json", *ENGINE, "--color", "always")
+    text = (models / "out.json").read_text()
+    assert "\x1b" not in text
+    assert "\x1b[1;31mVIOLATED\x1b[0m" in ran.out
+    document = json.loads(text)
+    jsonschema.validate(document, schema("check"))
+    assert [r["verdict"] for r in document["results"]] == [
+        "VIOLATED",
+        "HOLDS",
+        "VACUOUS",
+        "VIOLATED",
+        "MODEL ERROR",
+        "ERROR",
+        "ERROR",
+    ]
+
+
+def test_no_color_outside_a_terminal(shootdown: Shootdown) -> None:
+    assert "\x1b" not in shootdown("check", "mine.py::race", *ENGINE).out
+
+
+def test_a_mutant(shootdown: Shootdown) -> None:
+    ran = shootdown("show", "mine.py::safe", "--json")
+    (site,) = json.loads(ran.out)["sites"]
+    ran = shootdown("check", "mine.py::safe", "--without", site["id"], *ENGINE)
+    assert ran.code == 1
+    command = ran.out.splitlines()[-1]
+    assert f"--without '{site['id']}' --path " in command
+    assert "expected" not in ran.out

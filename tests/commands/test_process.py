@@ -1,0 +1,141 @@
+"""What only a process of its own shows: start-up, pipes, signals, terminals."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from shootdown.check.result import Progress
+from shootdown.commands.console import ProgressLine
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+HEAVY = ("llvmlite", "hashlib", "shootdown.lang", "shootdown.check", "shootdown.races", "json")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from shootdown.commands import main; main(['--help']); "
+        f"print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_version(started: Start) -> None:
+    out, err = started("--version").communicate()
+    assert (out[:10], err) == ("shootdown ", "")
+
+
+@pytest.mark.parametrize(("name", "code"), [("race", 1), ("safe", 0), ("empty", 3), ("raises", 2)])
+def test_exit_codes(started: Start, name: str, code: int) -> None:
+    process = started("check", f"mine.py::{name}", "--engine", "reference")
+    _, err = process.communicate()
+    assert process.returncode == code
+    assert "Traceback" not in err
+
+
+def test_broken_pipe(started: Start) -> None:
+    process = started("check", "mine.py", "--engine", "reference")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 141
+    assert err == ""
+
+
+RUN = (sys.executable, "-c", "import sys; from shootdown.commands import main; sys.exit(main())")
+
+
+@dataclass
+class Terminal:
+    """A terminal: the end that programs write to, and what they wrote."""
+
+    end: int
+    ours: int
+    text: str = ""
+
+    def read(self, until: str | None = None) -> str:
+        """Everything, or up to where ``until`` is in it."""
+        while until is None or until not in self.text:
+            try:
+                self.text += os.read(self.ours, 65536).decode()
+            except OSError:  # all writers are gone
+                break
+        return self.text
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    ours, end = pty.openpty()
+    yield Terminal(end, ours)
+    os.close(ours)
+
+
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_interrupt_is_unknown(terminal: Terminal, models: object, engine: str) -> None:
+    words = ["check", "mine.py::race", "mine.py::safe", "--bound", "cpus=12", "--engine", engine]
+    with subprocess.Popen(
+        [*RUN, *words, "--max-memory", "2G"], stdout=subprocess.PIPE, stderr=terminal.end, text=True
+    ) as process:
+        os.close(terminal.end)
+        terminal.read(until="states")
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert out.startswith("UNKNOWN  race: Two CPUs count.\n  interrupted;")
+    assert out.endswith("0 of 2 as expected, 1 not checked\n")
+
+
+def test_color_and_progress_on_a_terminal(terminal: Terminal, models: object) -> None:
+    words = ["check", "mine.py::race", "--bound", "cpus=12", "--engine", "reference"]
+    with subprocess.Popen(
+        [*RUN, *words, "--max-time", "1"],
+        stdout=terminal.end,
+        stderr=terminal.end,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        os.close(terminal.end)
+        text = terminal.read().replace("\r\n", "\n")
+    assert process.returncode == 3
+    progress, cleared, report = text.rpartition("\r")
+    assert re.fullmatch(
+        r"(\rrace: [\d,]+ states, [\d,]+/s, depth \d+, [\d.]+ .iB, \d.\d\d s *)+\r *", progress
+    )
+    assert (cleared, report[:18]) == ("\r", "\x1b[1;33mUNKNOWN\x1b[0m")
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_progress_lines(
+    tty: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: tty)
+    line = ProgressLine("S0", quiet=False)
+    for tenth in range(62):
+        line(Progress(1000 * tenth, 500 * tenth, tenth, tenth / 10, tenth << 20))
+    line.clear()
+    out, err = capsys.readouterr()
+    assert out == ""
+    if tty:
+        first = err.split("\r")[1]
+        assert first == "S0: 5,000 states, 10,000/s, depth 5, 5.0 MiB, 0.50 s"
+        assert err.endswith("\r")
+    else:
+        assert err == "S0: 50,000 states, 10,000/s, depth 50, 50 MiB, 5.00 s\n"
+
+
+def test_quiet_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ProgressLine("S0", quiet=True)
+    line(Progress(1, 1, 1, 100.0, 1))
+    line.clear()
+    assert capsys.readouterr() == ("", "")

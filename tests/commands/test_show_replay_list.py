@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+
+from command_line import Shootdown
+from shootdown.report.json import schema
+
+
+@pytest.fixture
+def token(shootdown: Shootdown) -> str:
+    ran = shootdown("check", "mine.py::race", "--engine", "reference")
+    return ran.out.split("--path ")[1].strip()
+
+
+def test_list(shootdown: Shootdown) -> None:
+    ran = shootdown("list", "mine.py")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[:4] == [
+        "NAME     EXPECTED            WHAT",
+        "race     VIOLATED INV-COUNT  Two CPUs count. (also BAD-1)",
+        "safe     HOLDS               Two CPUs count under a lock.",
+        "empty    VACUOUS             Two CPUs never reach three.",
+    ]
+    assert shootdown("list", "mine.py", "--quiet").out.split() == [
+        "race", "safe", "empty", "stuck", "range", "outside", "raises",
+    ]  # fmt: skip
+
+
+def test_list_json(shootdown: Shootdown) -> None:
+    document = json.loads(shootdown("list", "mine.py", "--json").out)
+    jsonschema.validate(document, schema("list"))
+    assert document["scenarios"][0]["aliases"] == ["BAD-1"]
+
+
+def test_replay(shootdown: Shootdown, token: str) -> None:
+    checked = shootdown("check", "mine.py::race", "--engine", "reference")
+    ran = shootdown("replay", "mine.py::race", "--path", token)
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.out.replace("race: ", "shortest race: ", 1) == checked.out.split("\nexplored ")[0]
+
+
+def test_replay_with_other_bounds_as_printed(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "mine.py::race", "--bound", "cpus=3")
+    command = ran.out.split("reproduce: shootdown ")[1].split()
+    assert (
+        shootdown(*command).out.splitlines()[1:]
+        == [line.replace("shortest ", "") for line in ran.out.split("\nexplored ")[0].splitlines()][
+            1:
+        ]
+    )
+
+
+@pytest.mark.parametrize(("name", "code"), [("stuck", 1), ("range", 2)])
+def test_replay_of_other_endings(shootdown: Shootdown, name: str, code: int) -> None:
+    ran = shootdown("check", f"mine.py::{name}", "--engine", "reference")
+    command = ran.out.split("reproduce: shootdown ")[1].split("\n")[0].split()
+    again = shootdown(*command)
+    assert again.code == code
+    assert again.out.splitlines()[0] == ran.out.splitlines()[0]
+
+
+def test_replay_json(shootdown: Shootdown, token: str) -> None:
+    ran = shootdown("replay", "mine.py::race", "--path", token, "--json", "-")
+    document = json.loads(ran.out)
+    jsonschema.validate(document, schema("replay"))
+    assert document["violation"]["token"] == token
+
+
+def test_replay_refuses_other_tokens(shootdown: Shootdown, token: str) -> None:
+    ran = shootdown("replay", "mine.py::safe", "--path", token)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "shootdown: this token was made for another version of mine.py::safe (or other "
+        "bounds/hardware): run `shootdown check mine.py::safe` for a new one\n"
+    )
+    ran = shootdown("replay", "mine.py::race", "--path", token[:-1])
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        f"shootdown: '{token[:-1]}' is not a token: copy all of what `shootdown check` printed\n"
+    )
+
+
+def test_show(shootdown: Shootdown) -> None:
+    ran = shootdown("show", "mine.py::safe")
+    assert (ran.code, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert lines[:2] == ["safe: Two CPUs count under a lock.", ""]
+    assert "  options       speed=slow (slow|quick): how quick it is" in lines
+    start = lines.index("thread CPU0: 5 steps")
+    assert lines[start + 1 :] == [
+        "       bump(mm)",
+        "    1    spin_lock(mm.ptl)                      mine.py:23",
+        "    2    read mm.count                          mine.py:24",
+        "    3    mm.count =                             mine.py:24",
+        "    4    spin_unlock(mm.ptl)                    mine.py:23",
+        "    5    return to user                         mine.py:27",
+        "",
+        "thread CPU1: 5 steps, the same as CPU0",
+        "",
+        "what --without can leave out",
+        "       'mine.py:23 lock mm.ptl'",
+    ]
+
+
+def test_show_tells_the_docstring(shootdown: Shootdown) -> None:
+    assert shootdown("show", "mine.py::race").out.startswith(
+        "race: Two CPUs count.\n\n  Neither takes the lock.\n\n"
+    )
+
+
+def test_show_json(shootdown: Shootdown) -> None:
+    document = json.loads(shootdown("show", "mine.py::safe", "--json").out)
+    jsonschema.validate(document, schema("show"))
+    assert [len(thread["steps"]) for thread in document["threads"]] == [5, 5]
+
+
+def test_show_a_race_state_by_state(shootdown: Shootdown, token: str) -> None:
+    ran = shootdown("show", "mine.py::race", "--path", token)
+    assert (ran.code, ran.err) == (0, "")
+    assert "step 1: CPU0: read mm.count -> 0\n" in ran.out
+    step = ran.out.split("step 3: ")[1].split("\n\n")[0].splitlines()
+    assert step[:4] == [
+        "CPU0: mm.count = 1",
+        "      at mine.py:26: mm.count += 1",
+        "      in bump(mm)",
+        "      mm.count: 0 -> 1",
+    ]
+    document = json.loads(shootdown("show", "mine.py::race", "--path", token, "--json").out)
+    jsonschema.validate(document, schema("replay"))
