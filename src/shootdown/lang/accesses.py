@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
 from typing import Any
 
 from shootdown.lang import ir
@@ -22,6 +23,7 @@ from shootdown.lang.kinds import (
     RwSemKind,
     SetKind,
 )
+from shootdown.lang.order import StoreBuffer
 from shootdown.lang.space import Storage
 from shootdown.lang.types import FieldRef, Global, Object, population
 from shootdown.lang.values import Dyn, FieldV, PlaceV, Static, Text, Value, escape
@@ -204,11 +206,19 @@ class Accesses(Builder):
         if not place.ghost:
             self.step(node, how, f"read {place.text.render()}")
         reg = self.register(self.frame.source.segment(node), place.kind)
-        self.emit(ir.Set(reg, ir.Load(place.place)))
+        self.emit(ir.Set(reg, self.load(place)))
+        self.reads_made += not place.ghost
         value = Dyn(ir.Reg(reg), place.kind)
         if not place.ghost:
             self.label(Text("read ") + place.text + " -> " + self.shown(value))
         return value
+
+    def load(self, place: PlaceV) -> ir.Expr:
+        """What the present code sees in a place: its own CPU's buffered store first."""
+        buffer = self.buffer
+        if buffer is None or place.ghost:
+            return ir.Load(place.place)
+        return self.unit.memory.seen(buffer, place)
 
     def shown(self, value: Value) -> Text:
         """A value as the report writes it."""
@@ -274,7 +284,57 @@ class Accesses(Builder):
         if not place.ghost:
             self.step(node, how, f"{place.text.render()} =")
             self.label(place.text + " = " + self.shown(expr))
-        self.store(place, expr.expr, node)
+        self.plain_store(place, expr.expr, node)
+
+    def plain_store(self, place: PlaceV, value: ir.Expr, node: ast.AST) -> None:
+        """A store that a store buffer may hold back."""
+        buffer = self.buffer
+        if buffer is None or place.ghost:
+            self.store(place, value, node)
+            return
+        memory = self.unit.memory
+        self.emit(ir.Guard(ir.Unary("lnot", memory.full(buffer))))
+        for op in memory.push(buffer, place, value):
+            self.emit(op)
+
+    def drain(self, buffer: StoreBuffer, node: ast.AST) -> None:
+        """The oldest store of a buffer reaches memory (the body of a rule)."""
+        memory = self.unit.memory
+        self.emit(ir.Guard(ir.Unary("lnot", memory.empty(buffer))))
+        where, value = self.register("place", IntKind(0, 0)), self.register("value", IntKind(0, 0))
+        self.emit(ir.Set(where, ir.Load(ir.Place(buffer.locations[0]))))
+        self.emit(ir.Set(value, ir.Load(ir.Place(buffer.values[0]))))
+        for op in memory.shift(buffer):
+            self.emit(op)
+        done = []
+        for sample in buffer.stored.values():
+            for element in self.elements(sample):
+                here = ir.Binary("eq", ir.Reg(where), memory.location(element))
+                then, orelse = self.branch(here)
+                self.block = then
+                self.store(element, ir.Reg(value), node)
+                stored = Dyn(ir.Reg(value), element.kind)
+                text = element.text + " = " + self.shown(stored) + " reaches memory"
+                self.emit(ir.Note(ir.NoteKind.LABEL, text.template, text.values))
+                done.append(self.leave())
+                self.block = orelse
+        self.join([*done, self.leave()])
+
+    def elements(self, sample: PlaceV) -> list[PlaceV]:
+        """Every place of the field or global that ``sample`` belongs to."""
+        storage = self.unit.space.storage_of(sample.place.base)
+        places = []
+        for indices in itertools.product(*(range(kind.size) for kind, _ in storage.dims)):
+            keys = tuple(
+                Dyn(ir.Const(index), kind)
+                for index, (kind, _) in zip(indices, storage.dims, strict=True)
+            )
+            base = storage.base + sum(
+                index * stride for index, (_, stride) in zip(indices, storage.dims, strict=True)
+            )
+            text = Text(escape(self.unit.space.variables[base].name))
+            places.append(PlaceV(ir.Place(base), sample.kind, text, False, sample.field, keys))
+        return places
 
     # ------------------------------------------------------------------ atomics
 
@@ -290,6 +350,7 @@ class Accesses(Builder):
             raise self.error(node, f"{name}() does not work on a {base.kind}")
         if not base.ghost:
             self.step(node, name, f"{name}({place.text.render()})")
+            self.fence()
         reg = self.register("old", base.kind)
         self.emit(ir.Set(reg, ir.Load(base.place)))
         return Dyn(ir.Reg(reg), base.kind)
@@ -409,6 +470,7 @@ class Accesses(Builder):
         """spin_lock: one step, possible when the lock is free."""
         holder = self._holder(node, "a lock")
         self.step(node, "lock", f"spin_lock({place.text.render()})")
+        self.fence()
         old = self.register("lock", place.kind)
         self.emit(ir.Set(old, ir.Load(place.place)))
         self.emit(ir.Guard(ir.Binary("eq", ir.Reg(old), ir.Const(0))))
@@ -419,6 +481,7 @@ class Accesses(Builder):
         """spin_trylock: one step, always possible."""
         holder = self._holder(node, "a lock")
         self.step(node, "trylock", f"spin_trylock({place.text.render()})")
+        self.fence()
         old = self.register("lock", place.kind)
         self.emit(ir.Set(old, ir.Load(place.place)))
         free = self.temp(ir.Binary("eq", ir.Reg(old), ir.Const(0)), BoolKind(), "free")
@@ -431,12 +494,12 @@ class Accesses(Builder):
         holder = self._holder(node, "a lock")
         self.step(node, "unlock", f"spin_unlock({place.text.render()})")
         old = self.register("lock", place.kind)
-        self.emit(ir.Set(old, ir.Load(place.place)))
+        self.emit(ir.Set(old, self.load(place)))
         self.check(
             ir.Binary("eq", ir.Reg(old), ir.Const(holder)), ir.FailureKind.MODEL_ERROR, "lock",
             f"{place.text.render()} is released by a thread that does not hold it", node,
         )  # fmt: skip
-        self.emit(ir.Store(place.place, ir.Const(0)))
+        self.plain_store(place, ir.Const(0), node)
         self.label(Text("spin_unlock(") + short(place.text) + ")")
 
     def semaphore(self, place: PlaceV, operation: str, node: ast.AST) -> None:
@@ -445,6 +508,7 @@ class Accesses(Builder):
         kind = place.kind
         assert isinstance(kind, RwSemKind)
         self.step(node, operation, f"{operation}({place.text.render()})")
+        self.fence()
         reg = self.register("sem", kind)
         old = ir.Reg(reg)
         self.emit(ir.Set(reg, ir.Load(place.place)))

@@ -28,6 +28,7 @@ from shootdown.lang.kinds import (
     SetKind,
     WordKind,
 )
+from shootdown.lang.order import Memory, StoreBuffer
 from shootdown.lang.source import Source
 from shootdown.lang.space import StateSpace
 from shootdown.lang.types import Object, Word, population
@@ -44,6 +45,11 @@ from shootdown.lang.values import (
 )
 
 MAX_CALL_DEPTH = 60
+HARMLESS = (ir.Set, ir.Cover, ir.Note)  # operations that may run although their value is not used
+
+
+class NotEagerError(Exception):
+    """Raised inside :meth:`Builder.eager` where a branch, a step or a check would be needed."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,9 @@ class Unit:
     sites: dict[str, Site] = field(default_factory=dict)
     failure_numbers: dict[tuple[Any, ...], int] = field(default_factory=dict)
     used_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.memory = Memory(self.space, self.options)
 
     def failure(self, kind: ir.FailureKind, name: str, message: str, at: ir.Location) -> int:
         """The number of a failure."""
@@ -140,10 +149,13 @@ class Builder:
         self.serials = 0
         self.atomic_depth = 0
         self.waiting = False  # inside wait_until: one access, in the step already begun
+        self.trying = 0  # inside eager(): give up at the first thing that is not harmless
+        self.clashes: dict[str, str] = {}  # names without one kind, and the kinds that met
         self.guard: Function[..., Any] | None = None
         self.pending_cover: list[int] = []  # lines begun, to be covered by the next operation
         self.steps_made = 0
         self.begun: Step | None = None
+        self.reads_made = 0
 
     # ------------------------------------------------------------------ errors
 
@@ -176,6 +188,8 @@ class Builder:
         """Add an operation to the present block (dropped in unreachable code)."""
         if self.block is None:
             return
+        if self.trying and not isinstance(op, HARMLESS):
+            raise NotEagerError
         if not isinstance(op, ir.Guard):
             self._cover()
         self.block.ops.append(op)
@@ -197,6 +211,8 @@ class Builder:
 
     def branch(self, condition: ir.Expr) -> tuple[MBlock, MBlock]:
         """Split: the blocks where the condition holds and where it does not."""
+        if self.trying:
+            raise NotEagerError
         then, orelse = MBlock(), MBlock()
         if self.block is not None:
             self._cover()
@@ -206,6 +222,8 @@ class Builder:
 
     def choice(self, mask: ir.Expr, width: int, kind: Kind, name: str = "choice") -> Dyn:
         """Split into one way for each bit of a mask."""
+        if self.trying:
+            raise NotEagerError
         reg = self.register(name, kind)
         target = MBlock()
         if self.block is not None:
@@ -220,6 +238,8 @@ class Builder:
             return
         if self.block is None:
             return
+        if self.trying:
+            raise NotEagerError
         self.steps_made += 1
         pending, self.pending_cover = self.pending_cover, []
         self.begun = Step(kind, text, self.at(node), self.frame.activation)
@@ -230,6 +250,25 @@ class Builder:
             self.run_guard()
         self.pending_cover = pending
 
+    @property
+    def buffer(self) -> StoreBuffer | None:
+        """The store buffer that plain accesses of the present code go through, if any."""
+        if self.process < 0 or self.atomic_depth:
+            return None
+        owner = self.on if self.on is not None else self.process
+        name = (
+            self.name
+            if self.on is None
+            else self.unit.kinds.object(type(self.on)).show(self.on.index)
+        )
+        return self.unit.memory.buffer(owner, name)
+
+    def fence(self) -> None:
+        """Let the present step wait until the CPU's stores have reached memory."""
+        buffer = self.buffer
+        if buffer is not None:
+            self.emit(ir.Guard(self.unit.memory.empty(buffer)))
+
     def run_guard(self) -> None:
         """Put the thread's ``when`` before the step."""
         raise NotImplementedError
@@ -238,6 +277,8 @@ class Builder:
         """Say what the step does; an access to ghost state is not worth a word."""
         if isinstance(place, FieldV):
             place = place.base
+        if self.waiting:
+            return  # the wait has its own label
         if not self.atomic_depth and not (place is not None and place.ghost):
             self.emit(ir.Note(ir.NoteKind.LABEL, text.template, text.values))
 
@@ -260,8 +301,11 @@ class Builder:
         self.block = None
         return exit_
 
-    def join(self, exits: Iterable[Exit | None]) -> Value | None:
-        """Go on where several ways meet; the joined value, if they carry one."""
+    def join(self, exits: Iterable[Exit | None], node: ast.AST | None = None) -> Value | None:
+        """Go on where several ways meet; the joined value, if they carry one.
+
+        ``node`` is where values that do not agree are reported (default: the function).
+        """
         ways = [exit_ for exit_ in exits if exit_ is not None]
         if not ways:
             self.block = None
@@ -272,16 +316,20 @@ class Builder:
         names = [n for n in ways[0].env if all(n in way.env for way in ways[1:])]
         env: dict[str, Value] = {}
         for name in names:
-            joined = self._phi([way.env[name] for way in ways], ways, name.split(".")[-1])
+            values = [way.env[name] for way in ways]
+            joined = self._phi(values, ways, name.split(".")[-1])
             if joined is not None:
                 env[name] = joined
+            else:
+                self.clashes[name] = descriptions(values)
         value: Value | None = None
         if all(way.value is not None for way in ways):
             value = self._phi([way.value for way in ways if way.value is not None], ways, "result")
             if value is None:
-                shown = " and ".join(sorted({describe(w.value) for w in ways if w.value}))
+                shown = descriptions([way.value for way in ways])
                 raise self.error(
-                    self.frame.source.tree, f"the values that meet here do not agree: {shown}"
+                    node or self.frame.source.tree,
+                    f"the values that meet here do not agree: {shown}",
                 )
         target = MBlock()
         for way in ways:
@@ -293,13 +341,27 @@ class Builder:
         first = values[0]
         if all(same(value, first) for value in values[1:]):
             return first
+        if isinstance(first, TupleV):
+            return self._phi_tuples(values, ways, name)
         kind = join_kinds([self.kind_of(value) for value in values])
-        if kind is None:
-            return None
+        if kind is None or (isinstance(kind, SetKind) and kind.element is None):
+            return Static(frozenset()) if kind is not None else None
         reg = self.register(name, kind)
         for value, way in zip(values, ways, strict=True):
             way.block.ops.append(ir.Set(reg, self.widen(value, kind)))
         return Dyn(ir.Reg(reg), kind)
+
+    def _phi_tuples(self, values: list[Value], ways: list[Exit], name: str) -> Value | None:
+        """Tuples of one length meet item by item."""
+        tuples = [value for value in values if isinstance(value, TupleV)]
+        if len({len(value.items) for value in tuples}) != 1 or len(tuples) != len(values):
+            return None
+        items = [
+            self._phi(list(column), ways, name)
+            for column in zip(*(value.items for value in tuples), strict=True)
+        ]
+        joined = tuple(item for item in items if item is not None)
+        return TupleV(joined) if len(joined) == len(items) else None
 
     # ------------------------------------------------------------------ values and kinds
 
@@ -349,6 +411,10 @@ class Builder:
             if isinstance(value.kind, NoneKind):
                 return ir.Const(0)
             return add(self.widen(value, kind.inner), 1)
+        if isinstance(kind, SetKind) and isinstance(kind.element, OptKind):
+            own = value.kind.element if isinstance(value.kind, SetKind) else None
+            if own is not None and not isinstance(own, (OptKind, NoneKind)):
+                return ir.Binary("shl", value.expr, ir.Const(1))
         return value.expr
 
 
@@ -357,6 +423,11 @@ def add(expr: ir.Expr, number: int) -> ir.Expr:
     if isinstance(expr, ir.Const):
         return ir.Const(expr.value + number)
     return ir.Binary("add", expr, ir.Const(number))
+
+
+def descriptions(values: Iterable[Value | None]) -> str:
+    """The different kinds of some values, in words."""
+    return " and ".join(sorted({describe(value) for value in values}))
 
 
 def same(one: Value, other: Value) -> bool:
@@ -380,8 +451,19 @@ def describe(value: Value | None) -> str:
     if isinstance(value, Dyn):
         return str(value.kind)
     if isinstance(value, Static):
-        return repr(value.value)
-    return type(value).__name__
+        named = isinstance(value.value, type) or callable(value.value)
+        return (
+            value.value.__name__
+            if named and hasattr(value.value, "__name__")
+            else repr(value.value)
+        )
+    if isinstance(value, PlaceV):
+        return f"the shared {value.text.render()} ({value.kind})"
+    if isinstance(value, FieldV):
+        return f"the shared {value.text.render()} ({value.field.kind})"
+    if isinstance(value, RecordV):
+        return f"a {value.cls.__name__} record"
+    return "a tuple" if isinstance(value, TupleV) else "one side of an RwSem"
 
 
 def join_kinds(kinds: list[Kind | None]) -> Kind | None:
@@ -409,7 +491,7 @@ def join_two(one: Kind, other: Kind) -> Kind | None:
             return one if issubclass(other.cls, one.cls) else other
         return None
     if isinstance(one, NoneKind):
-        return other if isinstance(other, OptKind) else OptKind(other)
+        return other if isinstance(other, OptKind) else optional(other)
     if isinstance(other, NoneKind):
         return join_two(other, one)
     if isinstance(one, OptKind) or isinstance(other, OptKind):
@@ -417,8 +499,15 @@ def join_two(one: Kind, other: Kind) -> Kind | None:
             one.inner if isinstance(one, OptKind) else one,
             other.inner if isinstance(other, OptKind) else other,
         )
-        return inner if inner is None else OptKind(inner)
+        return optional(inner)
     return None
+
+
+def optional(inner: Kind | None) -> Kind | None:
+    """``inner | None``; there is none for integers below 0, which have no encoding of their own."""
+    if inner is None or (isinstance(inner, IntKind) and inner.lo < 0):
+        return None
+    return OptKind(inner)
 
 
 def bounds(kind: Kind) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import ast
 import string
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 from shootdown.lang import ir
@@ -23,7 +24,7 @@ from shootdown.lang.kinds import (
 )
 from shootdown.lang.operations import ROLES, Operations
 from shootdown.lang.source import Source, source_of
-from shootdown.lang.types import Object, Record, Word, _RefMarker, population
+from shootdown.lang.types import Object, Record, Ref, Word, population
 from shootdown.lang.values import (
     Dyn,
     FieldV,
@@ -142,6 +143,8 @@ class Calls(Operations):
         arguments = self.bind_arguments(function, source, node)
         if function.kind != "path" and not self.atomic_depth:
             self.step(node, "atomic", function.name)
+            if function.fence:
+                self.fence()
             return self.inline(function, source, arguments, node, atomic=True, labelled=True)
         return self.inline(function, source, arguments, node, atomic=function.kind != "path")
 
@@ -170,6 +173,8 @@ class Calls(Operations):
         values: dict[str, Value] = {}
         for name, argument in nodes.items():
             values[name] = self.reference(argument) if name in refs else self.evaluate(argument)
+            if isinstance(values[name], Dyn):
+                values[name] = self.local(values[name], name, argument)
             if name in refs and not isinstance(values[name], (PlaceV, FieldV)):
                 raise self.error(
                     argument,
@@ -251,7 +256,14 @@ class Calls(Operations):
         if function.show is None:
             return Text(escape(function.name + "()"))
         text = Text("")
-        for literal, name, _, _ in string.Formatter().parse(function.show):
+        try:
+            pieces = list(string.Formatter().parse(function.show))
+        except ValueError as error:
+            source = source_of(function)
+            raise source.error(
+                source.tree, f"show={function.show!r} cannot be formatted: {error}"
+            ) from None
+        for literal, name, _, _ in pieces:
             text = text + (literal or "")
             if name is not None:
                 value = arguments.get(name)
@@ -293,23 +305,23 @@ class Calls(Operations):
 
     def removed(self, node: ast.Call) -> bool:
         """Whether a call that stands as a statement is left out in this mutant."""
-        try:
-            target = (
-                self.reference(node.func)
-                if isinstance(node.func, ast.Name | ast.Attribute)
-                else None
-            )
-        except Exception:  # noqa: BLE001 - methods are not names; the call itself will complain
-            return False
-        if not isinstance(target, Static):
-            return False
-        function = target.value
+        function = self.callee(node.func)
         if isinstance(function, Function) and function.role:
             return self.site(node, function.role, f"{function.name}()")
         name = INTRINSICS.get(function) if isinstance(function, types.FunctionType) else None
         if name in ROLES:
             return self.site(node, ROLES[name], self.frame.source.segment(node))
         return False
+
+    def callee(self, node: ast.expr) -> Any:
+        """What a call names, if that is a name of the file or of a module in it."""
+        if isinstance(node, ast.Name) and node.id not in self.frame.locals:
+            return self.frame.source.names.get(node.id)
+        if isinstance(node, ast.Attribute):
+            module = self.callee(node.value)
+            if isinstance(module, types.ModuleType):
+                return getattr(module, node.attr, None)
+        return None
 
     # ------------------------------------------------------------------ methods
 
@@ -361,24 +373,50 @@ class Calls(Operations):
         """Bind a local name or a record's field."""
         raise NotImplementedError
 
+    def local(self, value: Value, name: str, node: ast.AST) -> Value:
+        """A value as a local keeps it."""
+        raise NotImplementedError
+
 
 def reference_parameters(function: Function[..., Any]) -> set[str]:
     """The parameters annotated ``Ref[...]``."""
-    try:
-        hints = typing.get_type_hints(function.source, include_extras=True)
-    except (NameError, TypeError, AttributeError):
-        hints = {}
+    source = source_of(function)
+    parameters = source.tree.args
     return {
-        name
-        for name, hint in hints.items()
-        if any(isinstance(extra, _RefMarker) for extra in getattr(hint, "__metadata__", ()))
+        a.arg
+        for a in (*parameters.posonlyargs, *parameters.args, *parameters.kwonlyargs)
+        if a.annotation is not None and _is_ref(a.annotation, source.names)
     }
+
+
+def _is_ref(annotation: ast.expr, names: Mapping[str, Any]) -> bool:
+    """Whether an annotation is ``Ref[...]`` (its argument may be a name for type checkers only)."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        try:
+            annotation = ast.parse(annotation.value, mode="eval").body
+        except SyntaxError:
+            return False
+    if not isinstance(annotation, ast.Subscript):
+        return False
+    match annotation.value:
+        case ast.Name(name):
+            return names.get(name) is Ref
+        case ast.Attribute(ast.Name(module), name):
+            return getattr(names.get(module), name, None) is Ref
+    return False
 
 
 def local_names(source: Source) -> set[str]:
     """The names that a function assigns."""
-    names = {a.arg for a in (*source.tree.args.args, *source.tree.args.kwonlyargs)}
-    for node in ast.walk(source.tree):
+    parameters = source.tree.args
+    names = {a.arg for a in (*parameters.posonlyargs, *parameters.args, *parameters.kwonlyargs)}
+    todo: list[ast.AST] = list(source.tree.body)
+    while todo:
+        node = todo.pop()
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
+        if not isinstance(node, ast.comprehension):
+            todo += ast.iter_child_nodes(node)
+        else:  # its variables are its own
+            todo += [node.iter, *node.ifs]
     return names

@@ -12,8 +12,8 @@ from typing import Any
 
 from shootdown.errors import ModelError
 from shootdown.lang import ir
-from shootdown.lang.builder import Site, Unit
-from shootdown.lang.cfg import Cut, Cutter, Graph, atomic_body
+from shootdown.lang.builder import Frame, Site, Unit
+from shootdown.lang.cfg import Activation, Cut, Cutter, Graph, atomic_body
 from shootdown.lang.decorators import Function
 from shootdown.lang.expressions import as_bool
 from shootdown.lang.interpret import ways
@@ -105,10 +105,14 @@ class _Compilation:
             self._thread(i, thread, name)
             for i, (thread, name) in enumerate(zip(self.setup.threads, names, strict=True))
         ]
-        rules = [action for rule in self.setup.hardware.rules for action in self._rule(rule)]
+        drains = self._drains()
+        rules = drains + [
+            action for rule in self.setup.hardware.rules for action in self._rule(rule)
+        ]
         invariants = [self._property(f, "invariant") for f in self.setup.invariants]
         goals = [self._property(f, "goal") for f in self.setup.goals]
         start = self._start_body()
+        self.unit.memory.finish()
         missing = sorted(self.unit.without - set(self.unit.sites))
         if missing:
             raise self.fail(f"there is no removable site '{missing[0]}'")
@@ -269,6 +273,24 @@ class _Compilation:
             )
         return actions
 
+    def _drains(self) -> list[ir.Action]:
+        """One fair rule for each store buffer: its oldest store reaches memory."""
+        actions = []
+        for owner, buffer in self.unit.memory.buffers.items():
+            thread = next(t for i, t in enumerate(self.setup.threads) if owner in (t.on, i))
+            source = source_of(thread.path)
+            builder = self._builder(buffer.name, -1, None)
+            builder.atomic_depth = 1
+            location = source.location(source.tree)
+            builder.frames.append(Frame(source, Activation(0, "", location), set()))
+            builder.drain(buffer, source.tree)
+            builder.jump(builder.exit)
+            body = atomic_body(Graph(builder.entry, builder.exit, builder.registers))
+            name = f"{buffer.name} store buffer"
+            info = ir.StepInfo("rule", name, location)
+            actions.append(ir.Action(name, body, info, True, self.column_of[owner]))
+        return actions
+
     def _rule_text(self, function: Function[..., Any], combination: tuple[Any, ...]) -> str:
         shown = [
             self._show(v) if isinstance(v, Object) else getattr(v, "name", str(v))
@@ -320,9 +342,6 @@ class _Compilation:
         return ir.Property(function.name, text, body, source.location(source.tree))
 
     def _answer(self, builder: Statements, result: Value, source: Source) -> None:
-        from shootdown.lang.builder import Frame
-        from shootdown.lang.cfg import Activation
-
         location = source.location(source.tree)
         builder.frames.append(Frame(source, Activation(0, "", location), set()))
         builder.emit(ir.Set(0, builder.truth(result, source.tree)))
@@ -379,11 +398,8 @@ class _Compilation:
     def _groups(self) -> list[range]:
         space = self.unit.space
         starts: dict[int, int] = {}
-        for storage in space._storage.values():
-            size = 1
-            for kind, _ in storage.dims:
-                size *= kind.size
-            starts[storage.base] = size
+        for storage in space.storages():
+            starts[storage.base] = storage.length
         groups, v = [], 0
         while v < len(space.variables):
             size = starts.get(v, 1)

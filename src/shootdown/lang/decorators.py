@@ -26,6 +26,7 @@ class Function(Generic[P, R]):
     show: str | None = None
     role: str | None = None
     fair: bool = False
+    fence: bool = True
     field: FieldRef | None = None
     doc: str = ""
 
@@ -63,13 +64,24 @@ def path(source: Any = None, /, *, show: str | None = None, role: str | None = N
 def atomic(source: Callable[P, R], /) -> Function[P, R]: ...
 @overload
 def atomic(
-    *, show: str | None = None, role: str | None = None
+    *, show: str | None = None, role: str | None = None, fence: bool = True
 ) -> Callable[[Callable[P, R]], Function[P, R]]: ...
-def atomic(source: Any = None, /, *, show: str | None = None, role: str | None = None) -> Any:
-    """An action that is one step whatever it touches: an instruction, a hardware primitive."""
+def atomic(
+    source: Any = None,
+    /,
+    *,
+    show: str | None = None,
+    role: str | None = None,
+    fence: bool = True,
+) -> Any:
+    """An action that is one step whatever it touches: an instruction, a hardware primitive.
+
+    As a step of a thread it waits until the CPU's stores have reached memory, as a locked or
+    serialising instruction does; ``fence=False``: it does not (an ordinary load or store).
+    """
     if source is not None:
         return _make(source, "atomic")
-    return lambda function: _make(function, "atomic", show=show, role=role)
+    return lambda function: _make(function, "atomic", show=show, role=role, fence=fence)
 
 
 @overload

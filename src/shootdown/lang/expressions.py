@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import difflib
 import enum
 import types
@@ -13,8 +14,16 @@ from typing import Any
 from shootdown.lang import ir
 from shootdown.lang.accesses import Accesses, extract, insert
 from shootdown.lang.bodies import OPERATIONS, simplify
-from shootdown.lang.builder import bounds, describe, join_kinds, join_two
+from shootdown.lang.builder import (
+    Exit,
+    NotEagerError,
+    bounds,
+    describe,
+    join_kinds,
+    join_two,
+)
 from shootdown.lang.cfg import MBlock
+from shootdown.lang.decorators import Function
 from shootdown.lang.kinds import (
     ArrayKind,
     BoolKind,
@@ -71,6 +80,7 @@ STATIC_BUILTINS = {
     "enumerate", "zip", "reversed", "set", "frozenset", "tuple", "sorted", "list", "isinstance",
 }  # fmt: skip
 ZERO, ONE = ir.Const(0), ir.Const(1)
+MAX_ROUNDS = 4096
 
 
 class Expressions(Accesses):
@@ -97,6 +107,8 @@ class Expressions(Accesses):
         """The value of an expression; a place is not read."""
         match node:
             case ast.Constant(value):
+                if isinstance(value, int) and value >= 1 << 62:
+                    raise self.error(node, f"{value} does not fit in 62 bits")
                 if isinstance(value, (bool, int, str)) or value is None:
                     return Static(value)
                 raise self.error(
@@ -111,7 +123,7 @@ class Expressions(Accesses):
             case ast.Call():
                 return self.call(node)
             case ast.BoolOp(op, values):
-                return self.logic(isinstance(op, ast.And), list(values))
+                return self.logic(isinstance(op, ast.And), list(values), node)
             case ast.UnaryOp(op, operand):
                 return self.unary(op, operand, node)
             case ast.BinOp(left, op, right):
@@ -120,7 +132,10 @@ class Expressions(Accesses):
                 return self.compare(node)
             case ast.IfExp(test, body, orelse):
                 return self.conditional(
-                    self.condition(test), lambda: self.evaluate(body), lambda: self.evaluate(orelse)
+                    self.condition(test),
+                    lambda: self.evaluate(body),
+                    lambda: self.evaluate(orelse),
+                    node,
                 )
             case ast.Tuple(elements) | ast.List(elements):
                 return TupleV(tuple(self.evaluate(e) for e in elements))
@@ -133,13 +148,25 @@ class Expressions(Accesses):
 
     def condition(self, node: ast.expr) -> ir.Expr:
         """An expression as a truth value: 0 or 1."""
+        if isinstance(node, ast.BoolOp):
+            value = self.logic(isinstance(node.op, ast.And), list(node.values))
+            return self.truth(value, node)
         return self.truth(self.evaluate(node), node)
 
     def truth(self, value: Value, node: ast.AST) -> ir.Expr:
         """Python's truth of a value."""
         match value:
-            case Static(python):
-                return ir.Const(int(isinstance(python, (Object, enum.Enum)) or bool(python)))
+            case Static(None | bool() | int() | str() | set() | frozenset() | range() as python):
+                if not isinstance(python, enum.Enum):
+                    return ir.Const(int(bool(python)))
+            case Static(Object()):
+                return ONE
+            case Static(Function() as function):
+                raise self.error(
+                    node,
+                    f"{function.name} is a function: it is always true",
+                    f"call it: {function.name}()",
+                )
             case TupleV(items):
                 return ir.Const(int(bool(items)))
             case Dyn(expr, BoolKind()):
@@ -164,6 +191,11 @@ class Expressions(Accesses):
         if key in self.env:
             return self.env[key]
         if name in self.frame.locals:
+            if key in self.clashes:
+                raise self.error(
+                    node, f"'{name}' has values that do not agree here: {self.clashes[key]}",
+                    "use another name for the other value",
+                )  # fmt: skip
             raise self.error(
                 node, f"'{name}' may not have a value here", "assign it on every way to this line"
             )
@@ -172,6 +204,8 @@ class Expressions(Accesses):
             return self.outside(names[name], name, node)
         if name in STATIC_BUILTINS:
             return Static(getattr(builtins, name))
+        if hasattr(builtins, name):
+            raise self.error(node, f"{name}() is outside the language", "see docs/language.md")
         close = difflib.get_close_matches(name, [*self.frame.locals, *names], 1)
         raise self.error(
             node, f"'{name}' is not defined", f"did you mean '{close[0]}'?" if close else None
@@ -232,7 +266,8 @@ class Expressions(Accesses):
         """``lock.locked``: whether anyone holds it; one read."""
         self.step(node, "load", f"read {place.text.render()}")
         reg = self.register("lock", place.kind)
-        self.emit(ir.Set(reg, ir.Load(place.place)))
+        self.emit(ir.Set(reg, self.load(place)))
+        self.reads_made += 1
         held = Dyn(ir.Binary("ne", ir.Reg(reg), ZERO), BoolKind())
         self.label(Text("read ") + place.text + ".locked -> " + self.shown(held))
         return held
@@ -289,31 +324,58 @@ class Expressions(Accesses):
             return None
         block, length, env = self.block, len(self.block.ops), dict(self.env)
         registers, cover, steps = len(self.registers), self.pending_cover, self.steps_made
-        result = compute()
-        harmless = (ir.Set, ir.Cover, ir.Note)
-        if self.block is block and all(isinstance(op, harmless) for op in block.ops[length:]):
-            return result
+        frames, atomic, reads = len(self.frames), self.atomic_depth, self.reads_made
+        frame = self.frame
+        inside = (len(frame.returns), len(frame.held), len(frame.loops))
+        self.trying += 1
+        try:
+            result = compute()
+            if self.block is block:
+                return result
+        except NotEagerError:
+            pass
+        finally:
+            self.trying -= 1
         del block.ops[length:]
         del self.registers[registers:]
+        del self.frames[frames:]
+        for entries, count in zip((frame.returns, frame.held, frame.loops), inside, strict=True):
+            del entries[count:]
         block.end = None
         self.block, self.env, self.pending_cover, self.steps_made = block, env, cover, steps
+        self.atomic_depth, self.reads_made = atomic, reads
         return None
 
-    def logic(self, conjunction: bool, nodes: list[ast.expr]) -> Value:
-        """``and`` / ``or``, short-circuit where it matters."""
-        first = self.evaluate(nodes[0])
-        condition = self.truth(first, nodes[0])
+    def logic(
+        self, conjunction: bool, nodes: list[ast.expr], value_of: ast.BoolOp | None = None
+    ) -> Value:
+        """``and`` / ``or``, short-circuit where it matters.
+
+        ``value_of`` is the whole expression where its value is kept: in Python that is one of the
+        operands, so these must be flags.
+        """
+        if value_of is None:
+            condition = self.condition(nodes[0])
+        else:
+            first = self.evaluate(nodes[0])
+            if not isinstance(self.kind_of(first), BoolKind):
+                word = "and" if conjunction else "or"
+                raise self.error(
+                    value_of, f"'{word}' would give {describe(first)} here, not a truth value",
+                    "write bool(...) around it, or 'a if condition else b'",
+                )  # fmt: skip
+            condition = self.truth(first, nodes[0])
         if len(nodes) == 1:
             return as_bool(condition)
         if isinstance(condition, ir.Const):
             if bool(condition.value) is not conjunction:
                 return Static(not conjunction)
-            return self.logic(conjunction, nodes[1:])
+            return self.logic(conjunction, nodes[1:], value_of)
         return as_bool(
             self.short_circuit(
                 conjunction,
                 condition,
-                lambda: self.truth(self.logic(conjunction, nodes[1:]), nodes[1]),
+                lambda: self.truth(self.logic(conjunction, nodes[1:], value_of), nodes[1]),
             )
         )
 
@@ -337,7 +399,11 @@ class Expressions(Accesses):
         return self.truth(value, self.frame.source.tree)
 
     def conditional(
-        self, condition: ir.Expr, then: Callable[[], Value], orelse: Callable[[], Value]
+        self,
+        condition: ir.Expr,
+        then: Callable[[], Value],
+        orelse: Callable[[], Value],
+        node: ast.AST | None = None,
     ) -> Value:
         """``then() if condition else orelse()``."""
         if isinstance(condition, ir.Const):
@@ -349,21 +415,21 @@ class Expressions(Accesses):
             self.block, self.env = block, dict(env)
             value = compute()
             exits.append(self.leave(value))
-        joined = self.join(exits)
+        joined = self.join(exits, node)
         return joined if joined is not None else Static(False)
 
     # ------------------------------------------------------------------ arithmetic
 
     def unary(self, op: ast.unaryop, operand: ast.expr, node: ast.AST) -> Value:
         """``not x``, ``-x``."""
-        value = self.evaluate(operand)
         if isinstance(op, ast.Not):
-            return as_bool(negate(self.truth(value, operand)))
+            return as_bool(negate(self.condition(operand)))
+        value = self.evaluate(operand)
         if isinstance(value, Static) and isinstance(value.value, int):
             if isinstance(op, ast.USub):
                 return Static(-value.value)
             if isinstance(op, ast.UAdd):
-                return value
+                return Static(+value.value)
         if isinstance(op, ast.USub) and isinstance(value, Dyn) and isinstance(value.kind, IntKind):
             return Dyn(ir.Unary("neg", value.expr), IntKind(-value.kind.hi, -value.kind.lo))
         raise self.error(node, f"this operator does not work on {describe(value)}")
@@ -382,11 +448,15 @@ class Expressions(Accesses):
         if not isinstance(a, (IntKind, BoolKind)) or not isinstance(b, (IntKind, BoolKind)):
             raise self.error(node, f"{describe(left)} {symbol} {describe(right)} has no meaning")
         if isinstance(left, Static) and isinstance(right, Static):
-            return Static(fold(name, int(left.value), int(right.value), self, node))
+            number = fold(name, int(left.value), int(right.value), self, node)
+            both = isinstance(left.value, bool) and isinstance(right.value, bool)
+            return Static(bool(number) if both and name in ("and", "or", "xor") else number)
         if name in ("floordiv", "mod") and not (isinstance(right, Static) and right.value > 0):
             raise self.error(node, f"the right side of {symbol} must be a positive constant")
         if name in ("shl", "shr") and not (0 <= bounds(b)[0] and bounds(b)[1] < 62):
             raise self.error(node, f"the right side of {symbol} must be from 0 to 61")
+        if isinstance(a, BoolKind) and isinstance(b, BoolKind) and name in ("and", "or", "xor"):
+            return Dyn(simplify(ir.Binary(name, self.widen(left, a), self.widen(right, b))), a)
         kind = interval(name, a, b)
         if kind.hi >= 1 << 62 or kind.lo <= -(1 << 62):
             raise self.error(node, "the result may not fit in 62 bits")
@@ -438,8 +508,9 @@ class Expressions(Accesses):
                 raise self.error(node, "'is' compares with None only", "use ==")
             op = ast.Eq() if isinstance(op, ast.Is) else ast.NotEq()
         name = COMPARISONS[type(op)]
-        if isinstance(left, Static) and isinstance(right, Static):
-            python = {
+        words = any(isinstance(v, Static) and isinstance(v.value, Word) for v in (left, right))
+        if isinstance(left, Static) and isinstance(right, Static) and not words:
+            python: dict[str, Callable[[Any, Any], Any]] = {
                 "eq": lambda a, b: a == b, "ne": lambda a, b: a != b, "lt": lambda a, b: a < b,
                 "le": lambda a, b: a <= b, "gt": lambda a, b: a > b, "ge": lambda a, b: a >= b,
             }  # fmt: skip
@@ -486,8 +557,11 @@ class Expressions(Accesses):
                 isinstance(own, OptKind)
                 and isinstance(element, Dyn)
                 and not isinstance(kind.element, OptKind)
+                and join_two(own.inner, kind.element) is not None
             ):
                 return self._safe_in(element, container, kind)
+            if isinstance(own, (IntKind, BoolKind)) and isinstance(kind.element, IntKind):
+                return self._number_in(self.widen(element, own), own, container, kind)
             return self.bit_of(container, self.coerce(element, kind.element, node), kind)
         raise self.error(node, f"'in' needs a set, tuple or population, not {describe(container)}")
 
@@ -495,6 +569,18 @@ class Expressions(Accesses):
         """Membership of an optional value: shifting the mask instead keeps amounts at 0 or above."""
         mask = simplify(ir.Binary("shl", self.widen(container, kind), ONE))
         return simplify(ir.Binary("and", simplify(ir.Binary("shr", mask, element.expr)), ONE))
+
+    def _number_in(self, number: ir.Expr, own: Kind, container: Value, kind: SetKind) -> ir.Expr:
+        """Membership of a number that may be outside what the set can hold."""
+        (low, high), (lo, hi) = bounds(own), bounds(kind.element or own)
+        above = ONE if low >= lo else simplify(ir.Binary("ge", number, ir.Const(lo)))
+        below = ONE if high <= hi else simplify(ir.Binary("le", number, ir.Const(hi)))
+        inside = combine("land", above, below)
+        if inside == ZERO:
+            return ZERO
+        if inside != ONE:
+            number = ir.Binary("max", ir.Binary("min", number, ir.Const(hi)), ir.Const(lo))
+        return combine("land", inside, self.bit_of(container, number, kind))
 
     def bit_of(self, container: Value, index: ir.Expr, kind: SetKind) -> ir.Expr:
         """Whether bit ``index`` of a set is on."""
@@ -519,6 +605,8 @@ class Expressions(Accesses):
 
     def finite_element(self, kind: Kind, node: ast.AST) -> None:
         """Refuse sets with too many possible elements."""
+        if isinstance(kind, IntKind) and kind.lo < 0:
+            raise self.error(node, f"a set cannot hold {kind}: its elements are 0 or above")
         if kind.size > 62:
             raise self.error(
                 node, f"a set of {kind} has {kind.size} possible elements; 62 is the most"
@@ -528,21 +616,44 @@ class Expressions(Accesses):
         self, element: ast.expr, generators: list[ast.comprehension], node: ast.AST
     ) -> Value:
         """``{x for x in ... if ...}``."""
-        total: list[Value] = [Static(frozenset())]
+        key = self.hidden("set", Static(frozenset()))
 
         def add(condition: ir.Expr) -> None:
             one = self.set_of([self.evaluate(element)], node)
             assert isinstance(one, Dyn)
-            chosen = simplify(ir.Select(condition, one.expr, ZERO))
-            previous = total[0]
+            chosen = Dyn(simplify(ir.Select(condition, one.expr, ZERO)), one.kind)
+            previous = self.env[key]
             kind = join_kinds([self.kind_of(previous), one.kind])
             if kind is None:
                 raise self.error(node, "the elements of this set do not agree")
-            joined = combine("or", self.widen(previous, kind), chosen)
-            total[0] = self.temp(joined, kind, "set")
+            joined = combine("or", self.widen(previous, kind), self.widen(chosen, kind))
+            self.env[key] = self.temp(joined, kind, "set")
 
-        self.comprehend(generators, ONE, add)
-        return total[0]
+        with self.scope(generators):
+            self.comprehend(generators, ONE, add)
+        return self.env.pop(key)
+
+    def hidden(self, what: str, value: Value) -> str:
+        """A name for a value that grows in a comprehension, so that ways with it can meet."""
+        self.serials += 1
+        key = f"{self.serials}.{what}"
+        self.env[key] = value
+        return key
+
+    @contextlib.contextmanager
+    def scope(self, generators: list[ast.comprehension]) -> Iterator[None]:
+        """The variables of a comprehension are its own."""
+        names = [
+            self.frame.key(n.id)
+            for g in generators
+            for n in ast.walk(g.target)
+            if isinstance(n, ast.Name)
+        ]
+        outer = {key: self.env[key] for key in names if key in self.env}
+        yield
+        for key in names:
+            self.env.pop(key, None)
+        self.env.update(outer)
 
     def comprehend(
         self,
@@ -557,21 +668,46 @@ class Expressions(Accesses):
         generator = generators[0]
         for member, item in self.members(self.evaluate(generator.iter), generator.iter):
             self.bind_target(generator.target, item)
-            combined = combine("land", condition, member)
-            if isinstance(combined, ir.Const) and not combined.value:
-                continue
-
-            def rest(combined: ir.Expr = combined) -> None:
-                self.comprehend(generators[1:], combined, body)
-
             tests = list(generator.ifs)
-            if not tests:
-                rest()
-                continue
-            extra = self.truth(
-                self.logic(True, tests) if len(tests) > 1 else self.evaluate(tests[0]), tests[0]
-            )
-            rest(combine("land", combined, extra))
+
+            def every(member: ir.Expr = member, tests: list[ast.expr] = tests) -> ir.Expr:
+                return combine("land", member, self.truth(self.logic(True, tests), tests[0]))
+
+            wanted: ir.Expr | None = member
+            if tests and member != ZERO:
+                wanted = every() if member == ONE else self.eager(every)
+            if wanted is None:  # the tests read shared state: only for members
+                skipped = [self._skip_unless(member)]
+                wanted = self.truth(self.logic(True, tests), tests[0])
+            else:
+                skipped = []
+            self._in_comprehension(combine("land", condition, wanted), generators[1:], body)
+            self.join([*skipped, self.leave()])
+
+    def _in_comprehension(
+        self,
+        condition: ir.Expr,
+        generators: list[ast.comprehension],
+        body: Callable[[ir.Expr], None],
+    ) -> None:
+        """The rest of a comprehension, where ``condition`` holds: without branches if possible."""
+        if isinstance(condition, ir.Const):
+            if condition.value:
+                self.comprehend(generators, ONE, body)
+            return
+
+        def all_ways() -> ir.Expr:
+            self.comprehend(generators, condition, body)
+            return ONE
+
+        if self.eager(all_ways) is None:
+            skipped = self._skip_unless(condition)
+            self.comprehend(generators, ONE, body)
+            self.join([skipped, self.leave()])
+
+    def _skip_unless(self, condition: ir.Expr) -> Exit | None:
+        """Go on where a condition holds; the way on which it does not."""
+        raise NotImplementedError
 
     def bind_target(self, target: ast.expr, value: Value) -> None:
         """Bind a loop variable (or a tuple of them)."""
@@ -595,10 +731,21 @@ class Expressions(Accesses):
                 yield from items
                 return
             case Static(range() as numbers):
+                if len(numbers) > MAX_ROUNDS:
+                    raise self.error(
+                        node, f"{len(numbers)} rounds are too many: {MAX_ROUNDS} is the most",
+                        "loops over known values are unrolled: use while for a loop with steps",
+                    )  # fmt: skip
                 yield from (Static(n) for n in numbers)
                 return
             case Static(frozenset() | set() as members):
-                yield from (self.static(m) for m in sorted(members, key=repr))
+                kind = self.kind_of(value)
+                if isinstance(kind, SetKind) and kind.element is not None:
+                    mask = self.widen(value, kind)
+                    assert isinstance(mask, ir.Const)
+                    for i in range(kind.element.size):
+                        if mask.value >> i & 1:
+                            yield self.decoded(i, kind.element)
                 return
             case Static(type() as cls) if issubclass(cls, Object):
                 yield from (Static(cls(i)) for i in range(self.unit.kinds.count(cls)))
@@ -676,9 +823,14 @@ def combine(op: str, left: ir.Expr, right: ir.Expr) -> ir.Expr:
 def fold(name: str, left: int, right: int, at: Expressions, node: ast.AST) -> int:
     """Constant arithmetic."""
     try:
-        return OPERATIONS[name](left, right)
-    except (ZeroDivisionError, ValueError) as error:
+        if name == "shl" and right > 62:
+            raise OverflowError("the shift is too far")
+        result = OPERATIONS[name](left, right)
+        if abs(result) >= 1 << 62:
+            raise OverflowError("the result does not fit in 62 bits")
+    except (ZeroDivisionError, ValueError, OverflowError) as error:
         raise at.error(node, f"this cannot be computed: {error}") from None
+    return result
 
 
 def interval(name: str, a: Kind, b: Kind) -> IntKind:

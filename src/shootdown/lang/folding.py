@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
 
+from shootdown.errors import ModelError
 from shootdown.lang import ir
 from shootdown.lang.bodies import simplify
-from shootdown.lang.builder import bounds, describe, join_kinds
+from shootdown.lang.builder import Exit, bounds, describe, join_kinds
 from shootdown.lang.expressions import Expressions, as_bool, combine
 from shootdown.lang.kinds import (
     BoolKind,
     IntKind,
+    ObjectKind,
     SetKind,
 )
 from shootdown.lang.values import (
@@ -39,6 +40,8 @@ class Folding(Expressions):
         if name == "int" and len(values) == 1:
             kind = self.kind_of(values[0])
             if isinstance(kind, (BoolKind, IntKind)):
+                if isinstance(values[0], Static):
+                    return Static(int(values[0].value))
                 return Dyn(self.widen(values[0], kind), IntKind(*bounds(kind)))
         if name in ("min", "max") and len(values) > 1:
             return self.extreme(name, values, node)
@@ -46,7 +49,10 @@ class Folding(Expressions):
             negated = self.arithmetic(Static(0), ast.Sub(), values[0], node)
             return self.extreme("max", [values[0], negated], node)
         if name == "range" and all(isinstance(v, Static) for v in values) and values:
-            return Static(range(*[v.value for v in values if isinstance(v, Static)]))
+            try:
+                return Static(range(*[v.value for v in values if isinstance(v, Static)]))
+            except (TypeError, ValueError) as error:
+                raise self.error(node, f"this range() cannot be computed: {error}") from None
         if name == "enumerate" and len(values) == 1:
             items = self.iterate(values[0], node)
             return TupleV(tuple(TupleV((Static(i), v)) for i, v in enumerate(items)))
@@ -55,13 +61,27 @@ class Folding(Expressions):
             return TupleV(tuple(TupleV(row) for row in zip(*columns, strict=False)))
         if name == "reversed" and len(values) == 1:
             return TupleV(tuple(list(self.iterate(values[0], node))[::-1]))
-        if name in ("tuple", "list", "sorted") and len(values) == 1:
+        if name in ("tuple", "list") and len(values) == 1:
             return TupleV(tuple(self.iterate(values[0], node)))
+        if name == "sorted" and len(values) == 1:
+            return self.sorted(values[0], node)
         if name in ("set", "frozenset") and len(values) == 1:
             return self.set_of(list(self.iterate(values[0], node)), node)
         if name == "range":
             raise self.error(node, "the bounds of range() must be known when compiling")
         raise self.error(node, f"{name}() is outside the language", "see docs/language.md")
+
+    def sorted(self, value: Value, node: ast.AST) -> Value:
+        """sorted() of numbers or objects known when compiling."""
+        items = list(self.iterate(value, node))
+        kind = join_kinds([self.kind_of(item) for item in items]) if items else IntKind(0, 0)
+        known = [item for item in items if isinstance(item, Static)]
+        if len(known) < len(items) or not isinstance(kind, (IntKind, BoolKind, ObjectKind)):
+            raise self.error(node, "sorted() takes numbers or objects known when compiling")
+        wanted = kind
+        return TupleV(
+            tuple(sorted(known, key=lambda v: self.unit.kinds.encode(v.value, wanted, ModelError)))
+        )
 
     def extreme(self, name: str, values: list[Value], node: ast.AST) -> Value:
         """min and max of integers."""
@@ -71,6 +91,9 @@ class Folding(Expressions):
         result = self.widen(values[0], kind)
         for value in values[1:]:
             result = simplify(ir.Binary(name, result, self.widen(value, kind)))
+        if isinstance(result, ir.Const):
+            flag = isinstance(kind, BoolKind)
+            return Static(bool(result.value) if flag else result.value)
         return Dyn(result, kind)
 
     def fold_builtin(self, name: str, node: ast.Call) -> Value:
@@ -105,8 +128,9 @@ class Folding(Expressions):
     def fold_generator(self, name: str, generator: ast.GeneratorExp, node: ast.AST) -> Value:
         """A builtin over a generator: unrolled; any() and all() stop early where that matters."""
         if name in ("any", "all"):
-            return self.quantifier(name == "all", generator)
-        total: list[Value] = [Static(0)]
+            with self.scope(generator.generators):
+                return self.quantifier(name == "all", generator)
+        key = self.hidden("sum", Static(0))
         items: list[Value] = []
 
         def add(condition: ir.Expr) -> None:
@@ -123,14 +147,19 @@ class Folding(Expressions):
             lo, hi = bounds(kind)
             chosen = simplify(ir.Select(condition, self.widen(counted, kind), ir.Const(0)))
             one = Dyn(chosen, IntKind(min(lo, 0), max(hi, 0)))
-            total[0] = self.arithmetic(total[0], ast.Add(), one, node)
+            grown = self.arithmetic(self.env[key], ast.Add(), one, node)
+            self.env[key] = (
+                self.temp(grown.expr, grown.kind, "sum") if isinstance(grown, Dyn) else grown
+            )
 
-        self.comprehend(generator.generators, ir.Const(1), add)
+        with self.scope(generator.generators):
+            self.comprehend(generator.generators, ir.Const(1), add)
+        total = self.env.pop(key)
         if name in ("min", "max"):
             if not items:
                 raise self.error(node, f"{name}() of nothing")
             return self.extreme(name, items, node)
-        return total[0]
+        return total
 
     def quantifier(self, conjunction: bool, generator: ast.GeneratorExp) -> Value:
         """any() and all()."""
@@ -156,7 +185,7 @@ class Folding(Expressions):
 
     def branching_quantifier(self, conjunction: bool, generator: ast.GeneratorExp) -> Value:
         """any() and all() with a way out as soon as the answer is known."""
-        found = []
+        found: list[Exit | None] = []
 
         def nest(generators: list[ast.comprehension]) -> None:
             if not generators:
@@ -168,7 +197,7 @@ class Folding(Expressions):
                 if self.block is None:
                     return
                 self.bind_target(first.target, item)
-                skipped = []
+                skipped: list[Exit | None] = []
                 for test in [member, *first.ifs]:
                     condition = self.condition(test) if isinstance(test, ast.expr) else test
                     skipped.append(self._skip_unless(condition))
@@ -180,7 +209,7 @@ class Folding(Expressions):
         result = self.join([*found, done])
         return result if result is not None else Static(conjunction)
 
-    def _exit_if(self, condition: ir.Expr, value: bool, found: list[Any]) -> None:
+    def _exit_if(self, condition: ir.Expr, value: bool, found: list[Exit | None]) -> None:
         if isinstance(condition, ir.Const):
             if bool(condition.value) is value:
                 found.append(self.leave(Static(value)))
@@ -192,7 +221,7 @@ class Folding(Expressions):
         found.append(self.leave(Static(value)))
         self.block, self.env = on, env
 
-    def _skip_unless(self, condition: ir.Expr) -> Any:
+    def _skip_unless(self, condition: ir.Expr) -> Exit | None:
         if isinstance(condition, ir.Const):
             return None if condition.value else self.leave()
         then, orelse = self.branch(condition)

@@ -208,6 +208,18 @@ def when(condition: object) -> None:
     _compiled("when")
 
 
+@_intrinsic
+def seen_by(owner: Object, place: T) -> T:
+    """In an atomic function: read a place as one CPU sees it, its own buffered stores included."""
+    _compiled("seen_by")
+
+
+@_intrinsic
+def stores_drained(owner: Object) -> bool:
+    """In an atomic function: have all stores of a CPU reached memory?"""
+    _compiled("stores_drained")
+
+
 @overload
 def choose(one: type[O], /) -> O: ...
 @overload

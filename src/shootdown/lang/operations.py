@@ -6,18 +6,21 @@ import ast
 import string
 
 from shootdown.lang import ir
+from shootdown.lang.accesses import extract
 from shootdown.lang.bodies import simplify
 from shootdown.lang.builder import Site, describe, join_kinds
 from shootdown.lang.expressions import as_bool
 from shootdown.lang.folding import Folding
 from shootdown.lang.kinds import (
+    BoolKind,
     IntKind,
     LockKind,
     RwSemKind,
     SetKind,
     WordKind,
 )
-from shootdown.lang.types import population
+from shootdown.lang.order import StoreBuffer
+from shootdown.lang.types import Object, population
 from shootdown.lang.values import (
     Dyn,
     FieldV,
@@ -98,6 +101,10 @@ class Operations(Folding):
         none = Static(None)
         if name in BARRIERS:
             self.arity(node, name, 0)
+            if name == "smp_mb" and self.buffer is not None:
+                self.step(node, "barrier", "smp_mb()")
+                self.fence()
+                self.label(Text("smp_mb()"))
             return none
         if name in ("READ_ONCE", "smp_load_acquire"):
             self.arity(node, name, 1)
@@ -178,21 +185,19 @@ class Operations(Folding):
             raise self.error(node, "wait_until() inside an atomic step", "use when()")
         self.step(node, "wait", f"wait_until({text})")
         begun, first = self.block, 0 if self.block is None else len(self.block.ops)
-        self.waiting = True
+        self.waiting, reads = True, self.reads_made
         condition = self.condition(node.args[0])
-        self.waiting = False
+        self.waiting, reads = False, self.reads_made - reads
         if begun is not None:
-            ops = begun.ops[first:]
-            loads = sum(isinstance(o, ir.Set) and isinstance(o.value, ir.Load) for o in ops)
-            if loads > 1 or self.block is not begun:
+            if reads > 1 or self.block is not begun:
                 raise self.error(
                     node,
                     "wait_until() may look at one shared variable; this condition reads more",
                     "wait for one after the other",
                 )
-            if loads == 0:
+            if reads == 0:
                 raise self.error(node, "wait_until() needs a condition on shared state")
-            begun.ops[first:] = [o for o in ops if not isinstance(o, ir.Note)]
+            begun.ops[first:] = [o for o in begun.ops[first:] if not isinstance(o, ir.Note)]
         self.emit(ir.Guard(condition))
         self.label(Text(escape(f"wait_until({text})")))
         return Static(None)
@@ -206,6 +211,43 @@ class Operations(Folding):
             )
         self.emit(ir.Guard(self.condition(node.args[0])))
         return Static(None)
+
+    def do_seen_by(self, node: ast.Call) -> Value:
+        """seen_by(cpu, place): the value that a CPU sees, its own buffered stores included."""
+        self.arity(node, "seen_by", 2)
+        owner, place = self.evaluate(node.args[0]), self.reference(node.args[1])
+        if not self.atomic_depth:
+            raise self.error(node, "seen_by() stands in atomic functions and rules")
+        fields = place.base if isinstance(place, FieldV) else place
+        if not isinstance(fields, PlaceV):
+            raise self.error(node, f"seen_by() reads shared state, not {describe(place)}")
+        value = self.read(fields, node)
+        buffer = self.buffer_of(owner, node)
+        if buffer is not None:
+            reg = self.register("seen", fields.kind)
+            self.emit(ir.Set(reg, self.unit.memory.seen(buffer, fields)))
+            value = Dyn(ir.Reg(reg), fields.kind)
+        if isinstance(place, FieldV):
+            return Dyn(extract(value.expr, place.field), place.field.kind)
+        return value
+
+    def do_stores_drained(self, node: ast.Call) -> Value:
+        """stores_drained(cpu): have all its stores reached memory?"""
+        self.arity(node, "stores_drained", 1)
+        buffer = self.buffer_of(self.evaluate(node.args[0]), node)
+        if buffer is None:
+            return Static(True)
+        reg = self.register("drained", BoolKind())
+        self.emit(ir.Set(reg, self.unit.memory.empty(buffer)))
+        return Dyn(ir.Reg(reg), BoolKind())
+
+    def buffer_of(self, owner: Value, node: ast.AST) -> StoreBuffer | None:
+        """The store buffer of an object that threads run on, if it has one."""
+        if not isinstance(owner, Static) or not isinstance(owner.value, Object):
+            if not self.unit.memory.depth:
+                return None
+            raise self.error(node, "which CPU this is must be known when compiling")
+        return self.unit.memory.buffers.get(owner.value)
 
     def do_choose(self, node: ast.Call) -> Value:
         """choose(...): any one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,14 @@ class Storage:
     kind: Kind
     element: Kind
     ghost: bool
+
+    @property
+    def length(self) -> int:
+        """How many variables it takes."""
+        length = 1
+        for kind, _ in self.dims:
+            length *= kind.size
+        return length
 
 
 class StateSpace:
@@ -54,6 +62,22 @@ class StateSpace:
         if variable not in self._storage:
             self._storage[variable] = self._allocate([], name, decl, dot=False)
         return self._storage[variable]
+
+    def storages(self) -> Iterator[Storage]:
+        """Every field and global that is in use."""
+        return iter(self._storage.values())
+
+    def storage_of(self, variable: int) -> Storage:
+        """The field or global that a variable belongs to."""
+        for storage in self._storage.values():
+            if storage.base <= variable < storage.base + storage.length:
+                return storage
+        raise KeyError(variable)
+
+    def resize(self, variable: int, size: int) -> None:
+        """Give a variable made by :meth:`scalar` its final size."""
+        old = self.variables[variable]
+        self.variables[variable] = ir.Variable(old.name, size, old.show)
 
     def _allocate(
         self, dims: list[ObjectKind], name: str, decl: FieldDecl, *, dot: bool

@@ -12,7 +12,7 @@ from shootdown.lang.builder import Exit, Loop, describe, join_kinds, join_two, s
 from shootdown.lang.calls import Calls
 from shootdown.lang.cfg import MBlock, MJump
 from shootdown.lang.kinds import IntKind, Kind, LockKind, RwSemKind, WordKind
-from shootdown.lang.types import Ranged
+from shootdown.lang.types import Object, Ranged
 from shootdown.lang.values import Dyn, FieldV, PlaceV, RecordV, SemSideV, Static, TupleV, Value
 
 REFUSED: dict[type[ast.stmt], tuple[str, str]] = {
@@ -77,6 +77,8 @@ class Statements(Calls):
                 self.loop(node, "continue").continues.append(self._leave())
             case ast.Return(value):
                 result = self.evaluate(value) if value is not None else Static(None)
+                if isinstance(result, Dyn):
+                    result = self.temp(result.expr, result.kind, "result")
                 self.unwind(0)
                 if self.block is not None:
                     self.frame.returns.append(self._leave(result))
@@ -136,6 +138,14 @@ class Statements(Calls):
             raise self.error(
                 node, f"'{name}' is a Ref parameter", f"write it with WRITE_ONCE({name}, ...)"
             )
+        if name not in self.frame.locals:
+            raise self.error(
+                node, f"'{name}' is not a local: it cannot be changed",
+                f"copy it first, as in copy = {name}, or declare it with shared()",
+            )  # fmt: skip
+        kind = self.declared.get(key)
+        if kind is not None:
+            value = Dyn(self.coerce(value, kind, node), kind)
         self.env[key] = self.local(value, name, node)
 
     def local(self, value: Value, name: str, node: ast.AST) -> Value:
@@ -148,6 +158,8 @@ class Statements(Calls):
             )
         if isinstance(value, Dyn):
             return self.temp(value.expr, value.kind, name)
+        if isinstance(value, TupleV):
+            return TupleV(tuple(self.local(item, name, node) for item in value.items))
         return value
 
     def assign_place(self, target: ast.expr, value: Value, node: ast.AST) -> None:
@@ -166,6 +178,10 @@ class Statements(Calls):
         else:
             place = self.reference(target)
         if not isinstance(place, (PlaceV, FieldV)):
+            if isinstance(target, ast.Subscript):
+                raise self.error(
+                    node, "an element of a tuple cannot be changed", "use an Array field"
+                )
             raise self.error(node, f"{describe(place)} cannot be assigned")
         self.write(place, value, node)
 
@@ -215,17 +231,16 @@ class Statements(Calls):
 
     def range_marker(self, call: ast.Call) -> Ranged:
         """The Ranged that a declaration of a local means."""
-        numbers = []
-        for argument in call.args:
-            value = self.evaluate(argument)
-            if not isinstance(value, Static) or not isinstance(value.value, (int, type)):
-                raise self.error(call, "the bounds of ranged() must be known when compiling")
-            numbers.append(value.value)
-        init = next((self.evaluate(k.value) for k in call.keywords if k.arg == "init"), None)
-        if len(numbers) != 2:
-            raise self.error(call, "ranged() takes the least and the greatest value")
-        first = init.value if isinstance(init, Static) else numbers[0]
-        return Ranged(numbers[0], numbers[1], first)
+        values = [self.evaluate(argument) for argument in call.args]
+        given = {k.arg: self.evaluate(k.value) for k in call.keywords}
+        if len(values) != 2 or set(given) - {"init"}:
+            raise self.error(call, "ranged() takes the least and the greatest value, and init=")
+        values.append(given.get("init", values[0]))
+        lo, hi, init = (v.value if isinstance(v, Static) else None for v in values)
+        population = isinstance(hi, type) and issubclass(hi, Object)
+        if isinstance(lo, int) and isinstance(init, int) and (population or isinstance(hi, int)):
+            return Ranged(lo, hi, init)
+        raise self.error(call, "the bounds of ranged() must be known when compiling")
 
     def augmented(self, target: ast.expr, op: ast.operator, value: ast.expr, node: ast.AST) -> None:
         """``x += 1``: on a counter one atomic step, on other shared state a read and a write."""
@@ -310,19 +325,20 @@ class Statements(Calls):
         assigned = self.assigned_in(node)
         kinds = {key: self.loop_kind(key, node) for key in assigned}
         start = self.snapshot()
-        for attempt in range(8):
+        times: dict[str, int] = {}
+        while True:
             grown = self.try_while(node, kinds)
             if grown is None:
                 return
             self.restore(start)
             for key, kind in grown.items():
-                if isinstance(kind, IntKind) and attempt > 0:
+                times[key] = times.get(key, 0) + 1
+                if isinstance(kind, IntKind) and times[key] > MAX_GROWTH:
                     raise self.error(
                         node, f"'{key.split('.')[-1]}' grows in this loop without a declared range",
                         f"declare it before the loop: {key.split('.')[-1]}: int = ranged(0, 3)",
                     )  # fmt: skip
                 kinds[key] = kind
-        raise self.error(node, "the values of this loop's variables do not settle")
 
     def loop_kind(self, key: str, node: ast.AST) -> Kind:
         """The kind of a loop's variable before the loop is compiled."""
@@ -382,6 +398,7 @@ class Statements(Calls):
         self.block = head
         for key, reg in head_regs.items():
             self.env[key] = Dyn(ir.Reg(reg), kinds[key])
+        before = dict(self.env)
         self.pending_cover = [self.unit.line(self.at(node))]
         loop = Loop(held=len(self.frame.held))
         condition = simplify(self.condition(node.test))
@@ -403,9 +420,9 @@ class Statements(Calls):
         grown: dict[str, Kind] = {}
         for way in backs:
             for key, kind in kinds.items():
-                found = self.kind_of(way.env[key]) if key in way.env else kind
-                if key in self.declared:
+                if key in self.declared or kind is None:
                     continue
+                found = self.kind_of(way.env[key]) if key in way.env else kind
                 joined = None if found is None else join_two(kinds[key], found)
                 if joined is None:
                     raise self.error(
@@ -416,6 +433,14 @@ class Statements(Calls):
                     grown[key] = join_two(grown.get(key, joined), joined) or joined
         if grown:
             return grown
+        changed = {
+            key
+            for way in backs
+            for key in before
+            if key not in kinds and key in way.env and not same(way.env[key], before[key])
+        }
+        if changed:
+            return dict.fromkeys(changed)
         for way in backs:
             self.close_loop(way, head, head_regs, kinds)
         self.join([*loop.breaks, done])
