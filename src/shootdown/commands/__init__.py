@@ -14,6 +14,7 @@ from shootdown.commands.list_scenarios import ListCommand
 from shootdown.commands.replay import ReplayCommand
 from shootdown.commands.show import ShowCommand
 from shootdown.commands.version import VersionAction
+from shootdown.commands.why import WhyCommand
 from shootdown.errors import ShootdownError
 
 INTERRUPTED = 130
@@ -30,6 +31,7 @@ examples:
   shootdown check MADV-PARALLEL      find a race, or that there is none
   shootdown check mine.py::two_cpus  the same for your own model file
   shootdown check --all              the whole library against what is expected
+  shootdown why MADV-PARALLEL.fixed  what each of its flushes and locks is for
 
 exit codes: 0 holds, 1 violated, 2 usage or model error, 3 unfinished or vacuous"""
 
@@ -49,7 +51,13 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: tuple[Command, ...] = (ListCommand(), CheckCommand(), ShowCommand(), ReplayCommand())
+COMMANDS: tuple[Command, ...] = (
+    ListCommand(),
+    CheckCommand(),
+    WhyCommand(),
+    ShowCommand(),
+    ReplayCommand(),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -54,7 +54,7 @@ class CheckCommand:
         targets = whole_library() if arguments.all else find_all(arguments.names)
         runs: list[Run | Broken] = []
         for target in targets:
-            runs.append(_check(target, arguments))
+            runs.append(check_target(target, arguments))
             _report(runs[-1], arguments, console, alone=len(targets) == 1)
             if getattr(getattr(runs[-1], "result", None), "stopped", None) == "interrupt":
                 break
@@ -68,7 +68,7 @@ class CheckCommand:
         return code
 
 
-def _check(target: Target, arguments: argparse.Namespace) -> Run | Broken:
+def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
     """One search; an error of the model or the limits is a result too."""
     from shootdown.check.result import Limits
     from shootdown.check.tokens import encode_token

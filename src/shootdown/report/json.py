@@ -16,6 +16,7 @@ from shootdown.report.diagram import diagram
 from shootdown.report.entries import column_of, label, remarks
 from shootdown.report.run import Broken, Run, Subject, as_expected, exit_code, verdict_name
 from shootdown.report.verdict import reproduce
+from shootdown.report.why import Mutant, verdict_sentence
 
 Json = dict[str, Any]
 
@@ -92,9 +93,34 @@ def replay_document(subject: Subject, trace: Trace, token: str, code: int, versi
     }
 
 
+def why_document(base: Run, mutants: Sequence[Mutant], code: int, version: str) -> Json:
+    """What ``shootdown why --json`` writes."""
+    return {
+        **_head("why", version),
+        "exit_code": code,
+        **_subject(base.subject),
+        **_assumed(base.subject, base.system),
+        "states": base.result.states,
+        "sites": [
+            {
+                "id": mutant.site.id,
+                "role": mutant.site.role,
+                "text": mutant.site.text,
+                "location": _location(mutant.site.location),
+                "needed": mutant.needed,
+                "summary": verdict_sentence(mutant.run),
+                "result": _broken(mutant.run)
+                if isinstance(mutant.run, Broken)
+                else _run(mutant.run),
+            }
+            for mutant in mutants
+        ],
+    }
+
+
 @cache
 def schema(name: str) -> Mapping[str, Any]:
-    """The JSON schema of a document: ``check``, ``list``, ``show`` or ``replay``."""
+    """The JSON schema of a document: ``check``, ``list``, ``show``, ``replay`` or ``why``."""
     import json
 
     text = (files("shootdown.report") / "schemas" / f"{name}.json").read_text(encoding="utf-8")

@@ -1,0 +1,121 @@
+"""``shootdown why``: what each flush and lock of a safe scenario is for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from shootdown.commands import main
+from shootdown.report.json import schema
+from shootdown.report.text import WIDTH
+
+MODEL = """
+from shootdown.lang import *
+
+
+class Box(Object):
+    full: bool
+    lock: SpinLock
+    spare: SpinLock
+    count: int = counter(0, 4)
+
+
+@path(role="flush")
+def empty(box: Box) -> None:
+    box.full = False
+
+
+@path
+def use(box: Box) -> None:
+    with box.lock:
+        with box.spare:
+            old = box.full
+            assert not old, "INV-EMPTY: somebody left the box full"
+            box.full = True
+            empty(box)
+
+
+def build(safe: bool):
+    def setup(threads: int = 2) -> Setup:
+        return Setup(sizes={Box: 1}, threads=[Thread(use, Box(0))] * threads)
+    return setup
+
+
+safe = scenario("safe", expect="HOLDS", title="a box")(build(True))
+
+
+@path
+def careless(box: Box) -> None:
+    old = box.full
+    assert not old, "INV-EMPTY: somebody left the box full"
+    box.full = True
+
+
+@scenario("unsafe", expect="VIOLATED", violates="INV-EMPTY")
+def unsafe() -> Setup:
+    return Setup(sizes={Box: 1}, threads=[Thread(careless, Box(0))] * 2)
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    file = tmp_path / "box.py"
+    file.write_text(MODEL)
+    return str(file)
+
+
+def test_each_site_has_its_race_or_is_redundant(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["why", f"{model}::safe"]) == 0
+    text = capsys.readouterr().out
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    paragraphs = text.split("\n\n")
+    assert paragraphs[0].startswith("HOLDS  safe: a box\nwith everything in place (2 threads, ")
+    sites = {
+        p.split()[0] + " " + p.split()[2 if "lock " in p[8:13] else 1]: p for p in paragraphs[1:-1]
+    }
+    assert sorted(sites) == ["flush empty()", "lock box.lock", "lock box.spare"]
+    assert "INV-EMPTY after 9 steps: somebody left the box full" in sites["flush empty()"]
+    assert "redundant within these bounds" in sites["lock box.lock"]
+    assert "redundant within these bounds" in sites["lock box.spare"]
+    assert paragraphs[-1].startswith("3 sites: 1 needed, 2 not (within these bounds")
+
+
+def test_full_prints_the_race(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["why", f"{model}::safe", "--full"]) == 0
+    text = capsys.readouterr().out
+    assert "<-- INV-EMPTY" in text
+    assert "--without 'box.py:" in text
+
+
+def test_without_what_is_left_out_the_other_becomes_needed(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = 1 + MODEL.splitlines().index("        with box.spare:")
+    site = f"box.py:{line} lock box.spare"
+    assert main(["why", f"{model}::safe", "--without", site]) == 0
+    assert "2 sites: 2 needed, 0 not" in capsys.readouterr().out
+
+
+def test_json_follows_its_schema(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["why", f"{model}::safe", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema("why"))
+    assert [site["needed"] for site in document["sites"]].count(True) == 1
+
+
+def test_an_unsafe_scenario_is_refused(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["why", f"{model}::unsafe"]) == 2
+    assert capsys.readouterr().err.strip() == (
+        "shootdown: unsafe is VIOLATED: only what holds can be asked why; "
+        f"see `shootdown check {model}::unsafe`"
+    )
+
+
+def test_a_limit_makes_it_unfinished(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["why", f"{model}::safe", "--max-states", "3"]) == 2
+    assert "safe is UNKNOWN" in capsys.readouterr().err
