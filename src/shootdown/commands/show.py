@@ -57,10 +57,12 @@ def _options(built: Compiled) -> tuple[OptionValue, ...]:
     from shootdown.lang.types import Option
     from shootdown.report.description import OptionValue
 
+    consulted = dict(built.system.options)
     values = options_of(built.setup, dict(built.subject.options))
     return tuple(
         OptionValue(name, str(values[name]), tuple(map(str, option.choices)), option.doc)
         for name, option in Option.registry.items()
+        if name in consulted
     )
 
 

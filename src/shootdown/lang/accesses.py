@@ -89,11 +89,11 @@ class Accesses(Builder):
     ) -> PlaceV:
         """The place for as many indices as are known; a shorter list names an array."""
         base, index = storage.base, []
-        for (kind, stride), key in zip(storage.dims, keys, strict=False):
+        for (dimension, stride), key in zip(storage.dims, keys, strict=False):
             if isinstance(key.expr, ir.Const):
                 base += key.expr.value * stride
             else:
-                index.append((key.expr, stride, kind.size))
+                index.append((key.expr, stride, dimension.size))
         kind: Kind = storage.kind
         for _ in range(len(keys) - isinstance(field, FieldRef)):
             assert isinstance(kind, ArrayKind)

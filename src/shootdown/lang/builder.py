@@ -80,6 +80,7 @@ class Unit:
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.space, self.options)
+        self.used_options.update(self.memory.options)
 
     def failure(self, kind: ir.FailureKind, name: str, message: str, at: ir.Location) -> int:
         """The number of a failure."""
@@ -390,8 +391,10 @@ class Builder:
         if isinstance(value, Word):
             return self.unit.kinds.word(type(value))
         if isinstance(value, (set, frozenset)):
-            kinds = join_kinds([self.static_kind(v) for v in value]) if value else None
-            return SetKind(kinds)
+            if not value:
+                return SetKind(None)
+            element = join_kinds([self.static_kind(v) for v in value])
+            return None if element is None else SetKind(element)
         return None
 
     def widen(self, value: Value, kind: Kind) -> ir.Expr:
@@ -441,7 +444,7 @@ def same(one: Value, other: Value) -> bool:
         return len(one.items) == len(other.items) and all(
             same(a, b) for a, b in zip(one.items, other.items, strict=True)
         )
-    if isinstance(one, (RecordV, SemSideV, PlaceV, Dyn)):
+    if isinstance(one, (RecordV, SemSideV, PlaceV, FieldV, Dyn)):
         return one == other
     return False
 

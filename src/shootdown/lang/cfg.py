@@ -9,12 +9,13 @@ as they are not, so that equal situations are equal states.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shootdown.errors import ModelError
 from shootdown.lang import ir
 from shootdown.lang.bodies import body_accesses, compact, expr_regs, op_uses
-from shootdown.lang.kinds import Kind
+from shootdown.lang.kinds import IntKind, Kind
 from shootdown.lang.space import StateSpace
 
 
@@ -118,6 +119,22 @@ def end_uses(block: MBlock) -> set[int]:
         case MChoice(mask=mask):
             return set(expr_regs(mask))
     return set()
+
+
+def lowest(kind: Kind) -> int:
+    """What a stored local is moved by, so that negative numbers become 0 and above."""
+    return min(kind.lo, 0) if isinstance(kind, IntKind) else 0
+
+
+def shown_slot(kind: Kind) -> Callable[[int], str]:
+    """How a stored local is shown."""
+    low = lowest(kind)
+    return (lambda value: kind.show(value + low)) if low else kind.show
+
+
+def slot_size(kind: Kind) -> int:
+    """How many values a stored local can have."""
+    return kind.size - lowest(kind)
 
 
 class Graph:
@@ -270,17 +287,19 @@ class Cutter:
     def _region(self, start: MBlock) -> list[MBlock]:
         """``start`` and the local blocks that belong to it, in topological order."""
         order: list[MBlock] = []
-        seen: set[int] = set()
-
-        def visit(block: MBlock) -> None:
-            seen.add(id(block))
-            for target in reversed(block.targets()):
-                if target.step is None and target is not self.graph.exit and id(target) not in seen:
-                    visit(target)
-            order.append(block)
-
-        if start is not self.graph.exit:
-            visit(start)
+        seen = {id(start)}
+        stack = [(start, iter(start.targets()[::-1]))] if start is not self.graph.exit else []
+        while stack:
+            block, targets = stack[-1]
+            for target in targets:
+                local = target.step is None and target is not self.graph.exit
+                if local and id(target) not in seen:
+                    seen.add(id(target))
+                    stack.append((target, iter(target.targets()[::-1])))
+                    break
+            else:
+                order.append(block)
+                stack.pop()
         return order[::-1]
 
     def _allocate_slots(self) -> dict[int, int]:
@@ -292,15 +311,16 @@ class Cutter:
                 conflicts.setdefault(reg, set()).update(live - {reg})
         colour: dict[int, int] = {}
         width: list[tuple[int, str]] = []
-        for reg in sorted(conflicts, key=lambda r: (-self.graph.registers[r].kind.size, r)):
+        sizes = {reg: slot_size(self.graph.registers[reg].kind) for reg in conflicts}
+        for reg in sorted(conflicts, key=lambda r: (-sizes[r], r)):
             register = self.graph.registers[reg]
             taken = {colour[other] for other in conflicts[reg] if other in colour}
             free = (c for c in range(len(width)) if c not in taken)
-            best = next((c for c in free if width[c][0] == register.kind.size), None)
+            best = next((c for c in free if width[c][0] == sizes[reg]), None)
             if best is None:
                 best = next((c for c in range(len(width)) if c not in taken), None)
             if best is None:
-                width.append((register.kind.size, register.name))
+                width.append((sizes[reg], register.name))
                 best = len(width) - 1
             colour[reg] = best
         names: dict[int, list[int]] = {}
@@ -310,7 +330,7 @@ class Cutter:
         for c, (size, _) in enumerate(width):
             owners = sorted(names[c])
             shows = {self.graph.registers[r].kind for r in owners}
-            show = self.graph.registers[owners[0]].kind.show if len(shows) == 1 else None
+            show = shown_slot(self.graph.registers[owners[0]].kind) if len(shows) == 1 else None
             label = "/".join(dict.fromkeys(self.graph.registers[r].name for r in owners))
             variables.append(self.space.scalar(f"{self.name}.{label}", size, 0, show))
         return {reg: variables[c] for reg, c in colour.items()}
@@ -358,7 +378,7 @@ class Cutter:
         for block in region:
             ops: list[ir.Op] = []
             if block is start:
-                ops += [ir.Set(reg, ir.Load(ir.Place(self.slots[reg]))) for reg in sorted(live_in)]
+                ops += [ir.Set(reg, self._load(reg)) for reg in sorted(live_in)]
             ops += self._with_labels(block, serial)
             end: ir.Terminator
             match block.end:
@@ -390,12 +410,20 @@ class Cutter:
                 ops.append(op)
         return ops
 
+    def _load(self, reg: int) -> ir.Expr:
+        """A register's value from its slot."""
+        low = lowest(self.graph.registers[reg].kind)
+        value = ir.Load(ir.Place(self.slots[reg]))
+        return ir.Binary("add", value, ir.Const(low)) if low else value
+
     def _leave_ops(self, target: MBlock, live_in: set[int], assigned: set[int]) -> list[ir.Op]:
         wanted = self.live[id(target)] if target.step is not None else set()
         ops: list[ir.Op] = []
         for reg in sorted(wanted):
             if reg in assigned or reg not in live_in:
-                ops.append(ir.Store(ir.Place(self.slots[reg]), ir.Reg(reg)))
+                low = lowest(self.graph.registers[reg].kind)
+                value = ir.Binary("sub", ir.Reg(reg), ir.Const(low)) if low else ir.Reg(reg)
+                ops.append(ir.Store(ir.Place(self.slots[reg]), value))
         kept = {self.slots[reg] for reg in wanted}
         for slot in sorted({self.slots[reg] for reg in live_in} - kept):
             ops.append(ir.Store(ir.Place(slot), ir.Const(0)))

@@ -19,7 +19,7 @@ from shootdown.lang.expressions import as_bool
 from shootdown.lang.interpret import ways
 from shootdown.lang.kinds import Kinds, bits_for
 from shootdown.lang.prune import prune, without_lines
-from shootdown.lang.scenario import Scenario, Setup, Thread, options_of
+from shootdown.lang.scenario import Hardware, Scenario, Setup, Thread, options_of
 from shootdown.lang.source import Source, source_of
 from shootdown.lang.space import StateSpace
 from shootdown.lang.statements import Statements
@@ -71,6 +71,7 @@ class _Compilation:
         self.scenario = scenario
         self.setup = setup
         self.bounds = bounds
+        self._check_setup()
         kinds = Kinds(setup.sizes, len(setup.threads))
         self.unit = Unit(
             kinds=kinds,
@@ -96,6 +97,50 @@ class _Compilation:
             return self._system()
         except RecursionError:
             raise self.fail("the model is nested too deeply to be compiled") from None
+        except ModelError as error:
+            if error.file is not None:
+                raise
+            raise self.fail(error.message, error.hint) from None
+
+    def _check_setup(self) -> None:
+        """Refuse what a Setup cannot hold."""
+        sized: dict[type[Object], type[Object]] = {}
+        for cls, size in self.setup.sizes.items():
+            if not _is_population(cls):
+                raise self.fail(f"sizes= takes populations, not {cls!r}", "write {Cpu: 2, Page: 1}")
+            if not _is_positive(size):
+                raise self.fail(f"the size of {cls.__name__} is {size!r}: at least 1 is needed")
+            other = sized.setdefault(population(cls), cls)
+            if other is not cls:
+                raise self.fail(
+                    f"{other.__name__} and {cls.__name__} are the same population: size one of them"
+                )
+        for thread in self.setup.threads:
+            if not _is(thread, Thread):
+                raise self.fail(f"threads= takes Thread(path, ...), not {thread!r}")
+            if thread.on is not None and not _is(thread.on, Object):
+                raise self.fail(f"on={thread.on!r}: a thread runs on an object, such as Cpu(0)")
+            self._check_guard(thread)
+        if not _is(self.setup.hardware, Hardware):
+            raise self.fail(f"hardware= takes a Hardware(...), not {self.setup.hardware!r}")
+        for observer in self.setup.hardware.observers:
+            if not _is_function(observer, "on_write"):
+                shown = getattr(observer, "name", repr(observer))
+                raise self.fail(f"observer {shown} is not decorated with @on_write")
+
+    def _check_guard(self, thread: Thread) -> None:
+        guard = thread.when
+        if guard is None:
+            return
+        if not _is_function(guard, "atomic"):
+            shown = getattr(guard, "name", repr(guard))
+            raise self.fail(f"when={shown}: a thread's guard is an @atomic function")
+        source = source_of(guard)
+        if len(source.tree.args.args) > (thread.on is not None):
+            raise source.error(
+                source.tree,
+                "a thread's guard takes no parameters, or the object that the thread runs on",
+            )
 
     def _system(self) -> ir.System:
         if not self.setup.threads and not self.setup.hardware.rules:
@@ -145,6 +190,7 @@ class _Compilation:
             fingerprint="",
             assumptions=self._assumptions(),
             bounds=tuple(self.bounds.items()),
+            options=self._options(),
         )
         system = prune(without_lines(system, self.executed), self._groups())
         bits = sum(bits_for(v.size) for v in system.variables)
@@ -192,7 +238,7 @@ class _Compilation:
 
     def _thread(self, index: int, thread: Thread, name: str) -> Cut:
         function = thread.path
-        if not isinstance(function, Function) or function.kind not in ("path", "atomic"):
+        if not _is_function(function, "path", "atomic"):
             shown = getattr(function, "name", None) or getattr(function, "__name__", repr(function))
             raise self.fail(f"Thread({shown}): a thread runs a @path function")
         if thread.on is not None and thread.on.index >= self.unit.kinds.count(type(thread.on)):
@@ -244,7 +290,7 @@ class _Compilation:
     # ------------------------------------------------------------------ rules and properties
 
     def _rule(self, function: Function[..., Any]) -> list[ir.Action]:
-        if not isinstance(function, Function) or function.kind != "rule":
+        if not _is_function(function, "rule"):
             shown = getattr(function, "name", repr(function))
             raise self.fail(f"hardware rule {shown} is not decorated with @rule")
         source = source_of(function)
@@ -254,6 +300,8 @@ class _Compilation:
             arguments: dict[str, Value] = {
                 name: Static(value) for (name, _), value in zip(domains, combination, strict=True)
             }
+            for name, value in (function.source.__kwdefaults__ or {}).items():
+                arguments[name] = _static(value)
             builder = self._builder(function.name, -1, None)
             builder.inline(function, source, arguments, source.tree, atomic=True)
             builder.jump(builder.exit)
@@ -302,7 +350,10 @@ class _Compilation:
         self, function: Function[..., Any], source: Source, parameter: ast.arg
     ) -> list[Any]:
         """All values of a rule's parameter."""
-        hint = typing.get_type_hints(function.source).get(parameter.arg)
+        try:
+            hint = typing.get_type_hints(function.source).get(parameter.arg)
+        except Exception:
+            hint = None
         if isinstance(hint, type):
             if issubclass(hint, Object):
                 return [hint(i) for i in range(self.unit.kinds.count(hint))]
@@ -317,7 +368,7 @@ class _Compilation:
         )
 
     def _property(self, function: Function[..., Any], kind: str) -> ir.Property:
-        if not isinstance(function, Function) or function.kind != kind:
+        if not _is_function(function, kind):
             shown = getattr(function, "name", repr(function))
             raise self.fail(f"{shown} is not decorated with @{kind}")
         source = source_of(function)
@@ -367,7 +418,7 @@ class _Compilation:
         function = self.setup.start
         if function is None:
             return None
-        if not isinstance(function, Function) or function.kind != "atomic":
+        if not _is_function(function, "atomic"):
             raise self.fail("start= must be an @atomic function")
         source = source_of(function)
         if source.tree.args.args:
@@ -407,11 +458,31 @@ class _Compilation:
             v += size
         return groups
 
+    def _options(self) -> tuple[tuple[str, str], ...]:
+        return tuple((n, str(v)) for n, v in sorted(self.unit.used_options.items()))
+
     def _assumptions(self) -> tuple[str, ...]:
         hardware = self.setup.hardware
-        options = [f"{name}={value}" for name, value in sorted(self.unit.used_options.items())]
+        options = [f"{name}={value}" for name, value in self._options()]
         head = hardware.name + (f" ({', '.join(options)})" if options else "")
         return (head, *hardware.assumptions)
+
+
+def _is(value: object, cls: type) -> bool:
+    """Whether a user's value is what its type says (a model need not be type-checked)."""
+    return isinstance(value, cls)
+
+
+def _is_population(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Object) and value is not Object
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int) and value > 0
+
+
+def _is_function(value: object, *kinds: str) -> bool:
+    return isinstance(value, Function) and value.kind in kinds
 
 
 def _static(value: Any) -> Value:

@@ -112,9 +112,13 @@ def on_write(field: Any) -> Callable[[Callable[P, R]], Function[P, R]]:
 
 def invariant(name: str) -> Callable[[Callable[P, R]], Function[P, R]]:
     """A property that must hold in every state; the docstring says what is wrong otherwise."""
+    if not isinstance(name, str):
+        raise TypeError('an invariant has a name: write @invariant("INV-NAME")')
     return lambda function: _make(function, "invariant", name=name)
 
 
 def goal(name: str) -> Callable[[Callable[P, R]], Function[P, R]]:
     """A property that some state must have, or the verdict is VACUOUS."""
+    if not isinstance(name, str):
+        raise TypeError('a goal has a name: write @goal("what is reached")')
     return lambda function: _make(function, "goal", name=name)

@@ -339,8 +339,8 @@ class Expressions(Accesses):
         del block.ops[length:]
         del self.registers[registers:]
         del self.frames[frames:]
-        for entries, count in zip((frame.returns, frame.held, frame.loops), inside, strict=True):
-            del entries[count:]
+        returns, held, loops = inside
+        del frame.returns[returns:], frame.held[held:], frame.loops[loops:]
         block.end = None
         self.block, self.env, self.pending_cover, self.steps_made = block, env, cover, steps
         self.atomic_depth, self.reads_made = atomic, reads
@@ -750,8 +750,8 @@ class Expressions(Accesses):
             case Static(type() as cls) if issubclass(cls, Object):
                 yield from (Static(cls(i)) for i in range(self.unit.kinds.count(cls)))
                 return
-            case Static(enum.EnumMeta() as members):
-                yield from (Static(m) for m in members)
+            case Static(type() as cls) if issubclass(cls, enum.Enum):
+                yield from (Static(m) for m in list(cls))
                 return
         raise self.error(
             node,

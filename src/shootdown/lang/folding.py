@@ -32,11 +32,11 @@ class Folding(Expressions):
             return self.fold_builtin(name, node)
         if name in ("set", "frozenset", "tuple", "list") and not node.args:
             return Static(frozenset()) if "set" in name else TupleV(())
-        values = [self.evaluate(a) for a in node.args]
         if node.keywords:
             raise self.error(node, f"{name}() takes no keyword arguments here")
-        if name == "bool" and len(values) == 1:
-            return as_bool(self.truth(values[0], node))
+        if name == "bool" and len(node.args) == 1:
+            return as_bool(self.condition(node.args[0]))
+        values = [self.evaluate(a) for a in node.args]
         if name == "int" and len(values) == 1:
             kind = self.kind_of(values[0])
             if isinstance(kind, (BoolKind, IntKind)):
@@ -64,24 +64,22 @@ class Folding(Expressions):
         if name in ("tuple", "list") and len(values) == 1:
             return TupleV(tuple(self.iterate(values[0], node)))
         if name == "sorted" and len(values) == 1:
-            return self.sorted(values[0], node)
+            return self.in_order(values[0], node)
         if name in ("set", "frozenset") and len(values) == 1:
             return self.set_of(list(self.iterate(values[0], node)), node)
         if name == "range":
             raise self.error(node, "the bounds of range() must be known when compiling")
         raise self.error(node, f"{name}() is outside the language", "see docs/language.md")
 
-    def sorted(self, value: Value, node: ast.AST) -> Value:
+    def in_order(self, value: Value, node: ast.AST) -> Value:
         """sorted() of numbers or objects known when compiling."""
         items = list(self.iterate(value, node))
         kind = join_kinds([self.kind_of(item) for item in items]) if items else IntKind(0, 0)
         known = [item for item in items if isinstance(item, Static)]
         if len(known) < len(items) or not isinstance(kind, (IntKind, BoolKind, ObjectKind)):
             raise self.error(node, "sorted() takes numbers or objects known when compiling")
-        wanted = kind
-        return TupleV(
-            tuple(sorted(known, key=lambda v: self.unit.kinds.encode(v.value, wanted, ModelError)))
-        )
+        keys = [self.unit.kinds.encode(item.value, kind, ModelError) for item in known]
+        return TupleV(tuple(known[i] for i in sorted(range(len(known)), key=keys.__getitem__)))
 
     def extreme(self, name: str, values: list[Value], node: ast.AST) -> Value:
         """min and max of integers."""

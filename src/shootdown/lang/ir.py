@@ -357,3 +357,4 @@ class System:
     fingerprint: str  # changes whenever the meaning changes
     assumptions: tuple[str, ...] = ()  # the hardware's, one sentence each
     bounds: tuple[tuple[str, int], ...] = field(default=())
+    options: tuple[tuple[str, str], ...] = field(default=())  # that the code consulted

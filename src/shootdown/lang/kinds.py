@@ -16,6 +16,8 @@
 from __future__ import annotations
 
 import enum
+import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,7 +42,10 @@ MAX_BITS = 62  # values are 64-bit signed integers in every engine
 class Kind:
     """A finite type. ``size`` is the number of encodings: 0 <= encoded < size."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """The number of encodings."""
+        raise NotImplementedError
 
     def decode(self, value: int) -> Any:
         """The Python value that an encoding stands for."""
@@ -58,7 +63,9 @@ class Kind:
 class BoolKind(Kind):
     """A flag."""
 
-    size: ClassVar[int] = 2
+    @property
+    def size(self) -> int:
+        return 2
 
     def decode(self, value: int) -> bool:
         return bool(value)
@@ -79,7 +86,7 @@ class IntKind(Kind):
     atomic: bool = False
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         return self.hi + 1
 
     def decode(self, value: int) -> int:
@@ -96,7 +103,7 @@ class EnumKind(Kind):
     cls: type[enum.Enum]
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         return len(self.cls)
 
     def decode(self, value: int) -> enum.Enum:
@@ -126,7 +133,7 @@ class ObjectKind(Kind):
     named: type[Object]
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         return self.count
 
     def decode(self, value: int) -> Object:
@@ -150,7 +157,9 @@ def show_object(cls: type[Object], index: int, count: int) -> str:
 class NoneKind(Kind):
     """The kind of ``None`` itself, before it meets an optional kind."""
 
-    size: ClassVar[int] = 1
+    @property
+    def size(self) -> int:
+        return 1
 
     def decode(self, value: int) -> None:
         return None
@@ -166,7 +175,7 @@ class OptKind(Kind):
     inner: Kind
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         return self.inner.size + 1
 
     def decode(self, value: int) -> Any:
@@ -186,7 +195,7 @@ class SetKind(Kind):
     element: Kind | None
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         return 1 if self.element is None else 1 << self.element.size
 
     def decode(self, value: int) -> frozenset[Any]:
@@ -233,7 +242,7 @@ class WordKind(Kind):
     width: int
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         return 1 << self.width
 
     @property
@@ -253,7 +262,12 @@ class WordKind(Kind):
 
     def show(self, value: int) -> str:
         if "show" in {name for c in self.cls.__mro__[:-2] for name in c.__dict__}:
-            return str(self.cls.show(self.decode(value)))
+            try:
+                return str(self.cls.show(self.decode(value)))
+            except Exception as error:
+                raise class_error(
+                    self.cls, f"{self.cls.__name__}.show() failed: {type(error).__name__}: {error}"
+                ) from None
         parts = []
         for f in self.fields:
             part = value >> f.shift & f.mask
@@ -273,7 +287,7 @@ class LockKind(Kind):
     processes: int
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         return self.processes + 1
 
     def decode(self, value: int) -> int | None:
@@ -293,7 +307,7 @@ class RwSemKind(Kind):
     processes: int
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         return self.processes + 2
 
     @property
@@ -321,7 +335,7 @@ class ArrayKind(Kind):
     element: Kind
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         raise TypeError("an array is not one value")
 
     def __str__(self) -> str:
@@ -357,10 +371,9 @@ class Kinds:
         if cls not in _HINTS:
             try:
                 found = typing.get_type_hints(cls, include_extras=True)
-            except (NameError, TypeError, AttributeError) as error:
-                raise class_error(
-                    cls, f"cannot evaluate the annotations of {cls.__name__}: {error}"
-                )
+            except Exception as error:
+                message = f"cannot evaluate the annotations of {cls.__name__}: {error}"
+                raise class_error(cls, message) from None
             _HINTS[cls] = {
                 name: hint
                 for name, hint in found.items()
@@ -456,7 +469,8 @@ class Kinds:
         given = _has_default(cls, name)
 
         def where(message: str) -> ModelError:
-            return class_error(cls, f"field {cls.__name__}.{name}: {message}", name)
+            owner = next((c for c in cls.__mro__ if name in inspect.get_annotations(c)), cls)
+            return class_error(owner, f"field {owner.__name__}.{name}: {message}", name)
 
         return self.declared(hint, default, given, where)
 
@@ -543,14 +557,12 @@ def _has_default(cls: type, name: str) -> bool:
 
 def class_error(cls: type, message: str, field: str | None = None) -> ModelError:
     """An error at a class (or one of its fields) in the user's file."""
-    import inspect
-
     try:
         file = inspect.getsourcefile(cls)
         lines, first = inspect.getsourcelines(cls)
     except (OSError, TypeError):
         return ModelError(message)
     for offset, line in enumerate(lines):
-        if field is not None and line.strip().startswith(field):
+        if field is not None and re.match(rf"\s*{re.escape(field)}\s*:", line):
             return ModelError(message, file=file, line=first + offset, text=line)
     return ModelError(message, file=file, line=first, text=lines[0])

@@ -52,7 +52,10 @@ class Memory:
 
     def __init__(self, space: StateSpace, options: Any) -> None:
         self.space = space
-        self.depth = options[STORE_BUFFER.name] if options[MEMORY.name] == "tso" else 0
+        self.options = {MEMORY.name: options[MEMORY.name]}
+        self.depth = 0
+        if options[MEMORY.name] == "tso":
+            self.depth = self.options[STORE_BUFFER.name] = options[STORE_BUFFER.name]
         self.buffers: dict[Any, StoreBuffer] = {}
         self.first: dict[int, int] = {}  # storage -> its first location number
         self.count = 0  # location numbers given

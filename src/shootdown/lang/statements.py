@@ -15,6 +15,7 @@ from shootdown.lang.kinds import IntKind, Kind, LockKind, RwSemKind, WordKind
 from shootdown.lang.types import Object, Ranged
 from shootdown.lang.values import Dyn, FieldV, PlaceV, RecordV, SemSideV, Static, TupleV, Value
 
+MAX_GROWTH = 4  # how often the range of a loop's variable may grow before it is taken for endless
 REFUSED: dict[type[ast.stmt], tuple[str, str]] = {
     ast.Try: ("try", "a kernel path has no exceptions: test the value"),
     ast.TryStar: ("try", "a kernel path has no exceptions: test the value"),
@@ -46,7 +47,12 @@ class Statements(Calls):
             if isinstance(statement, ast.Pass):
                 continue
             self.pending_cover = [*self.pending_cover, self.unit.line(self.at(statement))]
-            self.statement(statement)
+            try:
+                self.statement(statement)
+            except ModelError as error:
+                if error.file is not None:
+                    raise
+                raise self.error(statement, error.message, error.hint) from None
             if self.block is not None:
                 self._cover()
 
@@ -237,9 +243,9 @@ class Statements(Calls):
             raise self.error(call, "ranged() takes the least and the greatest value, and init=")
         values.append(given.get("init", values[0]))
         lo, hi, init = (v.value if isinstance(v, Static) else None for v in values)
-        population = isinstance(hi, type) and issubclass(hi, Object)
-        if isinstance(lo, int) and isinstance(init, int) and (population or isinstance(hi, int)):
-            return Ranged(lo, hi, init)
+        if isinstance(lo, int) and isinstance(init, int):
+            if isinstance(hi, int) or (isinstance(hi, type) and issubclass(hi, Object)):
+                return Ranged(lo, hi, init)
         raise self.error(call, "the bounds of ranged() must be known when compiling")
 
     def augmented(self, target: ast.expr, op: ast.operator, value: ast.expr, node: ast.AST) -> None:
@@ -322,33 +328,33 @@ class Statements(Calls):
         """``while``: a real loop; what it assigns lives in registers."""
         if node.orelse:
             raise self.error(node, "'else' of a loop is outside the language", "use a flag")
-        assigned = self.assigned_in(node)
-        kinds = {key: self.loop_kind(key, node) for key in assigned}
+        kinds = {key: self.loop_kind(key) for key in self.assigned_in(node)}
+        dropped: set[str] = set()
         start = self.snapshot()
         times: dict[str, int] = {}
         while True:
-            grown = self.try_while(node, kinds)
-            if grown is None:
+            grown = self.try_while(node, kinds, dropped)
+            if not grown:
                 return
             self.restore(start)
             for key, kind in grown.items():
                 times[key] = times.get(key, 0) + 1
+                if kind is None:
+                    kinds.pop(key, None)
+                    dropped.add(key)
+                    continue
                 if isinstance(kind, IntKind) and times[key] > MAX_GROWTH:
+                    name = key.split(".")[-1]
                     raise self.error(
-                        node, f"'{key.split('.')[-1]}' grows in this loop without a declared range",
-                        f"declare it before the loop: {key.split('.')[-1]}: int = ranged(0, 3)",
+                        node, f"'{name}' grows in this loop without a declared range",
+                        f"declare it before the loop: {name}: int = ranged(0, 3)",
                     )  # fmt: skip
                 kinds[key] = kind
 
-    def loop_kind(self, key: str, node: ast.AST) -> Kind:
+    def loop_kind(self, key: str) -> Kind:
         """The kind of a loop's variable before the loop is compiled."""
-        if key in self.declared:
-            return self.declared[key]
-        kind = self.kind_of(self.env[key])
-        if kind is None:
-            raise self.error(
-                node, f"'{key.split('.')[-1]}' is changed in a loop: it must be a plain value"
-            )
+        kind = self.declared.get(key) or self.kind_of(self.env[key])
+        assert kind is not None, key
         return kind
 
     def assigned_in(self, node: ast.While) -> list[str]:
@@ -386,8 +392,15 @@ class Statements(Calls):
         self.pending_cover, self.steps_made = cover, steps
         del self.frame.returns[returns:]
 
-    def try_while(self, node: ast.While, kinds: dict[str, Kind]) -> dict[str, Kind] | None:
-        """Compile the loop with these kinds; the kinds that turned out too small, if any."""
+    def try_while(
+        self, node: ast.While, kinds: dict[str, Kind], dropped: set[str]
+    ) -> dict[str, Kind | None]:
+        """Compile the loop with these kinds; the kinds that turned out too small, if any.
+
+        Variables in ``dropped`` have no kind that fits all rounds, so no value at the head.
+        """
+        for key in dropped:
+            self.env.pop(key, None)
         head_regs: dict[str, int] = {}
         for key, kind in kinds.items():
             reg = self.register(key.split(".")[-1], kind)
@@ -406,7 +419,7 @@ class Statements(Calls):
         if isinstance(condition, ir.Const):
             self._cover()
             if not condition.value:
-                return None
+                return {}
         else:
             yes, no = self.branch(condition)
             env = dict(self.env)
@@ -417,34 +430,44 @@ class Statements(Calls):
         self.run_statements(node.body)
         self.frame.loops.pop()
         backs = [way for way in [*loop.continues, self.leave()] if way is not None]
-        grown: dict[str, Kind] = {}
+        grown: dict[str, Kind | None] = {}
         for way in backs:
-            for key, kind in kinds.items():
-                if key in self.declared or kind is None:
-                    continue
-                found = self.kind_of(way.env[key]) if key in way.env else kind
-                joined = None if found is None else join_two(kinds[key], found)
-                if joined is None:
-                    raise self.error(
-                        node, f"'{key.split('.')[-1]}' changes its kind in this loop: "
-                        f"{kind} and {found}",
-                    )  # fmt: skip
-                if joined != kind:
-                    grown[key] = join_two(grown.get(key, joined), joined) or joined
-        if grown:
-            return grown
-        changed = {
-            key
-            for way in backs
-            for key in before
-            if key not in kinds and key in way.env and not same(way.env[key], before[key])
-        }
-        if changed:
-            return dict.fromkeys(changed)
-        for way in backs:
-            self.close_loop(way, head, head_regs, kinds)
-        self.join([*loop.breaks, done])
-        return None
+            for key, value in before.items():
+                self.settle(key, value, way.env.get(key), kinds, grown)
+        if not grown:
+            for way in backs:
+                self.close_loop(way, head, head_regs, kinds)
+            self.join([*loop.breaks, done])
+        return grown
+
+    def settle(
+        self,
+        key: str,
+        before: Value,
+        after: Value | None,
+        kinds: dict[str, Kind],
+        grown: dict[str, Kind | None],
+    ) -> None:
+        """Put into ``grown`` the kind that a variable needs at the head of a loop, if another one.
+
+        ``None`` means that none will do: the variable has no value there.
+        """
+        if key not in kinds:
+            if after is None or same(after, before):
+                return
+            kind = self.kind_of(before)
+        elif key in self.declared:
+            return
+        else:
+            found = None if after is None else self.kind_of(after)
+            kind = None if found is None else join_two(kinds[key], found)
+        if kind is None or (key in grown and grown[key] is None):
+            clash = self.clashes.get(key) if after is None else None
+            self.clashes[key] = clash or f"{describe(before)} and, after a round, {describe(after)}"
+            grown[key] = None
+        elif kind != kinds.get(key):
+            earlier = grown.get(key)
+            grown[key] = kind if earlier is None else join_two(earlier, kind)
 
     def close_loop(
         self, way: Exit, head: MBlock, regs: dict[str, int], kinds: dict[str, Kind]
@@ -453,8 +476,7 @@ class Statements(Calls):
         self.block, self.env = way.block, way.env
         values: dict[str, ir.Expr] = {}
         for key, kind in kinds.items():
-            value = self.env.get(key, Dyn(ir.Reg(regs[key]), kind))
-            expr = self.widen(value, kind)
+            expr = self.widen(self.env[key], kind)
             if expr != ir.Reg(regs[key]):
                 fresh = self.register(key.split(".")[-1], kind)
                 self.block.ops.append(ir.Set(fresh, expr))

@@ -54,7 +54,7 @@ class _ObjectMeta(type):
     def __getattr__(cls, name: str) -> Any:
         for base in cls.__mro__:
             if name in base.__dict__.get("__annotations__", {}) and not name.startswith("_"):
-                return FieldRef(base, name)  # type: ignore[arg-type]
+                return FieldRef(base, name)
         raise AttributeError(f"{cls.__name__} has no field '{name}'")
 
     def __bool__(cls) -> bool:
@@ -103,7 +103,7 @@ class Object(metaclass=_ObjectMeta):
 def population(cls: type[Object]) -> type[Object]:
     """The class that a population was first declared with: ``AddressSpace`` for ``Mm``."""
     for base in reversed(cls.__mro__):
-        if isinstance(base, _ObjectMeta) and base is not Object:
+        if issubclass(base, Object) and base is not Object:
             return base
     raise TypeError("Object itself is no population: subclass it")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shootdown.check.native.expressions import Env, Writer
-from shootdown.check.native.values import ZERO, Value
+from shootdown.check.native.values import ZERO, Value, signed
 from shootdown.lang.ir import (
     Block,
     Body,
@@ -148,7 +148,7 @@ class BodyWriter:
         writer = self.writer
         retry, take, stop = (writer.fresh(name) for name in ("retry", "take", "chosen"))
         allowed = writer.value(choice.mask, env).text
-        first = writer.pure(f"and i64 {allowed}, {(1 << choice.width) - 1}")
+        first = writer.pure(f"and i64 {allowed}, {signed((1 << choice.width) - 1)}")
         rest = self.saved(first)
         words = [
             text if text == self.words[i] else self.saved(text) for i, text in enumerate(env.words)

@@ -39,6 +39,9 @@ class _Memory:
         self.address = ctypes.addressof(self._first)
 
 
+_NOTHING = _Memory(1)
+
+
 class Store:
     """The state of one search, which the compiled core works on."""
 
@@ -74,16 +77,10 @@ class Store:
             ) from error
         self._made = _Memory(core.BATCH * 8)
         self.capacity = min(_MOST_STATES, self.limit // (self.words * 8 + 12))
-        while True:
-            try:
-                # small searches stay on small pages: clearing a huge one takes 0.1 ms
-                self._states = _Memory(self.capacity * self.words * 8, huge_from=_HUGE_PAGE)
-                self._parents = _Memory(self.capacity * 4, huge_from=_HUGE_PAGE)
-                break
-            except OSError as error:
-                self.capacity //= 2  # an address space limit, as by `ulimit -v`
-                if self.capacity < _FIRST_SLOTS:
-                    raise UnfinishedError("there is no memory to start a check") from error
+        while not self._reserve_states():
+            self.capacity //= 2  # an address space limit, as by `ulimit -v`
+            if self.capacity < _FIRST_SLOTS:
+                raise UnfinishedError("there is no memory to start a check")
         for name, memory in (
             ("OUT", self._out),
             ("HASHES", self._hashes),
@@ -95,6 +92,18 @@ class Store:
         self["COVER"] = ctypes.addressof(self._cover)
         self["PROPERTY_COVER"] = ctypes.addressof(self._property_cover)
         self["GOALS"] = ctypes.addressof(self._goals)
+
+    def _reserve_states(self) -> bool:
+        """Address space for the states, if it leaves enough for their table."""
+        try:
+            # small searches stay on small pages: clearing a huge one takes 0.1 ms
+            self._states = _Memory(self.capacity * self.words * 8, huge_from=_HUGE_PAGE)
+            self._parents = _Memory(self.capacity * 4, huge_from=_HUGE_PAGE)
+            _Memory(int(self.capacity / _LOAD) * 2 * 8)
+        except OSError:
+            self._states = self._parents = _NOTHING
+            return False
+        return True
 
     def __getitem__(self, name: str) -> int:
         return self._context[_FIELDS[name]]
@@ -147,7 +156,10 @@ class Store:
             slots *= 2
         if self._fits(states, slots):
             if slots != self.slots:
-                self._new_table(slots)
+                try:
+                    self._new_table(slots)
+                except OSError:
+                    return False
                 for start in range(0, self["KNOWN"], _REFILL):
                     self._refill(self.context, start, min(start + _REFILL, self["KNOWN"]))
             self._set_room(_LOAD)
@@ -168,7 +180,7 @@ class Store:
         return states <= self.capacity and self._bytes(states, slots) <= self.limit
 
     def _new_table(self, slots: int) -> None:
-        self._table = None  # the old one goes first: both together could be too much
+        self._table = _NOTHING  # the old one goes first: both together could be too much
         self._table = _Memory(slots * 8)
         self.slots = slots
         buckets = slots // 8
