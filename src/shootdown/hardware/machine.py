@@ -1,0 +1,116 @@
+"""The machine that every model shares: CPUs, virtual pages, frames, address spaces.
+
+These are the nouns; the verbs are in ``tlb`` and ``ipi``. A kernel adds its own fields to a
+population by subclassing it (``class Mm(AddressSpace)``).
+"""
+
+from __future__ import annotations
+
+from shootdown.lang import Array, Object, Word, ghost, ranged
+
+
+class Page(Object):
+    """A virtual page: an address of which bits 12 and up matter."""
+
+
+class Frame(Object, show="f{}"):
+    """A page of physical memory.
+
+    ``allocated`` and ``epoch`` belong to the properties: whether the frame has an owner, and which
+    owner it is, counted from the start.
+    """
+
+    allocated: bool = ghost(True)
+    epoch: int = ghost(ranged(0, 3))
+
+
+class Pte(Word):
+    """A last-level page-table entry (Intel SDM 3A, table 4-20). ``Pte()`` is the empty one."""
+
+    present: bool = False
+    writable: bool = False
+    accessed: bool = False
+    dirty: bool = False
+    frame: Frame = Frame(0)
+
+    def show(self) -> str:
+        """As ``f0 W A D``."""
+        if not self.present:
+            return "none"
+        flags = (("W", self.writable), ("A", self.accessed), ("D", self.dirty))
+        return " ".join([str(self.frame), *(letter for letter, on in flags if on)])
+
+
+class TlbEntry(Word):
+    """What a TLB keeps of a PTE (Intel SDM 3A 4.10.2): the frame, the right to write, and
+    whether the dirty flag has been set already. The accessed flag is always set already."""
+
+    writable: bool = False
+    dirty: bool = False
+    frame: Frame = Frame(0)
+
+    def show(self) -> str:
+        """As ``f0 W D``."""
+        flags = (("W", self.writable), ("D", self.dirty))
+        return " ".join([str(self.frame), *(letter for letter, on in flags if on)])
+
+
+class AddressSpace(Object):
+    """A page table. ``pte`` is its last level; upper levels join with the walk caches.
+
+    A 32-bit kernel with PAE writes an entry as two halves, ``pte_low`` and ``pte_high``, and the
+    models of such a kernel use those instead of ``pte`` (see ``linux/pgtable.py``).
+    """
+
+    pte: Array[Page, Pte]
+    pte_low: Array[Page, PteLow]
+    pte_high: Array[Page, PteHigh]
+
+
+class PteLow(Word):
+    """The half of a PAE entry that holds the flags and the low bits of the frame number."""
+
+    present: bool = False
+    pfn_low: int = ranged(0, 1)
+
+    def show(self) -> str:
+        """As ``low 0``."""
+        return f"low {self.pfn_low}" if self.present else "none"
+
+
+class PteHigh(Word):
+    """The half of a PAE entry that holds the frame number from 4 GiB up."""
+
+    pfn_high: int = ranged(0, 3)
+
+    def show(self) -> str:
+        """As ``high 1``."""
+        return f"high {self.pfn_high}"
+
+
+class StealTime(Word):
+    """What a hypervisor shares with a guest about one virtual CPU (KVM's ``preempted`` byte)."""
+
+    preempted: bool = False
+    flush: bool = False
+
+    def show(self) -> str:
+        """As ``preempted|flush``."""
+        flags = (("preempted", self.preempted), ("flush", self.flush))
+        return "|".join(name for name, on in flags if on) or "running"
+
+
+class Cpu(Object, show="CPU{}"):
+    """A processor.
+
+    ``tlb`` holds, per page, the entries that the CPU caches (explicit TLB) or may cache (may-set).
+    Several for one page may coexist: there is one TLB for data and one for instructions, and x86
+    allows it (Intel SDM 3A 4.10.2).
+    """
+
+    cr3: AddressSpace | None = None
+    tlb: Array[Page, set[TlbEntry]]
+    irq_on: bool = True
+    call_pending: set[Cpu]
+    call_pages: set[Page]
+    steal: StealTime

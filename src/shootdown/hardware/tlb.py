@@ -1,0 +1,179 @@
+"""Translation caching: how entries get into a TLB, what uses them, what removes them.
+
+One option chooses between two ways to write the same thing:
+
+* ``tlb=explicit``: entries appear and disappear by themselves (:func:`fill`, :func:`evict`). *
+``tlb=may``: no such steps. ``cpu.tlb[page]`` is the set of all entries that the CPU *may* hold: the
+values that the PTE has had, while this CPU could walk it, since the CPU last invalidated the page.
+
+Fills are silent (but for the accessed flag, which :func:`fill` sets in both), no fill is ever
+forced, and any entry may be evicted, so the TLB contents that the explicit rules reach are exactly
+the subsets of the may-set. A property that is broken by *holding* or *using* an entry is therefore
+broken under one exactly when it is broken under the other. Tests compare the two on every scenario.
+"""
+
+from __future__ import annotations
+
+from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, Pte, TlbEntry
+from shootdown.lang import Option, atomic, choose, on_write, replace, rule, when
+
+TLB = Option(
+    "tlb",
+    "may",
+    choices=("may", "explicit"),
+    doc="TLB contents: the set of entries that a CPU may hold, or entries that come and go.",
+)
+
+
+# ------------------------------------------------------------------ what a CPU may cache
+
+
+@atomic
+def walks(cpu: Cpu, mm: AddressSpace) -> bool:
+    """Can this CPU walk that page table now? A virtual CPU that does not run walks nothing."""
+    return cpu.cr3 == mm and not cpu.steal.preempted
+
+
+@atomic
+def cached(pte: Pte) -> TlbEntry:
+    """What a TLB keeps of a PTE."""
+    return TlbEntry(frame=pte.frame, writable=pte.writable, dirty=pte.dirty)
+
+
+@on_write(AddressSpace.pte)
+def remember(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
+    """The may-set grows when a PTE becomes cacheable: present, and with its accessed flag set
+    (Intel SDM 3A 4.10.2: nothing is cached while an accessed flag on the way to it is clear)."""
+    if TLB == "may" and new.present and new.accessed:
+        for cpu in Cpu:
+            if walks(cpu, mm):
+                cpu.tlb[page].add(cached(new))
+
+
+@atomic
+def remember_all(cpu: Cpu, mm: AddressSpace) -> None:
+    """The CPU can walk ``mm`` from now on (CR3 was loaded, or a virtual CPU resumed)."""
+    if TLB == "may":
+        for page in Page:
+            pte = mm.pte[page]
+            if pte.present and pte.accessed:
+                cpu.tlb[page].add(cached(pte))
+
+
+@rule(show="TLB fill of {page}")
+def fill(cpu: Cpu, page: Page) -> None:
+    """A CPU may load a translation at any time, for any address, also speculatively; it sets the
+    accessed flag first, with a locked access (Intel SDM 3A 4.8, 4.10.2)."""
+    mm = cpu.cr3
+    when(mm is not None and not cpu.steal.preempted)
+    if mm is not None:
+        pte = mm.pte[page]
+        when(pte.present)
+        if TLB == "may":
+            when(not pte.accessed)
+            mm.pte[page] = replace(pte, accessed=True)
+        else:
+            when(not (pte.accessed and cached(pte) in cpu.tlb[page]))
+            if not pte.accessed:
+                mm.pte[page] = replace(pte, accessed=True)
+            cpu.tlb[page].add(cached(pte))
+
+
+@rule(show="TLB eviction of {page}")
+def evict(cpu: Cpu, page: Page) -> None:
+    """A CPU may drop an entry at any time (Intel SDM 3A 4.10.2)."""
+    when(TLB == "explicit")
+    entry = choose(cpu.tlb[page])
+    cpu.tlb[page].discard(entry)
+
+
+# ------------------------------------------------------------------ accesses through the TLB
+
+
+@atomic
+def walk(cpu: Cpu, page: Page, write: bool) -> Frame | None:
+    """Translate by walking the page table: a locked read-modify-write of the *current* PTE sets the
+    accessed flag, and the dirty flag for a write (Intel SDM 3A 4.8). ``None`` is a page fault; a
+    fault also drops what is cached for its address (4.10.4.1)."""
+    mm = cpu.cr3
+    if mm is None:
+        return None
+    pte = mm.pte[page]
+    if not pte.present or (write and not pte.writable):
+        cpu.tlb[page] = set()
+        if TLB == "may" and pte.present and pte.accessed:
+            cpu.tlb[page].add(cached(pte))
+        return None
+    found = replace(pte, accessed=True, dirty=pte.dirty or write)
+    if found != pte:
+        mm.pte[page] = found
+    if TLB == "explicit":
+        cpu.tlb[page].add(cached(found))
+    return found.frame
+
+
+@atomic
+def user_load(cpu: Cpu, page: Page) -> Frame | None:
+    """A load: through any entry that the CPU has, else by a walk. The frame, or ``None``: fault."""
+    hit = bool(cpu.tlb[page])
+    if TLB == "may" and hit:
+        hit = choose(False, True)
+    if not hit:
+        return walk(cpu, page, False)
+    entry = choose(cpu.tlb[page])
+    return entry.frame
+
+
+@atomic
+def user_store(cpu: Cpu, page: Page) -> Frame | None:
+    """A store. Through an entry whose dirty flag is set it touches no PTE; through any other it
+    walks again, so it faults if the PTE is gone or read-only by now (Intel SDM 3A 4.8;
+    Linux relies on it in 72b252aed506)."""
+    hit = bool(cpu.tlb[page])
+    if TLB == "may" and hit:
+        hit = choose(False, True)
+    if not hit:
+        return walk(cpu, page, True)
+    entry = choose(cpu.tlb[page])
+    if not (entry.writable and entry.dirty):
+        return walk(cpu, page, True)
+    return entry.frame
+
+
+# ------------------------------------------------------------------ invalidation
+
+
+@atomic
+def invalidate(cpu: Cpu, pages: set[Page]) -> None:
+    """INVLPG for each page, or a CR3 write for all of them (Intel SDM 3A 4.10.4.1). Afterwards
+    the CPU may hold only what it can load now. Walks are atomic here, so none that began before is
+    still under way."""
+    for page in pages:
+        cpu.tlb[page] = set()
+    mm = cpu.cr3
+    if TLB == "may" and mm is not None:
+        for page in pages:
+            pte = mm.pte[page]
+            if pte.present and pte.accessed and not cpu.steal.preempted:
+                cpu.tlb[page].add(cached(pte))
+
+
+# ------------------------------------------------------------------ for properties
+
+
+@atomic
+def usable(cpu: Cpu) -> bool:
+    """Can this CPU's entries still be used? Not if it does not run and will be flushed first."""
+    return not (cpu.steal.preempted and cpu.steal.flush)
+
+
+@atomic
+def tlb_may_use(frame: Frame) -> bool:
+    """Whether some CPU holds (or may hold) a usable translation to this frame."""
+    return any(
+        entry.frame == frame
+        for cpu in Cpu
+        if usable(cpu)
+        for page in Page
+        for entry in cpu.tlb[page]
+    )

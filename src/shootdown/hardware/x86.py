@@ -1,0 +1,33 @@
+"""x86: which rules may fire, and what is assumed, in the words that a verdict prints."""
+
+from __future__ import annotations
+
+from shootdown.hardware.ipi import handle_call
+from shootdown.hardware.tlb import evict, fill, remember
+from shootdown.hardware.vcpu import preempt, resume
+from shootdown.lang import Hardware
+
+x86 = Hardware(
+    "x86",
+    rules=(fill, evict, handle_call),
+    observers=(remember,),
+    witness={"tlb": "explicit"},
+    assumptions=(
+        "memory is sequentially consistent; a page walk is one atomic access",
+        "a CPU may load any present PTE at any time, and keeps it until it invalidates the page",
+        "D and A are cached; a store through D=0 re-walks and faults if the PTE is gone",
+        "an IPI reaches its target only while the target has its interrupts on",
+    ),
+)
+
+x86_virtual = Hardware(
+    "x86-virtual",
+    rules=(*x86.rules, preempt, resume),
+    observers=x86.observers,
+    options=x86.options,
+    witness=x86.witness,
+    assumptions=(
+        *x86.assumptions,
+        "a hypervisor may preempt any CPU at any instruction and flushes it on resume if asked to",
+    ),
+)

@@ -1,0 +1,1 @@
+"""x86: ``arch/x86`` of the kernel."""

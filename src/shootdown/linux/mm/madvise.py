@@ -1,0 +1,84 @@
+"""mm/madvise.c: MADV_DONTNEED and MADV_FREE, two zappers that share the mmap lock."""
+
+from __future__ import annotations
+
+from shootdown.hardware.machine import Page, Pte
+from shootdown.lang import WRITE_ONCE, note, path, replace
+from shootdown.linux.mm.memory import zap_page_range_single
+from shootdown.linux.mm.mmu_gather import (
+    MmuGather,
+    mmu_notifier_invalidate_range_end,
+    mmu_notifier_invalidate_range_start,
+    tlb_finish_mmu,
+    tlb_gather_mmu,
+)
+from shootdown.linux.mm_types import Folio, Mm, Pages, page_folio
+from shootdown.linux.options import ZAP_FLUSH
+from shootdown.linux.pgtable import ptep_get, ptep_get_and_clear, set_pte_at
+from shootdown.linux.user import return_from_free, return_to_user
+
+
+@path(show="madvise(MADV_DONTNEED)")
+def madvise_dontneed(
+    mm: Mm, pages: Pages, *, file: bool = False, full_after_one: bool = False
+) -> None:
+    """Path ZAP, Z1..Z23. The mmap lock is held for reading (or the VMA's own lock), which keeps no
+    other zapper out: it is left out here, see :func:`madvise_dontneed_locked`."""
+    force = ZAP_FLUSH == "forced"
+    zap_page_range_single(mm, pages, file=file, force=force, full_after_one=full_after_one)
+    return_to_user(mm, pages)
+
+
+@path(show="madvise(MADV_DONTNEED)")
+def madvise_dontneed_locked(mm: Mm, pages: Pages, *, file: bool = False) -> None:
+    """The same with the mmap lock, for scenarios with somebody who holds it for writing."""
+    with mm.mmap_lock.read():
+        gone = mm.vma_gone
+        if gone:
+            note("no VMA: -ENOMEM")
+        else:
+            zap_page_range_single(mm, pages, file=file, force=ZAP_FLUSH == "forced")
+    if not gone:
+        return_to_user(mm, pages)
+
+
+@path
+def visited(mm: Mm, page: Page, folio: Folio) -> None:
+    """(Ghost) From here until a MADV_FREE returns, nobody may rely on what is written: this call,
+    or one that is under way, may take effect after the write."""
+    mm.freed[page] = False
+    folio.precious = False
+
+
+@path(show="madvise_free_pte_range()")
+def madvise_free_pte_range(mm: Mm, pages: Pages, tlb: MmuGather) -> None:
+    """Z3..Z14 with Z6': clear A and D of a present PTE, so that reclaim may discard the page unless
+    it is written again. A PTE that has neither is skipped, and not gathered. Left out: a folio that
+    is in the swap cache or has PG_dirty, which is locked and cleaned first."""
+    with mm.ptl:
+        for page in pages:
+            pte = ptep_get(mm, page)
+            if pte.present:
+                folio = page_folio(pte.frame)
+                if pte.accessed or pte.dirty:
+                    old = ptep_get_and_clear(mm, page)
+                    visited(mm, page, folio)
+                    new: Pte = replace(old, accessed=False, dirty=False)
+                    set_pte_at(mm, page, new)
+                    tlb.pages.add(page)
+                else:
+                    visited(mm, page, folio)
+                    note("clean and old -> skip")
+                WRITE_ONCE(folio.swapbacked, False)
+
+
+@path(show="madvise(MADV_FREE)")
+def madvise_free(mm: Mm, pages: Pages) -> None:
+    """``madvise_free_single_vma()``: Z1..Z23 around :func:`madvise_free_pte_range`."""
+    tlb = MmuGather()
+    tlb_gather_mmu(mm)
+    mmu_notifier_invalidate_range_start(mm)
+    madvise_free_pte_range(mm, pages, tlb)
+    mmu_notifier_invalidate_range_end(mm)
+    tlb_finish_mmu(mm, tlb, pages)
+    return_from_free(mm, pages)

@@ -1,0 +1,148 @@
+"""System S0 on a 32-bit kernel with PAE: a page-table entry is two words, and a reader takes no
+lock.
+
+INV-S0-5: a present value that ``ptep_get_lockless()`` returns is one that the entry had, at some
+instant during the call.
+"""
+
+from __future__ import annotations
+
+from shootdown.hardware.machine import Cpu, Frame, Page
+from shootdown.hardware.x86 import x86
+from shootdown.lang import Scenario, Setup, Thread, scenario
+from shootdown.linux.mm.gup import gup_fast_pte_range
+from shootdown.linux.mm.madvise import madvise_dontneed
+from shootdown.linux.mm.memory import do_anonymous_page, do_read_fault
+from shootdown.linux.mm.mmap import unmap_mapping_range
+from shootdown.linux.mm_types import Folio, Mm
+from shootdown.races import s0_properties as s0
+from shootdown.races.s0 import MM, PAGE, VARIANTS, Options, counting, hardware, on
+
+# ------------------------------------------------------------------ another frame
+
+
+def lockless(
+    name: str,
+    options: Options,
+    title: str,
+    *,
+    violates: str | None = None,
+    aliases: tuple[str, ...] = (),
+    low_differs: bool = False,
+) -> Scenario:
+    """PAE: one thread gives up a page, another one faults a new frame in, a third one reads the
+    entry without a lock. The frames are a multiple of 4 GiB apart unless ``low_differs``.
+
+    INV-S0-5 (a present value that is read was really there).
+    """
+
+    @scenario(
+        name,
+        expect="VIOLATED" if violates else "HOLDS",
+        violates=violates,
+        aliases=aliases,
+        title=title,
+    )
+    def build(cpus: int = 3) -> Setup:
+        return Setup(
+            sizes={Cpu: cpus, Page: 1, Frame: 2, Mm: 1},
+            start=s0.mapped_pae_low_differs if low_differs else s0.mapped_pae,
+            threads=[
+                Thread(madvise_dontneed, MM, PAGE, **on(0, options)),
+                Thread(do_anonymous_page, MM, Page(0), **on(1, options)),
+                *[
+                    Thread(gup_fast_pte_range, MM, Page(0), **on(c, options))
+                    for c in range(2, cpus)
+                ],
+            ],
+            invariants=counting(options),
+            goals=[s0.changed_under_reader],
+            **hardware({"pte": "pae", **options}),
+        )
+
+    return build
+
+
+PV: Options = VARIANTS["V10"]
+
+LOCKLESS = (
+    lockless("S0.V0.pae", VARIANTS["V0"], "each PTE is flushed: that waits for the reader"),
+    lockless(
+        "S0.V6.pae",
+        VARIANTS["V6"],
+        "the reader mixes two entries with equal low halves",
+        violates="INV-S0-5",
+        aliases=("BAD-S0-6",),
+    ),
+    lockless("S0.V6.pae-low", VARIANTS["V6"], "the low halves differ", low_differs=True),
+    lockless("S0.V8.pae", VARIANTS["V8"], "the flush under the PTL waits for the reader"),
+    lockless("S0.V9.pae", VARIANTS["V9"], "the page fault's flush waits for the reader"),
+    lockless(
+        "S0.V9.pae-pv",
+        {**VARIANTS["V9"], **PV},
+        "the page fault's flush leaves a preempted reader out",
+        violates="INV-S0-5",
+    ),
+    lockless(
+        "S0.V10.pae",
+        {**VARIANTS["V8"], **PV},
+        "the flush leaves a preempted reader out, and waits for nobody",
+        violates="INV-S0-5",
+    ),
+)
+
+
+# ------------------------------------------------------------------ the same frame again
+
+
+def same_frame(
+    name: str, title: str, options: Options, violates: str | None = None, *, truncate: bool = False
+) -> Scenario:
+    """PAE: a file page is given up and faulted in again, within one lockless read. The entry has
+    the same value before and after, so its low half has, whatever the frame's number. ``truncate``:
+    it is not user space that gives it up but a hole that is punched into the file."""
+    zap = (
+        Thread(unmap_mapping_range, MM, PAGE, on=Cpu(0))
+        if truncate
+        else Thread(madvise_dontneed, MM, PAGE, file=True, on=Cpu(0))
+    )
+
+    @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
+    def build(cpus: int = 3) -> Setup:
+        return Setup(
+            sizes={Cpu: cpus, Page: 1, Frame: 1, Mm: 1},
+            start=s0.mapped_pae_file,
+            threads=[
+                zap,
+                Thread(do_read_fault, MM, Page(0), Folio(0), on=Cpu(1)),
+                *[Thread(gup_fast_pte_range, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
+            ],
+            hardware=x86,
+            invariants=counting(options),
+            goals=[s0.changed_under_reader],
+            options={"pte": "pae", **options},
+        )
+
+    return build
+
+
+SAME_FRAME = (
+    same_frame(
+        "S0.V6.pae-same",
+        "the same file page comes back: no two frames with equal low halves are needed",
+        VARIANTS["V6"],
+        "INV-S0-5",
+    ),
+    same_frame("S0.V8.pae-same", "the same, flushed under the PTL", VARIANTS["V8"]),
+    same_frame("S0.V9.pae-same", "the same, flushed by the page fault", VARIANTS["V9"]),
+    same_frame(
+        "S0.V8.pae-truncate",
+        "truncation does not ask for the flush under the PTL",
+        VARIANTS["V8"],
+        "INV-S0-5",
+        truncate=True,
+    ),
+    same_frame(
+        "S0.V9.pae-truncate", "the page fault flushes all the same", VARIANTS["V9"], truncate=True
+    ),
+)

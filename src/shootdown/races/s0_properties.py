@@ -1,0 +1,241 @@
+"""What must hold in system S0, where its scenarios start, and what must be reachable in them.
+
+INV-S0-1 is asserted where a frame is freed (``folio_put()``), INV-S0-3 where user space uses a
+translation (``linux/user.py``), INV-S0-5 where the lockless reader returns (``linux/mm/gup.py``).
+"""
+
+from __future__ import annotations
+
+from shootdown.hardware.machine import Cpu, Frame, Page, Pte, PteHigh, PteLow
+from shootdown.hardware.tlb import usable
+from shootdown.lang import atomic, goal, invariant
+from shootdown.linux.mm_types import Folio, Mm
+
+# ------------------------------------------------------------------ invariants
+
+
+@invariant("INV-S0-2")
+def no_lost_dirty() -> bool:
+    """A page differs from its copy on disk, and neither PG_dirty nor a PTE says so."""
+    return all(
+        not folio.newer
+        or folio.dirty
+        or any(
+            mm.in_hand > 0
+            or any(
+                mm.pte[page].present and mm.pte[page].dirty and mm.pte[page].frame == folio
+                for page in Page
+            )
+            for mm in Mm
+        )
+        for folio in Folio
+    )
+
+
+@invariant("INV-S0-4")
+def one_translation() -> bool:
+    """Two frames, or a forbidden write, can be reached through one page at the same time."""
+    return all(
+        len({entry.frame for cpu in Cpu if usable(cpu) for entry in cpu.tlb[page]}) <= 1
+        for page in Page
+    ) and not any(
+        entry.writable and mm.pte[page].present and not mm.pte[page].writable
+        for mm in Mm
+        for page in Page
+        for cpu in Cpu
+        if usable(cpu) and cpu.cr3 == mm
+        for entry in cpu.tlb[page]
+    )
+
+
+@invariant("INV-S0-6")
+def counted() -> bool:
+    """mm->tlb_flush_pending is not the number of open gathers."""
+    return all(mm.tlb_flush_pending == mm.open for mm in Mm)
+
+
+@invariant("INV-S0-7")
+def rmap_finds_writers() -> bool:
+    """A CPU can write a folio unnoticed, and an rmap walk of the folio neither finds nor waits."""
+    return all(
+        Folio(entry.frame.index).mapcount > 0
+        for cpu in Cpu
+        if usable(cpu)
+        for page in Page
+        for entry in cpu.tlb[page]
+        if entry.writable and entry.dirty
+    )
+
+
+# ------------------------------------------------------------------ goals
+
+
+@goal("a removed translation is still usable")
+def window() -> bool:
+    """Somebody cleared the PTE and the flush is still to come."""
+    return any(
+        not mm.pte[page].present and any(usable(cpu) and cpu.tlb[page] for cpu in Cpu)
+        for mm in Mm
+        for page in Page
+    )
+
+
+@goal("two gathers are open")
+def nested() -> bool:
+    """The situation that mm_tlb_flush_nested() is about."""
+    return any(mm.open > 1 for mm in Mm)
+
+
+@goal("a frame was freed")
+def freed() -> bool:
+    """The last reference to the page was dropped."""
+    return not Folio(0).allocated
+
+
+@goal("the page was written back")
+def cleaned() -> bool:
+    """The copy on disk is up to date."""
+    return not Folio(0).newer
+
+
+@goal("the page was discarded")
+def discarded() -> bool:
+    """Reclaim took the page, as MADV_FREE allows."""
+    return not Folio(0).allocated
+
+
+@goal("a write was kept")
+def kept() -> bool:
+    """User space wrote after MADV_FREE had returned."""
+    return Folio(0).precious
+
+
+@goal("another frame is mapped")
+def replaced() -> bool:
+    """The page fault put a new frame where the old one was."""
+    return any(
+        mm.pte[page].present and mm.pte[page].frame == Frame(1) for mm in Mm for page in Page
+    )
+
+
+@goal("the entry is gone while a lockless reader is under way")
+def changed_under_reader() -> bool:
+    """PAE: the entry was removed after the reader had begun."""
+    return any(
+        not cpu.irq_on and not mm.pte_low[page].present for cpu in Cpu for mm in Mm for page in Page
+    )
+
+
+@goal("a vCPU was left out of a flush")
+def left_out() -> bool:
+    """It is flushed when it resumes."""
+    return any(cpu.steal.preempted and cpu.steal.flush for cpu in Cpu)
+
+
+# ------------------------------------------------------------------ starting states
+
+
+@atomic
+def run_on(cpu: Cpu, mm: Mm) -> None:
+    """The CPU runs a thread of that process."""
+    cpu.cr3 = mm
+    mm.cpumask.add(cpu)
+
+
+@atomic
+def mapped_anon() -> None:
+    """Every CPU runs the process; its first page is anonymous memory and was written; other
+    frames are free."""
+    for cpu in Cpu:
+        run_on(cpu, Mm(0))
+    for folio in Folio:
+        folio.allocated = False
+    for page in Page:
+        folio = Folio(page.index)
+        folio.allocated = True
+        folio.mapcount = 1
+        folio.refcount = 1
+        Mm(0).pte[page] = Pte(present=True, writable=True, accessed=True, dirty=True, frame=folio)
+
+
+@atomic
+def mapped_anon_reclaim() -> None:
+    """The same, but the last CPU, on which reclaim runs, has no user address space."""
+    mapped_anon()
+    for cpu in Cpu:
+        if cpu.index == len(Cpu) - 1:
+            cpu.cr3 = None
+            cpu.tlb[Page(0)] = set()
+            Mm(0).cpumask.discard(cpu)
+
+
+@atomic
+def mapped_file() -> None:
+    """The first page maps a file page, shared and writable, that was written through this mapping:
+    the PTE says so, and PG_dirty since the page fault. CPU1 writes back and has no user address
+    space."""
+    folio = Folio(0)
+    for cpu in Cpu:
+        if cpu != Cpu(1):
+            run_on(cpu, Mm(0))
+    folio.mapcount = 1
+    folio.refcount = 2
+    folio.dirty = True
+    folio.newer = True
+    Mm(0).pte[Page(0)] = Pte(present=True, writable=True, accessed=True, dirty=True, frame=folio)
+
+
+@atomic
+def mapped_clean_pte() -> None:
+    """The same, but it was not written since the PTE was made."""
+    mapped_file()
+    Folio(0).newer = False
+    Mm(0).pte[Page(0)] = Pte()
+    for cpu in Cpu:
+        cpu.tlb[Page(0)] = set()
+    Mm(0).pte[Page(0)] = Pte(present=True, writable=True, accessed=True, frame=Folio(0))
+
+
+@atomic
+def mapped_clean_file() -> None:
+    """Every CPU runs the process; its first page maps a clean file page."""
+    folio = Folio(0)
+    for cpu in Cpu:
+        run_on(cpu, Mm(0))
+    folio.mapcount = 1
+    folio.refcount = 2
+    Mm(0).pte[Page(0)] = Pte(present=True, accessed=True, frame=folio)
+
+
+@atomic
+def mapped_pae() -> None:
+    """PAE: every CPU runs the process; its first page maps frame 0, at 4 GiB. Frame 1 is free and
+    at 8 GiB: the low halves of the two are equal."""
+    for cpu in Cpu:
+        run_on(cpu, Mm(0))
+    Folio(0).pfn_high = 1
+    Folio(0).mapcount = 1
+    Folio(0).refcount = 1
+    Folio(1).pfn_high = 2
+    Folio(1).allocated = False
+    Mm(0).pte_high[Page(0)] = PteHigh(pfn_high=1)
+    Mm(0).pte_low[Page(0)] = PteLow(present=True)
+
+
+@atomic
+def mapped_pae_low_differs() -> None:
+    """The same with frame 1 a page higher."""
+    mapped_pae()
+    Folio(1).pfn_low = 1
+
+
+@atomic
+def mapped_pae_file() -> None:
+    """PAE: the first page maps a file page at 4 GiB."""
+    for cpu in Cpu:
+        run_on(cpu, Mm(0))
+    Folio(0).pfn_high = 1
+    Folio(0).mapcount = 1
+    Folio(0).refcount = 2
+    Mm(0).pte_high[Page(0)] = PteHigh(pfn_high=1)
+    Mm(0).pte_low[Page(0)] = PteLow(present=True)

@@ -1,0 +1,157 @@
+"""System S0: the open questions of the reference, each as scenarios, and the race of 2017.
+
+``docs/s0.md`` has the answers in words. Q-S0-2 needs no more than ``S0.V9.alone``, ``S0.V9.one``
+and ``S0.V9.pae`` elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shootdown.hardware.machine import Cpu, Frame, Page
+from shootdown.hardware.x86 import x86
+from shootdown.lang import Scenario, Setup, Thread, path, scenario
+from shootdown.linux.mm.madvise import madvise_dontneed, madvise_dontneed_locked
+from shootdown.linux.mm.mmap import munmap, unmap_mapping_range
+from shootdown.linux.mm_types import Mm
+from shootdown.linux.user import load, read_page
+from shootdown.races import s0_properties as s0
+from shootdown.races.s0 import MM, PAGE, VARIANTS, Options, counting
+
+
+@path(show="user")
+def load_madvise_load(mm: Mm, page: Page) -> None:
+    """A thread that uses a page, gives it up, and looks at it again."""
+    read_page(mm, page)
+    madvise_dontneed(mm, (page,))
+    read_page(mm, page)
+
+
+def madv_parallel(name: str, title: str, options: Options, violates: str | None = None) -> Scenario:
+    """The race of 2017 as its report tells it: two threads on two CPUs, one page."""
+
+    @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
+    def build(cpus: int = 2, pages: int = 1) -> Setup:
+        given = tuple(Page(p) for p in range(pages))
+        return Setup(
+            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
+            start=s0.mapped_anon,
+            threads=[
+                *[Thread(madvise_dontneed, MM, given, on=Cpu(c)) for c in range(cpus - 1)],
+                Thread(load_madvise_load, MM, Page(0), on=Cpu(cpus - 1)),
+            ],
+            hardware=x86,
+            invariants=counting(options),
+            goals=[s0.window, s0.freed] if violates else [s0.window, s0.freed, s0.nested],
+            options=options,
+        )
+
+    return build
+
+
+MADV_PARALLEL = (
+    madv_parallel(
+        "MADV-PARALLEL",
+        "two MADV_DONTNEED at once: the second returns before the first has flushed",
+        VARIANTS["V4"],
+        "INV-S0-3",
+    ),
+    madv_parallel(
+        "MADV-PARALLEL.fixed",
+        "the same with the nested check (99baac21e458, 56236a59556c)",
+        VARIANTS["V6"],
+    ),
+)
+
+
+# ------------------------------------------------------------------ Q-S0-1, Q-S0-5: who else zaps
+
+
+def against(
+    name: str,
+    title: str,
+    other: Any,
+    caller: Any,
+    options: Options,
+    violates: str | None = None,
+) -> Scenario:
+    """``caller`` gives up or unmaps a file page and returns; ``other`` zaps the same page, and
+    promises nothing that is looked at; a third CPU reads it. INV-S0-3 for the caller."""
+
+    @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
+    def build(cpus: int = 3) -> Setup:
+        file: dict[str, Any] = {"file": True}
+        return Setup(
+            sizes={Cpu: cpus, Page: 1, Frame: 1, Mm: 1},
+            start=s0.mapped_clean_file,
+            threads=[
+                Thread(
+                    other, MM, PAGE, on=Cpu(0), **({} if other is unmap_mapping_range else file)
+                ),
+                Thread(caller, MM, PAGE, on=Cpu(1), **file),
+                *[Thread(load, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
+            ],
+            hardware=x86,
+            invariants=counting(options),
+            goals=[s0.window],
+            options=options,
+        )
+
+    return build
+
+
+NO_COUNT = VARIANTS["V4"]
+
+WHO_ELSE = (
+    against(
+        "S0.V8.truncate",
+        "truncation clears the PTE and flushes later; MADV_DONTNEED sees nothing to flush",
+        unmap_mapping_range,
+        madvise_dontneed,
+        VARIANTS["V8.alone"],
+        "INV-S0-3",
+    ),
+    against(
+        "S0.V8.truncate-nested",
+        "the same with the nested check",
+        unmap_mapping_range,
+        madvise_dontneed,
+        VARIANTS["V8"],
+    ),
+    against(
+        "S0.V4.munmap",
+        "munmap and MADV_DONTNEED: the mmap lock is enough",
+        madvise_dontneed_locked,
+        munmap,
+        NO_COUNT,
+    ),
+    against(
+        "S0.V4.munmap-twice",
+        "two munmap: the second finds no VMA",
+        munmap,
+        munmap,
+        NO_COUNT,
+    ),
+    against(
+        "S0.V4.munmap-truncate",
+        "munmap and truncation: unlinking the VMA waits for the file's zappers",
+        unmap_mapping_range,
+        munmap,
+        NO_COUNT,
+    ),
+    against(
+        "S0.V4.truncate",
+        "MADV_DONTNEED and truncation: no common lock",
+        unmap_mapping_range,
+        madvise_dontneed_locked,
+        NO_COUNT,
+        "INV-S0-3",
+    ),
+    against(
+        "S0.V6.truncate",
+        "the same with the nested check",
+        unmap_mapping_range,
+        madvise_dontneed_locked,
+        VARIANTS["V6"],
+    ),
+)

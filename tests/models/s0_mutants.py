@@ -1,0 +1,88 @@
+"""The flushes, locks and counters of safe variants of system S0 that can be left out, and why.
+
+Keys are ``function: what is left out``; each reason names the scenarios that it is about, as
+patterns. Everything that is not listed here must make a safe variant VIOLATED when it is left out.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
+    "tlb_flush_mmu_tlbonly: flush_tlb_mm_range()": (
+        (
+            ("S0.V0", "S0.V0.*"),
+            "V0 flushes each PTE while it holds the PTL; the flush of the gather has nothing left "
+            "to do, and what another gather has cleared is flushed before its PTL is dropped",
+        ),
+    ),
+    "zap_pte_range: lock mm.ptl": (
+        (
+            ("S0.V9",),
+            "one zapper: the PTL keeps zappers apart (S0.V9.ret). The page fault takes it, but "
+            "what makes it flush first is the count",
+        ),
+        (
+            ("S0.V4.munmap", "S0.V4.munmap-twice"),
+            "the mmap lock keeps the two apart already; the PTL is there for page faults and for "
+            "whoever comes through the rmap",
+        ),
+    ),
+    "zap_pte_range: folio_remove_rmap_pte()": (
+        (("*",), "a mapcount that stays too high makes rmap walks look in vain, no more"),
+    ),
+    "tlb_flush_rmaps: folio_remove_rmap_pte()": (
+        (("*",), "a mapcount that stays too high makes rmap walks look in vain, no more"),
+    ),
+    "try_to_unmap_lazyfree: folio_remove_rmap_pte()": (
+        (("*",), "a mapcount that stays too high makes rmap walks look in vain, no more"),
+    ),
+    "finish_fault: atomic_inc(folio.refcount)": (
+        (("*",), "nobody unmaps the new page in these scenarios, so nobody drops the reference"),
+    ),
+    "finish_fault: atomic_inc(folio.mapcount)": (
+        (("*",), "nobody unmaps the new page in these scenarios, and nobody walks its rmap"),
+    ),
+    "tlb_gather_mmu: atomic_inc(mm.tlb_flush_pending)": (
+        (
+            ("S0.V7.dirty",),
+            "one gather, and V7 never decrements: nobody reads the count. INV-S0-6 is not looked "
+            "at in V7, where it does not hold",
+        ),
+    ),
+    "write_folio: lock folio.lock": (
+        (("*",), "it keeps writers of the folio to disk apart, and there is one"),
+    ),
+    "madvise_dontneed_locked: lock mm.mmap_lock.read()": (
+        (("S0.V6.truncate",), "nobody takes the mmap lock for writing here (S0.V4.munmap does)"),
+    ),
+    "munmap: lock mm.mmap_lock.write()": (
+        (
+            ("S0.V4.munmap-truncate",),
+            "nobody else takes the mmap lock here: what protects munmap from truncation is the "
+            "lock of the file's mappings",
+        ),
+    ),
+    "free_pgtables: lock mm.i_mmap_rwsem.write()": (
+        (
+            ("S0.V4.munmap", "S0.V4.munmap-twice"),
+            "nobody comes from the file here (S0.V4.munmap-truncate does)",
+        ),
+    ),
+    "unmap_mapping_range: lock mm.i_mmap_rwsem.read()": (
+        (
+            ("S0.V8.truncate-nested", "S0.V6.truncate", "S0.V9.pae-truncate"),
+            "nobody unlinks the VMA here (S0.V4.munmap-truncate does)",
+        ),
+    ),
+    "set_pte_at: smp_wmb()": ((("*",), "memory is sequentially consistent"),),
+    "ptep_get_lockless: smp_rmb()": ((("*",), "memory is sequentially consistent"),),
+}
+
+
+def reason(site: str, scenario: str) -> str | None:
+    """Why a site may be left out of a scenario, if it is known."""
+    for patterns, text in REDUNDANT.get(site, ()):
+        if any(fnmatchcase(scenario, pattern) for pattern in patterns):
+            return text
+    return None

@@ -1,0 +1,189 @@
+"""System S0: every scenario has its verdict, both TLBs and both engines agree, races read well.
+
+Every flush, lock and counter of a safe variant is needed, or is known to be redundant.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from pathlib import Path
+
+import pytest
+
+from models.s0_mutants import REDUNDANT, reason
+from shootdown.check import native, reference
+from shootdown.check.result import Limits, Result, Verdict, ViolationKind
+from shootdown.check.trace import trace_violation
+from shootdown.lang import Scenario
+from shootdown.lang.builder import Site
+from shootdown.lang.compiler import removable_sites
+from shootdown.races import library
+
+S0 = {s.name: s for s in library() if s.name.startswith(("S0.", "MADV-PARALLEL"))}
+SAFE = sorted(name for name, s in S0.items() if s.expect == "HOLDS")
+UNSAFE = sorted(name for name, s in S0.items() if s.expect == "VIOLATED")
+LIMITS = Limits(time=120)
+SMALL = 5_000  # states: quick enough for the reference engine
+
+
+@functools.cache
+def run(name: str, tlb: str = "may") -> Result:
+    return native.explore(S0[name].compile(options={"tlb": tlb}), LIMITS)
+
+
+def assert_expected(scenario: Scenario, result: Result) -> None:
+    found = (result.verdict.name, result.violation.name if result.violation else None)
+    assert found == (scenario.expect, scenario.violates)
+
+
+# ------------------------------------------------------------------ verdicts
+
+
+@pytest.mark.parametrize("tlb", ["may", "explicit"])
+@pytest.mark.parametrize("name", S0)
+def test_verdict_is_the_expected_one(name: str, tlb: str) -> None:
+    assert_expected(S0[name], run(name, tlb))
+
+
+@pytest.mark.parametrize("name", S0)
+def test_engines_agree(name: str) -> None:
+    fast = run(name)
+    if fast.states > SMALL:
+        pytest.skip(f"{fast.states} states are too many for the reference engine")
+    slow = reference.explore(fast.system)
+    assert (slow.verdict, slow.states, slow.depth, slow.goals) == (
+        fast.verdict,
+        fast.states,
+        fast.depth,
+        fast.goals,
+    )
+    assert (slow.violation is None) == (fast.violation is None)
+    if slow.violation is not None and fast.violation is not None:
+        assert slow.violation.path == fast.violation.path
+
+
+@pytest.mark.parametrize("name", SAFE)
+def test_safe_variants_are_not_vacuous(name: str) -> None:
+    result = run(name)
+    assert all(result.goals)
+    assert len(result.goals) > 1  # more than that all threads finish
+
+
+def test_scenarios_stay_small() -> None:
+    assert {name: run(name).states for name in S0 if run(name).states > 300_000} == {}
+
+
+BAD = {
+    "BAD-S0-1": "INV-S0-2",
+    "BAD-S0-2": "INV-S0-2",
+    "BAD-S0-3": "INV-S0-3",
+    "BAD-S0-4": "INV-S0-2",
+    "BAD-S0-5": "INV-S0-4",
+    "BAD-S0-6": "INV-S0-5",
+}
+
+
+@pytest.mark.parametrize(("alias", "broken"), BAD.items())
+def test_bad_interleavings_break_the_right_invariant(alias: str, broken: str) -> None:
+    (scenario,) = [s for s in S0.values() if alias in s.aliases]
+    assert (scenario.expect, scenario.violates) == ("VIOLATED", broken)
+
+
+def test_every_invariant_and_variant_has_scenarios() -> None:
+    broken = {scenario.violates for scenario in S0.values()}
+    # INV-S0-1 is broken by mutants only: every variant of the reference frees after its flush
+    assert {f"INV-S0-{i}" for i in range(2, 8)} <= broken
+    variants = {name.split(".")[1] for name in S0 if name.startswith("S0.")}
+    assert {f"V{i}" for i in range(11)} <= variants
+    assert {f"S0.V{i}" for i in range(11)} <= set(S0)
+
+
+# ------------------------------------------------------------------ races
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_race_can_be_told(name: str) -> None:
+    """Every step has a column, and what a CPU does stands in its own."""
+    result = run(name)
+    assert result.violation is not None
+    trace = trace_violation(result.system, result.violation)
+    assert len(trace.steps) == result.violation.length <= 30
+    for step in trace.steps:
+        assert step.action.column is not None
+        assert step.action.info.location.line > 0
+
+
+def test_race_of_2017_is_the_one_of_the_report() -> None:
+    result = run("MADV-PARALLEL")
+    assert result.violation is not None
+    trace = trace_violation(result.system, result.violation)
+    told = [f"CPU{step.process}: {note[1]}" for step in trace.steps for note in notes(step.notes)]
+    assert result.violation.length == 11
+    expected = [
+        "CPU0: spin_lock(ptl)",
+        "CPU0: spin_unlock(ptl)",
+        "CPU1: spin_lock(ptl)",
+        "CPU1: pte_none -> skip",
+        "CPU1: return to user",
+        "CPU1: stale, via f0",
+    ]
+    positions = [next(i for i, t in enumerate(told) if t.startswith(e)) for e in expected]
+    assert positions == sorted(positions)
+    assert not any("flush_tlb" in t for t in told)
+
+
+def notes(found: object) -> list[tuple[object, str]]:
+    return [(kind, str(text)) for kind, text in found]  # type: ignore[attr-defined]
+
+
+def test_tlb_explicit_needs_at_most_the_fills_more() -> None:
+    """A race is never longer than with the may-set by more than one fill for each CPU and entry."""
+    for name in UNSAFE:
+        may, explicit = run(name).violation, run(name, "explicit").violation
+        assert may is not None
+        assert explicit is not None
+        assert may.length <= explicit.length <= may.length + 2, name
+
+
+# ------------------------------------------------------------------ mutants
+
+
+@functools.cache
+def functions_of(file: str) -> tuple[tuple[int, int, str], ...]:
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    return tuple(
+        (node.lineno, node.end_lineno or node.lineno, node.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    )
+
+
+def site_name(site: Site) -> str:
+    """``zap_pte_range: lock mm.ptl``: the same when lines move."""
+    line = site.location.line
+    (function,) = [n for a, b, n in functions_of(site.location.file) if a <= line <= b]
+    return f"{function}: {site.text}"
+
+
+@pytest.mark.parametrize("name", SAFE)
+def test_every_flush_lock_and_counter_is_needed(name: str) -> None:
+    scenario = S0[name]
+    sites = removable_sites(scenario)
+    assert sites
+    survivors = []
+    for site in sites:
+        mutant = scenario.compile(without=frozenset({site.id}))
+        result = native.explore(mutant, LIMITS)
+        assert result.verdict is not Verdict.UNKNOWN
+        broken = result.violation
+        caught = broken is not None and broken.kind is not ViolationKind.MODEL_ERROR
+        if not caught and reason(site_name(site), name) is None:
+            survivors.append(f"{site_name(site)} ({site.role}): {result.verdict.name}")
+    assert survivors == []
+
+
+def test_no_excuse_is_out_of_date() -> None:
+    """Every entry of the table is used: the site exists, and some scenario does without it."""
+    known = {site_name(site) for name in SAFE for site in removable_sites(S0[name])}
+    assert sorted(set(REDUNDANT) - known) == []
