@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FENCE = "```"
+TOKEN = re.compile(r"--path (\w+)")
 FILE_MARK = re.compile(r"# file: (\S+)\n")
 HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
 SLOWEST = 120  # seconds that one command of a page may take
@@ -167,8 +168,10 @@ def executed(page: str, directory: Path) -> tuple[list[str], str]:
     """Do what a page shows. Gives the differences, and the page with what was really printed.
 
     Where a command prints what the page shows, but for times and sizes, the page stays as it is.
+    Where it prints another token, later commands use that one.
     """
     session = Session(directory)
+    tokens: dict[str, str] = {}
     differences: list[str] = []
     rows = page.split("\n")
     moved = 0
@@ -176,16 +179,22 @@ def executed(page: str, directory: Path) -> tuple[list[str], str]:
         if session.write(block) or block.language != "console":
             continue
         for shown in commands(block):
-            printed = session.run(shown.command)
+            command = shown.command
+            for old, new in tokens.items():
+                command = command.replace(f"--path {old}", f"--path {new}")
+            printed = session.run(command)
             if printed and not printed.endswith("\n"):
                 printed += "\n"
-            if normal(printed) == normal(shown.output):
+            if command == shown.command and normal(printed) == normal(shown.output):
                 continue
+            pairs = zip(TOKEN.findall(shown.output), TOKEN.findall(printed), strict=False)
+            tokens |= {old: new for old, new in pairs if old != new}
             differences.append(
                 f"line {shown.line}: $ {shown.command}\n--- shown\n{shown.output}"
                 f"--- printed\n{printed}"
             )
             start, length = shown.line + moved, shown.output.count("\n")
+            rows[start - 1] = f"$ {command}"
             rows[start : start + length] = printed.splitlines()
             moved += printed.count("\n") - length
     return differences, "\n".join(rows)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import difflib
+import inspect
 import itertools
 from typing import Any
 
 from shootdown.lang import ir
 from shootdown.lang.bodies import simplify
-from shootdown.lang.builder import Builder, bounds, describe, fits
+from shootdown.lang.builder import Builder, article, bounds, describe, fits
 from shootdown.lang.kinds import (
     ArrayKind,
     BoolKind,
@@ -62,13 +62,8 @@ class Accesses(Builder):
         cls = pointer.kind.cls
         decl = self.unit.kinds.field(cls, name)
         if decl is None:
-            known = self.unit.kinds.hints(cls)
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean '{close[0]}'?" if close else f"its fields: {', '.join(known)}"
-            raise self.error(node, f"{cls.__name__} has no field '{name}'", hint)
-        owner = next(
-            c for c in reversed(cls.__mro__) if name in c.__dict__.get("__annotations__", {})
-        )
+            raise self.unknown(node, cls.__name__, "field", name, self.unit.kinds.hints(cls))
+        owner = next(c for c in reversed(cls.__mro__) if name in inspect.get_annotations(c))
         ref = FieldRef(owner, name)
         storage = self.unit.space.field(ref, decl)
         return self._element(
@@ -128,6 +123,12 @@ class Accesses(Builder):
     def key(self, value: Value, kind: Kind, node: ast.AST) -> Dyn:
         """An index of an array as an expression."""
         if isinstance(kind, ObjectKind):
+            own = self.kind_of(value)
+            if not isinstance(own, (ObjectKind, OptKind)):
+                raise self.error(
+                    node, f"this array is indexed by {kind}, not by {describe(value)}",
+                    f"write {kind}(...)",
+                )  # fmt: skip
             pointer = self.pointer(value, node)
             assert isinstance(pointer.kind, ObjectKind)
             if population(pointer.kind.cls) is population(kind.cls):
@@ -146,16 +147,17 @@ class Accesses(Builder):
             return Dyn(ir.Const(value.value.index), kind)
         if isinstance(value, Dyn) and isinstance(value.kind, ObjectKind):
             return value
-        if isinstance(value, Dyn) and isinstance(value.kind, OptKind):
-            if isinstance(value.kind.inner, ObjectKind):
-                self.check(
-                    ir.Binary("ne", value.expr, ir.Const(0)),
-                    ir.FailureKind.MODEL_ERROR,
-                    "None",
-                    f"'{self.frame.source.segment(node)}' is used while it is None",
-                    node,
-                )
-                return Dyn(ir.Binary("sub", value.expr, ONE), value.kind.inner)
+        optional = value.kind if isinstance(value, Dyn) else None
+        if isinstance(optional, OptKind) and isinstance(optional.inner, ObjectKind):
+            assert isinstance(value, Dyn)
+            self.check(
+                ir.Binary("ne", value.expr, ir.Const(0)),
+                ir.FailureKind.MODEL_ERROR,
+                "None",
+                f"'{self.frame.source.segment(node)}' is used while it is None",
+                node,
+            )
+            return Dyn(ir.Binary("sub", value.expr, ONE), optional.inner)
         raise self.error(node, f"this is {describe(value)}, not an object")
 
     # ------------------------------------------------------------------ storing values of a kind
@@ -164,7 +166,7 @@ class Accesses(Builder):
         """A value as an expression of ``kind``, with a run-time check where it may not fit."""
         own = self.kind_of(value)
         if own is None:
-            raise self.error(node, f"{describe(value)} cannot be stored: a {kind} is wanted")
+            raise self.error(node, f"{describe(value)} cannot be stored: {article(kind)} is wanted")
         if isinstance(kind, IntKind) and isinstance(own, (IntKind, BoolKind)):
             expr = self.widen(value, own)
             lo, hi = bounds(own)
@@ -190,7 +192,7 @@ class Accesses(Builder):
                 f"'{self.frame.source.segment(node)}' is None where a {kind} is wanted", node,
             )  # fmt: skip
             return ir.Binary("sub", value.expr, ONE)
-        raise self.error(node, f"{describe(value)} is not a {kind}")
+        raise self.error(node, f"{describe(value)} is not {article(kind)}")
 
     # ------------------------------------------------------------------ reading
 
@@ -201,7 +203,8 @@ class Accesses(Builder):
             return Dyn(extract(word.expr, place.field), place.field.kind)
         if isinstance(place.kind, (ArrayKind, LockKind, RwSemKind)):
             raise self.error(
-                node, f"'{self.frame.source.segment(node)}' is a {place.kind}: it has no value"
+                node,
+                f"'{self.frame.source.segment(node)}' is {article(place.kind)}: it has no value",
             )
         if not place.ghost:
             self.step(node, how, f"read {place.text.render()}")
@@ -279,7 +282,7 @@ class Accesses(Builder):
             self.store(place.base, new, node)
             return
         if isinstance(place.kind, (ArrayKind, LockKind, RwSemKind)):
-            raise self.error(node, f"a {place.kind} cannot be assigned")
+            raise self.error(node, f"{article(place.kind)} cannot be assigned")
         expr = self.temp(self.coerce(value, place.kind, node), place.kind)
         if not place.ghost:
             self.step(node, how, f"{place.text.render()} =")
@@ -342,12 +345,9 @@ class Accesses(Builder):
         self, place: PlaceV | FieldV, node: ast.AST, name: str, arguments: Text | None = None
     ) -> Dyn:
         """Begin an atomic read-modify-write: the value found. The caller stores and labels."""
-        if isinstance(place, FieldV):
-            base = place.base
-        else:
-            base = place
+        base = place.base if isinstance(place, FieldV) else place
         if isinstance(base.kind, (ArrayKind, LockKind, RwSemKind)):
-            raise self.error(node, f"{name}() does not work on a {base.kind}")
+            raise self.error(node, f"{name}() does not work on {article(base.kind)}")
         if not base.ghost:
             self.step(node, name, f"{name}({place.text.render()})")
             self.fence()
@@ -440,7 +440,8 @@ class Accesses(Builder):
     def set_member(self, place: PlaceV | FieldV, element: Value, node: ast.AST, name: str) -> None:
         """``add`` or ``discard`` on a shared set: one atomic step."""
         kind = place.kind if isinstance(place, PlaceV) else place.field.kind
-        assert isinstance(kind, SetKind) and kind.element is not None
+        assert isinstance(kind, SetKind)
+        assert kind.element is not None
         index = self.temp(self.coerce(element, kind.element, node), kind.element)
         bit = (
             ir.Const(1 << index.expr.value)

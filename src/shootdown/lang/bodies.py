@@ -11,29 +11,39 @@ ExprMap: TypeAlias = Callable[[ir.Expr], ir.Expr]
 
 
 def map_expr(expr: ir.Expr, leaf: ExprMap) -> ir.Expr:
-    """Rebuild an expression bottom-up through ``leaf``."""
-    match expr:
-        case ir.Const() | ir.Reg():
-            return leaf(expr)
-        case ir.Binary(op, left, right):
-            new_left, new_right = map_expr(left, leaf), map_expr(right, leaf)
-            if new_left is not left or new_right is not right:
-                expr = simplify(ir.Binary(op, new_left, new_right))
-        case ir.Unary(op, operand):
-            new_operand = map_expr(operand, leaf)
-            if new_operand is not operand:
-                expr = simplify(ir.Unary(op, new_operand))
-        case ir.Select(condition, then, orelse):
-            parts = [map_expr(part, leaf) for part in (condition, then, orelse)]
-            expr = simplify(ir.Select(*parts))
-        case ir.Load(place):
-            if place.index:
-                expr = ir.Load(map_place(place, leaf))
+    """Rebuild an expression bottom-up through ``leaf``; what does not change is kept as it is."""
+    kind = type(expr)
+    if kind is ir.Const or kind is ir.Reg:
+        return leaf(expr)
+    if isinstance(expr, ir.Binary):
+        left, right = map_expr(expr.left, leaf), map_expr(expr.right, leaf)
+        if left is not expr.left or right is not expr.right:
+            expr = simplify(ir.Binary(expr.op, left, right))
+    elif isinstance(expr, ir.Load):
+        if expr.place.index:
+            place = map_place(expr.place, leaf)
+            if place is not expr.place:
+                expr = ir.Load(place)
+    elif isinstance(expr, ir.Select):
+        condition, then = map_expr(expr.condition, leaf), map_expr(expr.then, leaf)
+        orelse = map_expr(expr.orelse, leaf)
+        if (
+            condition is not expr.condition
+            or then is not expr.then
+            or orelse is not expr.orelse
+        ):
+            expr = simplify(ir.Select(condition, then, orelse))
+    elif isinstance(expr, ir.Unary):
+        operand = map_expr(expr.operand, leaf)
+        if operand is not expr.operand:
+            expr = simplify(ir.Unary(expr.op, operand))
     return leaf(expr)
 
 
 def map_place(place: ir.Place, leaf: ExprMap) -> ir.Place:
     """The same place with its index rebuilt; constant indices are folded into the base."""
+    if not place.index:
+        return place
     base, index = place.base, []
     for expr, stride, extent in place.index:
         mapped = map_expr(expr, leaf)
@@ -41,45 +51,51 @@ def map_place(place: ir.Place, leaf: ExprMap) -> ir.Place:
             base += mapped.value * stride
         else:
             index.append((mapped, stride, extent))
+    if base == place.base and all(n[0] is o[0] for n, o in zip(index, place.index, strict=False)):
+        if len(index) == len(place.index):
+            return place
     return ir.Place(base, tuple(index))
 
 
+def map_op(op: ir.Op, leaf: ExprMap) -> ir.Op:
+    """The same operation with every expression rebuilt."""
+    if isinstance(op, ir.Set):
+        value = map_expr(op.value, leaf)
+        return op if value is op.value else ir.Set(op.reg, value)
+    if isinstance(op, ir.Store):
+        place, value = map_place(op.place, leaf), map_expr(op.value, leaf)
+        return op if value is op.value and place is op.place else ir.Store(place, value)
+    if isinstance(op, ir.Guard):
+        condition = map_expr(op.condition, leaf)
+        return op if condition is op.condition else ir.Guard(condition)
+    if isinstance(op, ir.Check):
+        condition = map_expr(op.condition, leaf)
+        return op if condition is op.condition else ir.Check(condition, op.failure)
+    if isinstance(op, ir.Note) and op.values:
+        shown = tuple(ir.Shown(map_expr(v.value, leaf), v.show) for v in op.values)
+        return ir.Note(op.kind, op.template, shown)
+    return op
+
+
 def map_block(
-    block: ir.Block, leaf: ExprMap, keep: Callable[[ir.Op], bool] = lambda op: True
+    block: ir.Block, leaf: ExprMap, keep: Callable[[ir.Op], bool] | None = None
 ) -> ir.Block:
     """The same block with every expression rebuilt and some operations dropped."""
-    ops: list[ir.Op] = []
-    for op in block.ops:
-        if not keep(op):
-            continue
-        match op:
-            case ir.Set(reg, value):
-                ops.append(ir.Set(reg, map_expr(value, leaf)))
-            case ir.Store(place, value):
-                ops.append(ir.Store(map_place(place, leaf), map_expr(value, leaf)))
-            case ir.Guard(condition):
-                ops.append(ir.Guard(map_expr(condition, leaf)))
-            case ir.Check(condition, failure):
-                ops.append(ir.Check(map_expr(condition, leaf), failure))
-            case ir.Note(kind, template, values):
-                shown = tuple(ir.Shown(map_expr(v.value, leaf), v.show) for v in values)
-                ops.append(ir.Note(kind, template, shown))
-            case _:
-                ops.append(op)
+    ops = tuple(map_op(op, leaf) for op in block.ops if keep is None or keep(op))
     end = block.end
-    match end:
-        case ir.Branch(condition, then, orelse):
-            mapped = map_expr(condition, leaf)
-            end = ir.Branch(mapped, then, orelse)
-            if isinstance(mapped, ir.Const):
-                end = ir.Jump(then if mapped.value else orelse)
-        case ir.Choice(reg, mask, width, target):
-            end = ir.Choice(reg, map_expr(mask, leaf), width, target)
-    return ir.Block(tuple(ops), end)
+    if isinstance(end, ir.Branch):
+        condition = map_expr(end.condition, leaf)
+        if isinstance(condition, ir.Const):
+            end = ir.Jump(end.then if condition.value else end.orelse)
+        elif condition is not end.condition:
+            end = ir.Branch(condition, end.then, end.orelse)
+    elif isinstance(end, ir.Choice):
+        end = ir.Choice(end.reg, map_expr(end.mask, leaf), end.width, end.target)
+    return ir.Block(ops, end)
 
 
 def map_body(
-    body: ir.Body, leaf: ExprMap, keep: Callable[[ir.Op], bool] = lambda op: True
+    body: ir.Body, leaf: ExprMap, keep: Callable[[ir.Op], bool] | None = None
 ) -> ir.Body:
     """The same body with every expression rebuilt and some operations dropped."""
     return ir.Body(tuple(map_block(b, leaf, keep) for b in body.blocks), body.registers)

@@ -8,6 +8,8 @@ register takes them.
 from __future__ import annotations
 
 import ast
+import difflib
+import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -168,6 +170,16 @@ class Builder:
     def error(self, node: ast.AST, message: str, hint: str | None = None) -> ModelError:
         """An error at the user's own line."""
         return self.frame.source.error(node, message, hint)
+
+    def unknown(
+        self, node: ast.AST, owner: str, what: str, name: str, known: Iterable[str]
+    ) -> ModelError:
+        """The error for a field or member that there is not."""
+        names = list(known)
+        close = difflib.get_close_matches(name, names, 1)
+        rest = f"its {what}s: {', '.join(names)}" if names else None
+        hint = f"did you mean '{close[0]}'?" if close else rest
+        return self.error(node, f"{owner} has no {what} '{name}'", hint)
 
     def at(self, node: ast.AST) -> ir.Location:
         """Where a node is."""
@@ -376,8 +388,6 @@ class Builder:
 
     def static_kind(self, value: Any) -> Kind | None:
         """The kind of a Python value."""
-        import enum
-
         if value is None:
             return NoneKind()
         if isinstance(value, bool):
@@ -428,6 +438,17 @@ def add(expr: ir.Expr, number: int) -> ir.Expr:
     return ir.Binary("add", expr, ir.Const(number))
 
 
+def article(kind: Kind) -> str:
+    """A kind with ``a`` or ``an``."""
+    name = str(kind)
+    return ("an " if name[0].lower() in "aeiou" or name == "RwSem" else "a ") + name
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 argument``, ``2 arguments``."""
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
 def descriptions(values: Iterable[Value | None]) -> str:
     """The different kinds of some values, in words."""
     return " and ".join(sorted({describe(value) for value in values}))
@@ -454,19 +475,19 @@ def describe(value: Value | None) -> str:
     if isinstance(value, Dyn):
         return str(value.kind)
     if isinstance(value, Static):
-        named = isinstance(value.value, type) or callable(value.value)
-        return (
-            value.value.__name__
-            if named and hasattr(value.value, "__name__")
-            else repr(value.value)
-        )
+        if isinstance(value.value, enum.Enum):
+            return str(value.value)
+        name = getattr(value.value, "__name__", None) if callable(value.value) else None
+        return name or getattr(value.value, "name", None) or repr(value.value)
+    if isinstance(value, TupleV):
+        return "(" + ", ".join(describe(item) for item in value.items) + ")"
     if isinstance(value, PlaceV):
         return f"the shared {value.text.render()} ({value.kind})"
     if isinstance(value, FieldV):
         return f"the shared {value.text.render()} ({value.field.kind})"
     if isinstance(value, RecordV):
         return f"a {value.cls.__name__} record"
-    return "a tuple" if isinstance(value, TupleV) else "one side of an RwSem"
+    return "nothing" if value is None else "one side of an RwSem"
 
 
 def join_kinds(kinds: list[Kind | None]) -> Kind | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import string
 import types
 import typing
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shootdown.lang import ir
-from shootdown.lang.builder import MAX_CALL_DEPTH, Frame, describe
+from shootdown.lang.builder import MAX_CALL_DEPTH, Frame, counted, describe
 from shootdown.lang.cfg import Activation, CallNote
 from shootdown.lang.decorators import Function
 from shootdown.lang.intrinsics import INTRINSICS
@@ -122,18 +123,18 @@ class Calls(Operations):
                 value = Dyn(self.coerce(given.pop(name), decl.kind, node), decl.kind)
             self.env[f"{prefix}.{name}"] = value
         if given:
-            raise self.error(node, f"{cls.__name__} has no field '{next(iter(given))}'")
+            raise self.unknown(node, cls.__name__, "field", next(iter(given)), decls)
         return RecordV(cls, prefix)
 
     # ------------------------------------------------------------------ model functions
 
     def call_function(self, function: Function[..., Any], node: ast.Call) -> Value:
         """A call of a path or atomic function."""
-        if function.kind in ("rule", "on_write", "invariant", "goal"):
-            if not self.atomic_depth or function.kind in ("rule", "on_write"):
-                raise self.error(
-                    node, f"{function.name} is a @{function.kind}: it cannot be called from here"
-                )
+        hardware = function.kind in ("rule", "on_write")
+        if hardware or (function.kind in ("invariant", "goal") and not self.atomic_depth):
+            raise self.error(
+                node, f"{function.name} is a @{function.kind}: it cannot be called from here"
+            )
         if function.kind == "path" and self.atomic_depth:
             raise self.error(
                 node, f"{function.name} is a @path of several steps, called from one atomic step",
@@ -154,18 +155,21 @@ class Calls(Operations):
         """Evaluate arguments for parameters: places for ``Ref`` parameters, values otherwise."""
         parameters = source.tree.args
         if parameters.vararg or parameters.kwarg:
-            raise source.error(source.tree, "*args and **kwargs are outside the language")
+            raise source.error(
+                source.tree, "*args and **kwargs are outside the language", "name the parameters"
+            )
         names = [a.arg for a in (*parameters.posonlyargs, *parameters.args)]
         only = [a.arg for a in parameters.kwonlyargs]
         if len(node.args) > len(names):
             raise self.error(
-                node, f"{function.name}() takes {len(names)} arguments, not {len(node.args)}"
+                node,
+                f"{function.name}() takes {counted(len(names), 'argument')}, not {len(node.args)}",
             )
         nodes: dict[str, ast.expr] = dict(zip(names, node.args, strict=False))
         for keyword in node.keywords:
             name = self._keyword(keyword, node)
             if name not in names and name not in only:
-                raise self.error(node, f"{function.name}() has no parameter '{name}'")
+                raise self.unknown(node, f"{function.name}()", "parameter", name, names + only)
             if name in nodes:
                 raise self.error(node, f"{function.name}() gets '{name}' twice")
             nodes[name] = keyword.value
@@ -230,7 +234,7 @@ class Calls(Operations):
         if labelled:
             assert self.begun is not None  # the step was begun in the caller's name
             self.begun.activation = activation
-        frame = Frame(source, activation, local_names(source))
+        frame = Frame(source, activation, set(local_names(source)))
         self.frames.append(frame)
         for name, value in arguments.items():
             self.env[frame.key(name)] = value
@@ -406,7 +410,8 @@ def _is_ref(annotation: ast.expr, names: Mapping[str, Any]) -> bool:
     return False
 
 
-def local_names(source: Source) -> set[str]:
+@functools.lru_cache(maxsize=4096)
+def local_names(source: Source) -> frozenset[str]:
     """The names that a function assigns."""
     parameters = source.tree.args
     names = {a.arg for a in (*parameters.posonlyargs, *parameters.args, *parameters.kwonlyargs)}
@@ -419,4 +424,4 @@ def local_names(source: Source) -> set[str]:
             todo += ast.iter_child_nodes(node)
         else:  # its variables are its own
             todo += [node.iter, *node.ifs]
-    return names
+    return frozenset(names)

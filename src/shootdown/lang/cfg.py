@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from shootdown.errors import ModelError
 from shootdown.lang import ir
-from shootdown.lang.bodies import body_accesses, compact, expr_regs, op_uses
+from shootdown.lang.bodies import compact, expr_regs, op_uses
 from shootdown.lang.kinds import IntKind, Kind
 from shootdown.lang.space import StateSpace
 
@@ -343,15 +343,12 @@ class Cutter:
             for c in (step.activation.chain() if step.activation else [])
         )
         body = self._body(block)
-        reads, writes = body_accesses(body, {self.pc})
         return ir.Action(
             name=f"{self.name}:{step.text}",
             body=body,
             info=ir.StepInfo(step.kind, step.text, step.location, calls),
             fair=True,
             column=self.column,
-            reads=reads,
-            writes=writes,
         )
 
     def _body(self, start: MBlock) -> ir.Body:

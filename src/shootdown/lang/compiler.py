@@ -7,15 +7,14 @@ import enum
 import hashlib
 import itertools
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from shootdown.errors import ModelError
 from shootdown.lang import ir
-from shootdown.lang.builder import Frame, Site, Unit
+from shootdown.lang.builder import Frame, Site, Unit, counted
 from shootdown.lang.cfg import Activation, Cut, Cutter, Graph, atomic_body
 from shootdown.lang.decorators import Function
-from shootdown.lang.expressions import as_bool
 from shootdown.lang.interpret import ways
 from shootdown.lang.kinds import Kinds, bits_for
 from shootdown.lang.prune import prune, without_lines
@@ -24,7 +23,7 @@ from shootdown.lang.source import Source, source_of
 from shootdown.lang.space import StateSpace
 from shootdown.lang.statements import Statements
 from shootdown.lang.types import Object, population
-from shootdown.lang.values import Dyn, Static, TupleV, Value
+from shootdown.lang.values import Static, TupleV, Value
 
 MAX_STATE_BITS = 4096
 
@@ -107,7 +106,9 @@ class _Compilation:
         sized: dict[type[Object], type[Object]] = {}
         for cls, size in self.setup.sizes.items():
             if not _is_population(cls):
-                raise self.fail(f"sizes= takes populations, not {cls!r}", "write {Cpu: 2, Page: 1}")
+                raise self.fail(
+                    f"sizes= takes populations, not {_named(cls)}", "write {Cpu: 2, Page: 1}"
+                )
             if not _is_positive(size):
                 raise self.fail(f"the size of {cls.__name__} is {size!r}: at least 1 is needed")
             other = sized.setdefault(population(cls), cls)
@@ -117,12 +118,13 @@ class _Compilation:
                 )
         for thread in self.setup.threads:
             if not _is(thread, Thread):
-                raise self.fail(f"threads= takes Thread(path, ...), not {thread!r}")
+                raise self.fail(f"threads= takes Thread(path, ...), not {_named(thread)}")
             if thread.on is not None and not _is(thread.on, Object):
                 raise self.fail(f"on={thread.on!r}: a thread runs on an object, such as Cpu(0)")
             self._check_guard(thread)
         if not _is(self.setup.hardware, Hardware):
-            raise self.fail(f"hardware= takes a Hardware(...), not {self.setup.hardware!r}")
+            shown = _named(self.setup.hardware)
+            raise self.fail(f"hardware= takes a Hardware(...), not {shown}")
         for observer in self.setup.hardware.observers:
             if not _is_function(observer, "on_write"):
                 shown = getattr(observer, "name", repr(observer))
@@ -195,10 +197,14 @@ class _Compilation:
         system = prune(without_lines(system, self.executed), self._groups())
         bits = sum(bits_for(v.size) for v in system.variables)
         if bits > MAX_STATE_BITS:
-            widest = max(system.variables, key=lambda v: v.size)
+            widths: dict[str, int] = {}
+            for v in system.variables:
+                name = v.name.partition("[")[0]
+                widths[name] = widths.get(name, 0) + bits_for(v.size)
+            widest = max(widths, key=lambda name: widths[name])
             raise self.fail(
                 f"a state has {bits} bits; {MAX_STATE_BITS} is the most",
-                f"use smaller bounds; the widest variable is {widest.name}",
+                f"use smaller bounds; {widest} takes {widths[widest]} bits",
             )
         return _with_fingerprint(system)
 
@@ -264,7 +270,8 @@ class _Compilation:
         only = [a.arg for a in parameters.kwonlyargs]
         name = thread.path.name
         if len(thread.args) > len(names):
-            raise self.fail(f"Thread({name}, ...): {name}() takes {len(names)} arguments")
+            takes = f"takes {counted(len(names), 'argument')}, not {len(thread.args)}"
+            raise self.fail(f"Thread({name}, ...): {name}() {takes}")
         values = {n: _static(v) for n, v in zip(names, thread.args, strict=False)}
         for option, value in thread.options.items():
             if option not in names and option not in only:
@@ -473,6 +480,10 @@ def _is(value: object, cls: type) -> bool:
     return isinstance(value, cls)
 
 
+def _named(value: object) -> str:
+    return getattr(value, "name", None) or getattr(value, "__name__", None) or repr(value)
+
+
 def _is_population(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Object) and value is not Object
 
@@ -516,7 +527,3 @@ def _meaning(body: ir.Body) -> list[tuple[list[ir.Op], ir.Terminator]]:
         ([op for op in block.ops if not isinstance(op, (ir.Note, ir.Cover))], block.end)
         for block in body.blocks
     ]
-
-
-Evaluator = Callable[[ir.Body], ir.Body]
-__all__ = ["Dyn", "as_bool", "compile_setup", "population", "removable_sites"]

@@ -8,7 +8,8 @@ from shootdown.errors import ModelError
 from shootdown.lang import ir
 from shootdown.lang.bodies import simplify
 from shootdown.lang.builder import Exit, bounds, describe, join_kinds
-from shootdown.lang.expressions import Expressions, as_bool, combine
+from shootdown.lang.expressions import Expressions
+from shootdown.lang.finite import as_bool, combine
 from shootdown.lang.kinds import (
     BoolKind,
     IntKind,
@@ -68,7 +69,10 @@ class Folding(Expressions):
         if name in ("set", "frozenset") and len(values) == 1:
             return self.set_of(list(self.iterate(values[0], node)), node)
         if name == "range":
-            raise self.error(node, "the bounds of range() must be known when compiling")
+            raise self.error(
+                node, "the bounds of range() must be known when compiling",
+                "loop up to the greatest value and test with if",
+            )  # fmt: skip
         raise self.error(node, f"{name}() is outside the language", "see docs/language.md")
 
     def in_order(self, value: Value, node: ast.AST) -> Value:

@@ -373,7 +373,7 @@ class Kinds:
                 found = typing.get_type_hints(cls, include_extras=True)
             except Exception as error:
                 message = f"cannot evaluate the annotations of {cls.__name__}: {error}"
-                raise class_error(cls, message) from None
+                raise class_error(cls, message, _naming(cls, error)) from None
             _HINTS[cls] = {
                 name: hint
                 for name, hint in found.items()
@@ -465,8 +465,8 @@ class Kinds:
         hint = self.hints(cls).get(name)
         if hint is None:
             return None
-        default: Any = getattr(cls, name, None) if _has_default(cls, name) else None
-        given = _has_default(cls, name)
+        defaults = [base.__dict__[name] for base in cls.__mro__ if name in base.__dict__]
+        given, default = bool(defaults), defaults[0] if defaults else None
 
         def where(message: str) -> ModelError:
             owner = next((c for c in cls.__mro__ if name in inspect.get_annotations(c)), cls)
@@ -490,7 +490,7 @@ class Kinds:
         kind = self.of(hint, where)
         if not given or default is None:
             if given and not isinstance(kind, OptKind):
-                raise where(f"None is not a {kind}")
+                raise where(f"None is not a {kind}: write '{kind} | None'")
             init = kind.default if isinstance(kind, WordKind) else 0
             inner = kind
             while isinstance(inner, ArrayKind):
@@ -512,12 +512,16 @@ class Kinds:
             return int(value)
         if isinstance(kind, EnumKind) and isinstance(value, kind.cls):
             return kind.encode(value)
-        if isinstance(kind, ObjectKind) and isinstance(value, Object):
-            if population(type(value)) is population(kind.cls) and value.index < kind.count:
-                return value.index
-        if isinstance(kind, SetKind) and isinstance(value, (set, frozenset)):
-            if kind.element is not None:
-                return sum(1 << self.encode(v, kind.element, where) for v in value)
+        if (
+            isinstance(kind, ObjectKind)
+            and isinstance(value, Object)
+            and population(type(value)) is population(kind.cls)
+            and 0 <= value.index < kind.count
+        ):
+            return value.index
+        element = kind.element if isinstance(kind, SetKind) else None
+        if element is not None and isinstance(value, (set, frozenset)):
+            return sum(1 << self.encode(v, element, where) for v in value)
         if isinstance(kind, WordKind) and isinstance(value, kind.cls):
             return sum(
                 self.encode(getattr(value, f.name), f.kind, where) << f.shift
@@ -551,8 +555,13 @@ class Kinds:
         return {name: decl for name, decl in found.items() if decl is not None}
 
 
-def _has_default(cls: type, name: str) -> bool:
-    return any(name in base.__dict__ for base in cls.__mro__)
+def _naming(cls: type, error: Exception) -> str | None:
+    """The field whose annotation uses the name that an error is about."""
+    for field, annotation in inspect.get_annotations(cls).items():
+        name = error.name if isinstance(error, NameError) else None
+        if name is not None and re.search(rf"\b{re.escape(name)}\b", str(annotation)):
+            return str(field)
+    return None
 
 
 def class_error(cls: type, message: str, field: str | None = None) -> ModelError:

@@ -8,8 +8,8 @@ import string
 from shootdown.lang import ir
 from shootdown.lang.accesses import extract
 from shootdown.lang.bodies import simplify
-from shootdown.lang.builder import Site, describe, join_kinds
-from shootdown.lang.expressions import as_bool
+from shootdown.lang.builder import Site, describe, descriptions, join_kinds
+from shootdown.lang.finite import as_bool
 from shootdown.lang.folding import Folding
 from shootdown.lang.kinds import (
     BoolKind,
@@ -268,7 +268,8 @@ class Operations(Folding):
             return options[0]
         kind = join_kinds([self.kind_of(o) for o in options])
         if kind is None:
-            raise self.error(node, "the values to choose from do not agree")
+            shown = descriptions(options)
+            raise self.error(node, f"the values to choose from do not agree: {shown}")
         picked = self.choice(
             ir.Const((1 << len(options)) - 1), len(options), IntKind(0, len(options) - 1)
         )
@@ -299,6 +300,18 @@ class Operations(Folding):
 
     def note_text(self, node: ast.Call) -> Text:
         """The text of a note: a constant with braces for values, or an f-string."""
+        reads = self.reads_made
+        text = self._note_text(node)
+        if self.reads_made > reads and not self.atomic_depth:
+            raise self.error(
+                node, "a note cannot read shared state: it is no step",
+                "read it into a local first",
+            )  # fmt: skip
+        return text
+
+    def _note_text(self, node: ast.Call) -> Text:
+        if node.keywords:
+            raise self.error(node, "a note's values are given by position")
         if node.args and isinstance(node.args[0], ast.JoinedStr) and len(node.args) == 1:
             text = Text("")
             for part in node.args[0].values:

@@ -24,22 +24,24 @@ from shootdown.lang.bodies import (
 
 def drop_dead_registers(body: ir.Body, keep_result: bool) -> ir.Body:
     """Without assignments to registers that nothing reads."""
-    while True:
+    blocks = list(body.blocks)
+    dropped = True
+    while dropped:
         used = {0} if keep_result else set()
-        for block in body.blocks:
+        for block in blocks:
             for op in block.ops:
                 used |= op_uses(op)
-            match block.end:
-                case ir.Branch(condition, _, _):
-                    used |= set(expr_regs(condition))
-                case ir.Choice(_, mask, _, _):
-                    used |= set(expr_regs(mask))
-        before = sum(len(block.ops) for block in body.blocks)
-        body = map_body(
-            body, lambda e: e, lambda op: not (isinstance(op, ir.Set) and op.reg not in used)
-        )
-        if sum(len(block.ops) for block in body.blocks) == before:
-            return body
+            if isinstance(block.end, ir.Branch):
+                used |= set(expr_regs(block.end.condition))
+            elif isinstance(block.end, ir.Choice):
+                used |= set(expr_regs(block.end.mask))
+        dropped = False
+        for i, block in enumerate(blocks):
+            ops = tuple(op for op in block.ops if not isinstance(op, ir.Set) or op.reg in used)
+            if len(ops) != len(block.ops):
+                blocks[i] = ir.Block(ops, block.end)
+                dropped = True
+    return ir.Body(tuple(blocks), body.registers)
 
 
 def propagate_constants(body: ir.Body) -> ir.Body:
@@ -202,22 +204,30 @@ def _with_bodies(
     processes = []
     for process in system.processes:
         actions = tuple(
-            _action(action, change(action.body, False), pc(process.pc))
+            replace(action, body=change(action.body, False))
             for action in process.actions
         )
         processes.append(replace(process, pc=pc(process.pc), actions=actions))
     return replace(
         system,
         processes=tuple(processes),
-        rules=tuple(_action(rule, change(rule.body, False), None) for rule in system.rules),
+        rules=tuple(replace(rule, body=change(rule.body, False)) for rule in system.rules),
         invariants=tuple(replace(p, body=change(p.body, True)) for p in system.invariants),
         goals=tuple(replace(p, body=change(p.body, True)) for p in system.goals),
     )
 
 
-def _action(action: ir.Action, body: ir.Body, pc: int | None) -> ir.Action:
-    reads, writes = body_accesses(body, set() if pc is None else {pc})
-    return replace(action, body=body, reads=reads, writes=writes)
+def _with_accesses(system: ir.System) -> ir.System:
+    """The same with what each action reads and writes."""
+
+    def action(old: ir.Action, private: set[int]) -> ir.Action:
+        reads, writes = body_accesses(old.body, private)
+        return replace(old, reads=reads, writes=writes)
+
+    processes = tuple(
+        replace(p, actions=tuple(action(a, {p.pc}) for a in p.actions)) for p in system.processes
+    )
+    return replace(system, processes=processes, rules=tuple(action(r, set()) for r in system.rules))
 
 
 def _finish(system: ir.System) -> ir.System:
@@ -229,7 +239,7 @@ def _finish(system: ir.System) -> ir.System:
     rules = tuple(rule for rule in system.rules if _can_do_something(rule.body))
     dropped = {id(rule) for rule in system.rules} - {id(rule) for rule in rules}
     gone = {line for rule in system.rules if id(rule) in dropped for line in _lines(rule.body)}
-    system = replace(system, rules=rules)
+    system = _with_accesses(replace(system, rules=rules))
     return without_lines(system, gone - {line for body in _bodies(system) for line in _lines(body)})
 
 

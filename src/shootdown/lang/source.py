@@ -19,7 +19,7 @@ def _tree(file: str, text: str) -> ast.Module:
     return ast.parse(text, file)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """A function's tree, where it is, and the names that it sees outside itself."""
 

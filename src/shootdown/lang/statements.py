@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import typing
 from typing import Any
 
 from shootdown.errors import ModelError
@@ -11,8 +12,9 @@ from shootdown.lang.bodies import simplify
 from shootdown.lang.builder import Exit, Loop, describe, join_kinds, join_two, same
 from shootdown.lang.calls import Calls
 from shootdown.lang.cfg import MBlock, MJump
+from shootdown.lang.expressions import REFUSED as REFUSED_EXPRESSIONS
 from shootdown.lang.kinds import IntKind, Kind, LockKind, RwSemKind, WordKind
-from shootdown.lang.types import Object, Ranged
+from shootdown.lang.types import Object, Ranged, counter, ranged
 from shootdown.lang.values import Dyn, FieldV, PlaceV, RecordV, SemSideV, Static, TupleV, Value
 
 MAX_GROWTH = 4  # how often the range of a loop's variable may grow before it is taken for endless
@@ -112,6 +114,8 @@ class Statements(Calls):
         if not isinstance(value, ast.Call):
             if isinstance(value, ast.Constant) and value.value is Ellipsis:
                 return
+            if type(value) in REFUSED_EXPRESSIONS:
+                self.reference(value)
             raise self.error(node, "this statement has no effect", "assign its value, or remove it")
         if self.removed(value):
             return
@@ -195,7 +199,8 @@ class Statements(Calls):
         """A field of a thread's own structure."""
         decl = self.unit.kinds.field(record.cls, name)
         if decl is None:
-            raise self.error(node, f"{record.cls.__name__} has no field '{name}'")
+            fields = self.unit.kinds.record_fields(record.cls)
+            raise self.unknown(node, record.cls.__name__, "field", name, fields)
         expr = self.coerce(value, decl.kind, node)
         self.env[f"{record.prefix}.{name}"] = self.temp(expr, decl.kind, name)
 
@@ -216,14 +221,11 @@ class Statements(Calls):
     ) -> None:
         """``n: int = ranged(0, 3)``, or an ordinary assignment with an annotation."""
         marker = None
-        if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
-            function = self.frame.source.names.get(value.func.id)
-            if getattr(function, "__module__", "") == "shootdown.lang.types":
-                if value.func.id in ("ranged", "counter") and function is not None:
-                    marker = self.range_marker(value)
+        if isinstance(value, ast.Call) and self.callee(value.func) in (ranged, counter):
+            marker = self.range_marker(value)
         if marker is None:
             if value is None:
-                raise self.error(node, "a declaration needs a value")
+                raise self.error(node, "a declaration needs a value", "write '= ranged(0, 3)'")
             self.assign(target, self.evaluate(value), node)
             return
         if not isinstance(target, ast.Name):
@@ -243,9 +245,9 @@ class Statements(Calls):
             raise self.error(call, "ranged() takes the least and the greatest value, and init=")
         values.append(given.get("init", values[0]))
         lo, hi, init = (v.value if isinstance(v, Static) else None for v in values)
-        if isinstance(lo, int) and isinstance(init, int):
-            if isinstance(hi, int) or (isinstance(hi, type) and issubclass(hi, Object)):
-                return Ranged(lo, hi, init)
+        named = isinstance(hi, type) and issubclass(hi, Object)
+        if isinstance(lo, int) and isinstance(init, int) and (named or isinstance(hi, int)):
+            return Ranged(lo, typing.cast("int | type[Object]", hi), init)
         raise self.error(call, "the bounds of ranged() must be known when compiling")
 
     def augmented(self, target: ast.expr, op: ast.operator, value: ast.expr, node: ast.AST) -> None:
@@ -463,7 +465,9 @@ class Statements(Calls):
             kind = None if found is None else join_two(kinds[key], found)
         if kind is None or (key in grown and grown[key] is None):
             clash = self.clashes.get(key) if after is None else None
-            self.clashes[key] = clash or f"{describe(before)} and, after a round, {describe(after)}"
+            self.clashes[key] = clash or (
+                f"{describe(before)} before the loop, {describe(after)} after a round"
+            )
             grown[key] = None
         elif kind != kinds.get(key):
             earlier = grown.get(key)

@@ -6,6 +6,8 @@ checkers, for which a model is ordinary typed Python. See ``docs/language.md``.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform, overload
@@ -51,10 +53,14 @@ class _ObjectMeta(type):
     def __len__(cls) -> int:
         raise TypeError(f"len({cls.__name__}) is known only inside a path or a rule")
 
+    def __getattribute__(cls, name: str) -> Any:
+        if not name.startswith("_"):
+            for base in cls.__mro__:
+                if name in inspect.get_annotations(base):
+                    return FieldRef(base, name)
+        return super().__getattribute__(name)
+
     def __getattr__(cls, name: str) -> Any:
-        for base in cls.__mro__:
-            if name in base.__dict__.get("__annotations__", {}) and not name.startswith("_"):
-                return FieldRef(base, name)
         raise AttributeError(f"{cls.__name__} has no field '{name}'")
 
     def __bool__(cls) -> bool:
@@ -100,6 +106,7 @@ class Object(metaclass=_ObjectMeta):
         return self._show.format(self.index)
 
 
+@functools.lru_cache(maxsize=1024)
 def population(cls: type[Object]) -> type[Object]:
     """The class that a population was first declared with: ``AddressSpace`` for ``Mm``."""
     for base in reversed(cls.__mro__):
