@@ -50,7 +50,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """The first violation in breadth-first order, so no shorter one exists.
+    """The first violation in breadth-first order, so no shorter one exists (but for a deadlock,
+    which is seen one step later than what breaks an invariant).
 
     ``path`` lists the states from the start to the last one (state vectors). For a failed check
     inside an action the failing outcome has no successor: ``path`` ends with the state in which the

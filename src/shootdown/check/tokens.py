@@ -23,7 +23,7 @@ DIGEST = 3
 BASE = len(ALPHABET)
 
 
-class WrongSystem(UsageError):
+class WrongSystemError(UsageError):
     """A token that was made for another system: another version, other bounds or hardware."""
 
 
@@ -55,7 +55,7 @@ def decode_token(system: System, token: str, target: str = "") -> tuple[int, ...
     if len(body) < DIGEST or set(text) - set(ALPHABET) or _check_character(body) != check:
         raise UsageError(f"'{token}' is not a token: copy all of what `shootdown check` printed")
     if body[:DIGEST] != _digest(system):
-        raise WrongSystem(
+        raise WrongSystemError(
             f"this token was made for another version of {name} (or other bounds/hardware): "
             f"run `shootdown check {name}` for a new one"
         )

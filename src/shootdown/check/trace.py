@@ -154,11 +154,11 @@ def _step(system: System, number: int, before: State, outcome: Outcome) -> Trace
 
 
 def _changes(system: System, before: State, after: State) -> tuple[Change, ...]:
-    hidden = {process.pc for process in system.processes}
+    counters = {process.pc for process in system.processes}
     return tuple(
         Change(variable.name, show_value(system, i, old), show_value(system, i, new))
         for i, (variable, old, new) in enumerate(zip(system.variables, before, after, strict=True))
-        if old != new and i not in hidden
+        if old != new and not variable.hidden and i not in counters
     )
 
 

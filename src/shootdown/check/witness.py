@@ -1,7 +1,7 @@
 """Turns a race of an abstract hardware model into one of a concrete model.
 
-The may-set says which translations a CPU *may* hold; a reader of a race wants to see the fill. So the
-race's software steps are walked again on the system compiled for the concrete hardware, with
+The may-set says which translations a CPU *may* hold; a reader of a race wants to see the fill. So
+the race's software steps are walked again on the system compiled for the concrete hardware, with
 hardware steps of that system in between wherever they help, until the same violation is reached.
 """
 

@@ -91,7 +91,7 @@ def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
             return Run(built.subject, result)
         with user_code(target.path or target.scenario.location.file, "showing a value"):
             trace = trace_violation(built.system, result.violation)
-            concrete = witness_system(built, arguments)
+            concrete = witness_system(built)
             if concrete is not None:
                 trace = concrete_trace(trace, concrete) or trace
         return Run(built.subject, result, trace, encode_token(trace.system, trace.numbers))

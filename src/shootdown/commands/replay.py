@@ -36,7 +36,7 @@ class ReplayCommand:
 
         console = Console(arguments)
         built = compiled(find_one(arguments.scenario), arguments)
-        trace = walk(built, arguments)
+        trace = walk(built, arguments.path)
         code = code_of(trace)
         text = headline_of if console.quiet else replay_text
         console.say(text(built.subject, trace))
@@ -46,23 +46,23 @@ class ReplayCommand:
         return code
 
 
-def walk(built: Compiled, arguments: argparse.Namespace) -> Trace:
+def walk(built: Compiled, token: str) -> Trace:
     """The race of a token; a usage error if it is not one of this scenario.
 
     A race may have been shown on the scenario's concrete hardware: then its token is one of that.
     """
-    from shootdown.check.tokens import WrongSystem, decode_token
+    from shootdown.check.tokens import WrongSystemError, decode_token
     from shootdown.check.trace import trace_outcomes
     from shootdown.commands.targets import witness_system
     from shootdown.lang.loader import user_code
 
-    token, target = arguments.path, built.subject.target
+    target = built.subject.target
     path = built.target.path or built.target.scenario.location.file
     with user_code(path, "showing a value"):
         try:
             return trace_outcomes(built.system, decode_token(built.system, token, target))
-        except WrongSystem:
-            concrete = witness_system(built, arguments)
+        except WrongSystemError:
+            concrete = witness_system(built)
             if concrete is None:
                 raise
             return trace_outcomes(concrete, decode_token(concrete, token, target))

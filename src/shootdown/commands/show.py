@@ -44,7 +44,7 @@ class ShowCommand:
             if console.json:
                 console.write(show_document(subject, system, doc, options, sites, version()))
             return 0
-        trace = walk(built, arguments)
+        trace = walk(built, arguments.path)
         console.say(states_text(subject, trace))
         if console.json:
             token = arguments.path.strip().lower()
@@ -67,11 +67,7 @@ def _options(built: Compiled) -> tuple[OptionValue, ...]:
 
 
 def _sites(built: Compiled) -> tuple[Removable, ...]:
-    from shootdown.lang.compiler import removable_sites
+    from shootdown.commands.targets import sites_of
     from shootdown.report.description import Removable
 
-    bounds = {
-        name: value for name, value in built.system.bounds if name in built.target.scenario.bounds
-    }
-    sites = removable_sites(built.target.scenario, bounds)
-    return tuple(Removable(site.id, site.text) for site in sites)
+    return tuple(Removable(site.id, site.text) for site in sites_of(built))

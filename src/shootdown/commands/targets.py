@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from shootdown.races import library
 from shootdown.report.run import Subject
 
 if TYPE_CHECKING:
+    from shootdown.lang.builder import Site
     from shootdown.lang.ir import System
     from shootdown.lang.scenario import Scenario, Setup
 
@@ -28,6 +29,15 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user chose for a run: bounds, options of the hardware, sites to leave out."""
+
+    bounds: dict[str, int]
+    options: dict[str, str]
+    without: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Compiled:
     """A target with the user's choices applied."""
 
@@ -35,6 +45,7 @@ class Compiled:
     subject: Subject
     setup: Setup
     system: System
+    choices: Choices
 
 
 def find_all(words: list[str]) -> list[Target]:
@@ -70,9 +81,41 @@ def in_file(path: str) -> list[Target]:
 
 def subject_of(target: Target, arguments: argparse.Namespace, hardware: str = "none") -> Subject:
     """What reports say about a target and the user's choices."""
-    bounds, options, without = _choices(arguments)
+    return _subject(target, _choices(arguments), hardware)
+
+
+def compiled(target: Target, arguments: argparse.Namespace) -> Compiled:
+    """Build and compile a target."""
+    choices, scenario = _choices(arguments), target.scenario
+    with user_code(target.path or scenario.location.file, f"building {scenario.name}"):
+        setup = scenario.setup(choices.bounds)
+    if choices.without:
+        choices = replace(choices, without=_resolved(target, choices))
+    system = scenario.compile(choices.bounds, choices.options, frozenset(choices.without))
+    return Compiled(target, _subject(target, choices, setup.hardware.name), setup, system, choices)
+
+
+def sites_of(built: Compiled) -> tuple[Site, ...]:
+    """The sites of a target that can be left out, and are not."""
+    found = _all_sites(built.target, built.choices)
+    return tuple(site for site in found if site.id not in built.choices.without)
+
+
+def witness_system(built: Compiled) -> System | None:
+    """The same scenario on the concrete hardware that shows its races, if it has another.
+
+    The user's own choice of one of the options that make it concrete comes first.
+    """
+    choices, witness = built.choices, built.setup.hardware.witness
+    if not witness or set(choices.options) & set(witness):
+        return None
+    options = {**choices.options, **witness}
+    return built.target.scenario.compile(choices.bounds, options, frozenset(choices.without))
+
+
+def _subject(target: Target, choices: Choices, hardware: str) -> Subject:
     scenario = target.scenario
-    changed = {**scenario.bounds, **bounds} != dict(scenario.bounds) or bool(options or without)
+    changed = {**scenario.bounds, **choices.bounds} != dict(scenario.bounds)
     return Subject(
         target=quote(target.text),
         name=scenario.name,
@@ -80,49 +123,48 @@ def subject_of(target: Target, arguments: argparse.Namespace, hardware: str = "n
         expect=scenario.expect,
         violates=scenario.violates,
         hardware=hardware,
-        options=tuple(options.items()),
+        options=tuple(choices.options.items()),
         arguments=tuple(
-            [f"--bound {quote(f'{name}={value}')}" for name, value in bounds.items()]
-            + [f"--hardware {quote(f'{name}={value}')}" for name, value in options.items()]
-            + [f"--without {quote(site)}" for site in without]
+            [f"--bound {quote(f'{name}={value}')}" for name, value in choices.bounds.items()]
+            + [f"--hardware {quote(f'{name}={value}')}" for name, value in choices.options.items()]
+            + [f"--without {quote(site)}" for site in choices.without]
         ),
-        changed=changed,
+        changed=changed or bool(choices.options or choices.without),
     )
 
 
-def compiled(target: Target, arguments: argparse.Namespace) -> Compiled:
-    """Build and compile a target."""
-    bounds, options, without = _choices(arguments)
-    scenario = target.scenario
-    with user_code(target.path or scenario.location.file, f"building {scenario.name}"):
-        setup = scenario.setup(bounds)
-    system = scenario.compile(bounds, options, frozenset(without))
-    return Compiled(target, subject_of(target, arguments, setup.hardware.name), setup, system)
+def _all_sites(target: Target, choices: Choices) -> tuple[Site, ...]:
+    from shootdown.lang.compiler import removable_sites
+
+    return removable_sites(target.scenario, choices.bounds, choices.options)
 
 
-def witness_system(built: Compiled, arguments: argparse.Namespace) -> System | None:
-    """The same scenario on the concrete hardware that shows its races, if it has another.
+def _resolved(target: Target, choices: Choices) -> tuple[str, ...]:
+    """Site names in full: a part of one is enough if it is a part of no other."""
+    known = [site.id for site in _all_sites(target, choices)]
+    found = []
+    for text in choices.without:
+        fitting = [name for name in known if text == name] or [n for n in known if text in n]
+        if len(fitting) != 1:
+            name = target.scenario.name
+            what = "no site" if not fitting else f"{len(fitting)} sites"
+            close = did_you_mean(text, known) if not fitting else ": " + ", ".join(fitting)
+            raise UsageError(
+                f"--without '{text}' names {what} of {name}{close}; "
+                f"`shootdown show {quote(target.text)}` lists them"
+            )
+        found.append(fitting[0])
+    return tuple(dict.fromkeys(found))
 
-    The user's own choice of one of the options that make it concrete comes first.
-    """
-    bounds, options, without = _choices(arguments)
-    witness = built.setup.hardware.witness
-    if not witness or set(options) & set(witness):
-        return None
-    chosen = {**options, **witness}
-    return built.target.scenario.compile(bounds, chosen, frozenset(without))
 
-
-def _choices(
-    arguments: argparse.Namespace,
-) -> tuple[dict[str, int], dict[str, str], tuple[str, ...]]:
+def _choices(arguments: argparse.Namespace) -> Choices:
     bounds: dict[str, int] = {}
     options: dict[str, str] = {}
     for given in arguments.bound:
         bounds |= given
     for given in arguments.hardware:
         options |= given
-    return bounds, options, tuple(dict.fromkeys(arguments.without))
+    return Choices(bounds, options, tuple(dict.fromkeys(arguments.without)))
 
 
 def _find(word: str) -> list[Target]:
@@ -136,5 +178,7 @@ def _find(word: str) -> list[Target]:
     found = pick(word, known)
     if found is None:
         close = did_you_mean(word, (name for name, _ in known))
+        if os.path.isfile(f"{word}.py"):
+            close = f"; did you mean the file {word}.py?"
         raise UsageError(f"there is no scenario '{word}' (`shootdown list` shows all){close}")
     return [Target(found.name, found)]

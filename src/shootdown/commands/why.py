@@ -11,7 +11,6 @@ from shootdown.errors import UsageError
 if TYPE_CHECKING:
     from shootdown.commands.targets import Target
     from shootdown.lang.builder import Site
-    from shootdown.report.run import Run
     from shootdown.report.why import Mutant
 
 
@@ -33,7 +32,7 @@ class WhyCommand:
         """Explain it: 0 if it could be explained, 3 if a limit stopped one of the searches."""
         from shootdown.commands.check import check_target
         from shootdown.commands.console import Console
-        from shootdown.commands.targets import find_one
+        from shootdown.commands.targets import compiled, find_one, sites_of
         from shootdown.commands.version import version
         from shootdown.report.json import why_document
         from shootdown.report.run import Broken, exit_code, verdict_name
@@ -49,7 +48,7 @@ class WhyCommand:
                 f"{base.subject.name} is {verdict_name(base)}: only what holds can be asked why; "
                 f"see `shootdown check {base.subject.target}`"
             )
-        sites = [s for s in _sites(target, base) if s.id not in arguments.without]
+        sites = sites_of(compiled(target, arguments))
         mutants = tuple(_mutant(target, site, arguments) for site in sites)
         console.say(why_text(base, mutants, full=arguments.full))
         unfinished = any(
@@ -59,13 +58,6 @@ class WhyCommand:
         if console.json:
             console.write(why_document(base, mutants, code, version()))
         return code
-
-
-def _sites(target: Target, base: Run) -> tuple[Site, ...]:
-    from shootdown.lang.compiler import removable_sites
-
-    bounds = {n: v for n, v in base.system.bounds if n in target.scenario.bounds}
-    return removable_sites(target.scenario, bounds)
 
 
 def _mutant(target: Target, site: Site, arguments: argparse.Namespace) -> Mutant:

@@ -13,7 +13,7 @@ x86 = Hardware(
     observers=(remember,),
     witness={"tlb": "explicit"},
     assumptions=(
-        "memory is sequentially consistent; a page walk is one atomic access",
+        "a page walk is one atomic access",
         "a CPU may load any present PTE at any time, and keeps it until it invalidates the page",
         "D and A are cached; a store through D=0 re-walks and faults if the PTE is gone",
         "an IPI reaches its target only while the target has its interrupts on",

@@ -187,9 +187,9 @@ class Builder:
 
     # ------------------------------------------------------------------ blocks and operations
 
-    def register(self, name: str, kind: Kind) -> int:
-        """A new register."""
-        self.registers.append(Register(name, kind))
+    def register(self, name: str, kind: Kind, *, named: bool = False) -> int:
+        """A new register; ``named`` by the user."""
+        self.registers.append(Register(name, kind, named))
         return len(self.registers) - 1
 
     def _cover(self) -> None:
@@ -207,11 +207,11 @@ class Builder:
             self._cover()
         self.block.ops.append(op)
 
-    def temp(self, expr: ir.Expr, kind: Kind, name: str = "tmp") -> Dyn:
+    def temp(self, expr: ir.Expr, kind: Kind, name: str = "tmp", *, named: bool = False) -> Dyn:
         """The value in a register of its own (constants and registers stay as they are)."""
         if isinstance(expr, (ir.Const, ir.Reg)):
             return Dyn(expr, kind)
-        reg = self.register(name, kind)
+        reg = self.register(name, kind, named=named)
         self.emit(ir.Set(reg, expr))
         return Dyn(ir.Reg(reg), kind)
 
@@ -359,7 +359,7 @@ class Builder:
         kind = join_kinds([self.kind_of(value) for value in values])
         if kind is None or (isinstance(kind, SetKind) and kind.element is None):
             return Static(frozenset()) if kind is not None else None
-        reg = self.register(name, kind)
+        reg = self.register(name, kind, named=name != "result")
         for value, way in zip(values, ways, strict=True):
             way.block.ops.append(ir.Set(reg, self.widen(value, kind)))
         return Dyn(ir.Reg(reg), kind)

@@ -100,10 +100,11 @@ class MChoice:
 
 @dataclass(frozen=True)
 class Register:
-    """A register: its name in the source, and its kind."""
+    """A register: its name in the source, its kind, and whether the user named it."""
 
     name: str
     kind: Kind
+    named: bool = False
 
 
 def uses_of(op: ir.Op | CallNote) -> set[int]:
@@ -278,7 +279,7 @@ class Cutter:
             entry_is_step = True
         self.slots = self._allocate_slots()
         end = len(self.steps)
-        self.pc = self.space.scalar(f"{self.name}.pc", end + 1, 0, None)
+        self.pc = self.space.scalar(f"{self.name}.pc", end + 1, 0, None, hidden=True)
         actions = tuple(self._action(block) for block in self.steps)
         if entry_is_step:
             return Cut(actions, self.pc, self.number[id(graph.entry)], None)
@@ -310,29 +311,39 @@ class Cutter:
             for reg in live:
                 conflicts.setdefault(reg, set()).update(live - {reg})
         colour: dict[int, int] = {}
-        width: list[tuple[int, str]] = []
+        slots: list[tuple[int, Kind | None]] = []  # its size, and the kind of what people see in it
         sizes = {reg: slot_size(self.graph.registers[reg].kind) for reg in conflicts}
         for reg in sorted(conflicts, key=lambda r: (-sizes[r], r)):
             register = self.graph.registers[reg]
             taken = {colour[other] for other in conflicts[reg] if other in colour}
-            free = (c for c in range(len(width)) if c not in taken)
-            best = next((c for c in free if width[c][0] == sizes[reg]), None)
+            seen = register.kind if register.named else None
+            free = [
+                c
+                for c, (_, kind) in enumerate(slots)
+                if c not in taken and (kind is None or seen is None or kind == seen)
+            ]
+            best = next((c for c in free if slots[c][0] == sizes[reg]), None)
             if best is None:
-                best = next((c for c in range(len(width)) if c not in taken), None)
+                best = next(iter(free), None)
             if best is None:
-                width.append((sizes[reg], register.name))
-                best = len(width) - 1
+                slots.append((sizes[reg], seen))
+                best = len(slots) - 1
+            size, kind = slots[best]
+            slots[best] = (size, kind or seen)
             colour[reg] = best
         names: dict[int, list[int]] = {}
         for reg, c in colour.items():
             names.setdefault(c, []).append(reg)
         variables = []
-        for c, (size, _) in enumerate(width):
-            owners = sorted(names[c])
-            shows = {self.graph.registers[r].kind for r in owners}
-            show = shown_slot(self.graph.registers[owners[0]].kind) if len(shows) == 1 else None
-            label = "/".join(dict.fromkeys(self.graph.registers[r].name for r in owners))
-            variables.append(self.space.scalar(f"{self.name}.{label}", size, 0, show))
+        for c, (size, _) in enumerate(slots):
+            owners = [self.graph.registers[reg] for reg in sorted(names[c])]
+            people = [register for register in owners if register.named] or owners
+            kinds = {register.kind for register in people}
+            show = people[0].kind.show if len(kinds) == 1 else None
+            label = "/".join(dict.fromkeys(register.name for register in people))
+            hidden = not any(register.named for register in owners)
+            name = f"{self.name}.{label}"
+            variables.append(self.space.scalar(name, size, 0, show, hidden=hidden))
         return {reg: variables[c] for reg, c in colour.items()}
 
     def _action(self, block: MBlock) -> ir.Action:

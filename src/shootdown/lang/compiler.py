@@ -43,14 +43,20 @@ def compile_setup(
 
 
 def removable_sites(
-    scenario: Scenario, bounds: Mapping[str, int] | None = None
+    scenario: Scenario,
+    bounds: Mapping[str, int] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[Site, ...]:
     """The flushes, locks, counter updates, barriers and acknowledgements of a scenario's threads.
 
     Each ``site.id`` can be given to ``scenario.compile(without=frozenset({site.id}))``.
     """
     compilation = _Compilation(
-        scenario, scenario.setup(bounds), {**scenario.bounds, **(bounds or {})}, {}, frozenset()
+        scenario,
+        scenario.setup(bounds),
+        {**scenario.bounds, **(bounds or {})},
+        options or {},
+        frozenset(),
     )
     compilation.system()
     return tuple(compilation.unit.sites.values())
@@ -314,12 +320,12 @@ class _Compilation:
             builder.jump(builder.exit)
             body = atomic_body(Graph(builder.entry, builder.exit, builder.registers))
             column = next((self.column_of[v] for v in combination if v in self.column_of), None)
-            text = builder.call_text(function, arguments)
-            shown = text.render() if function.show else self._rule_text(function, combination)
+            name = self._rule_text(function, combination)
+            shown = builder.call_text(function, arguments).render() if function.show else name
             location = source.location(source.tree)
             actions.append(
                 ir.Action(
-                    name=shown,
+                    name=name,
                     body=body,
                     info=ir.StepInfo("rule", shown, location),
                     fair=function.fair,
@@ -396,7 +402,7 @@ class _Compilation:
                         source.tree, f"{kind} {function.name} must only look at the state",
                         "no assignments to shared state, no when(), no choose()",
                     )  # fmt: skip
-        text = " ".join(function.doc.split("\n\n")[0].split())
+        text = " ".join(function.doc.split("\n\n")[0].split()).removesuffix(".")
         return ir.Property(function.name, text, body, source.location(source.tree))
 
     def _answer(self, builder: Statements, result: Value, source: Source) -> None:
@@ -472,7 +478,7 @@ class _Compilation:
         hardware = self.setup.hardware
         options = [f"{name}={value}" for name, value in self._options()]
         head = hardware.name + (f" ({', '.join(options)})" if options else "")
-        return (head, *hardware.assumptions)
+        return (head, self.unit.memory.assumption, *hardware.assumptions)
 
 
 def _is(value: object, cls: type) -> bool:

@@ -447,11 +447,14 @@ class Expressions(Finite):
             number = fold(name, int(left.value), int(right.value), self, node)
             both = isinstance(left.value, bool) and isinstance(right.value, bool)
             return Static(bool(number) if both and name in ("and", "or", "xor") else number)
+        if isinstance(right, Static):  # True is 1
+            b = IntKind(int(right.value), int(right.value))
         if name in ("floordiv", "mod") and not (isinstance(right, Static) and right.value > 0):
             raise self.error(node, f"the right side of {symbol} must be a positive constant")
         if name in ("shl", "shr") and (bounds(b)[0] < 0 or bounds(b)[1] > 61):
             raise self.error(node, f"the right side of {symbol} must be from 0 to 61")
-        if isinstance(a, BoolKind) and isinstance(b, BoolKind) and name in ("and", "or", "xor"):
+        flags = isinstance(a, BoolKind) and isinstance(self.kind_of(right), BoolKind)
+        if flags and name in ("and", "or", "xor"):
             return Dyn(simplify(ir.Binary(name, self.widen(left, a), self.widen(right, b))), a)
         kind = interval(name, a, b)
         if kind.hi >= 1 << 62 or kind.lo <= -(1 << 62):

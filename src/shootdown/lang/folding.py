@@ -165,20 +165,19 @@ class Folding(Expressions):
 
     def quantifier(self, conjunction: bool, generator: ast.GeneratorExp) -> Value:
         """any() and all()."""
-        result: list[ir.Expr] = [ir.Const(int(conjunction))]
+        terms: list[ir.Expr] = []
 
         def one(condition: ir.Expr) -> None:
             value = self.condition(generator.elt)
             if conjunction:
-                value = combine("lor", simplify_not(condition), value)
-                result[0] = combine("land", result[0], value)
+                terms.append(combine("lor", simplify_not(condition), value))
             else:
-                result[0] = combine("lor", result[0], combine("land", condition, value))
+                terms.append(combine("land", condition, value))
 
         def everything() -> ir.Expr:
-            result[0] = ir.Const(int(conjunction))
+            terms.clear()
             self.comprehend(generator.generators, ir.Const(1), one)
-            return result[0]
+            return balanced("land" if conjunction else "lor", terms)
 
         eager = self.eager(everything)
         if eager is not None:
@@ -232,6 +231,17 @@ class Folding(Expressions):
         skipped = self.leave()
         self.block, self.env = then, env
         return skipped
+
+
+def balanced(op: str, terms: list[ir.Expr]) -> ir.Expr:
+    """All terms joined by ``land`` or ``lor``, as a tree that is no deeper than it must be."""
+    if not terms:
+        return ir.Const(int(op == "land"))
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        odd = terms[-1:] if len(terms) % 2 else []
+        terms = [combine(op, left, right) for left, right in pairs] + odd
+    return terms[0]
 
 
 def simplify_not(expr: ir.Expr) -> ir.Expr:

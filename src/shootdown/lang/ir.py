@@ -338,6 +338,7 @@ class Variable:
     name: str
     size: int  # 0 <= value < size, size >= 1
     show: object = None  # Callable[[int], str] | None
+    hidden: bool = False  # of no interest to people: where a thread stands, a compiler's temporary
 
 
 @dataclass(frozen=True, slots=True)

@@ -393,6 +393,10 @@ class Kinds:
             )
         return self.sizes[root]
 
+    def sizes_text(self) -> str:
+        """The populations as ``4 Cpu, 9 Frame``."""
+        return ", ".join(f"{size} {cls.__name__}" for cls, size in self.sizes.items())
+
     def object(self, cls: type[Object]) -> ObjectKind:
         """The kind of a pointer into a population."""
         return ObjectKind(cls, self.count(cls), self.named.get(population(cls), cls))
@@ -431,8 +435,8 @@ class Kinds:
             element = self.of(arguments[0], where, integer)
             if element.size > MAX_BITS:
                 raise where(
-                    f"a set of {element} has {element.size} possible elements; "
-                    f"{MAX_BITS} is the most"
+                    f"a set of {element} has {element.size} possible elements; {MAX_BITS} is the "
+                    f"most: use smaller bounds ({self.sizes_text()})"
                 )
             return SetKind(element)
         if origin is Array and len(arguments) == 2:

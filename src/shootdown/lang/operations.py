@@ -20,6 +20,7 @@ from shootdown.lang.kinds import (
     WordKind,
 )
 from shootdown.lang.order import StoreBuffer
+from shootdown.lang.source import short_file
 from shootdown.lang.types import Object, population
 from shootdown.lang.values import (
     Dyn,
@@ -48,7 +49,7 @@ class Operations(Folding):
         if self.atomic_depth or self.process < 0:
             return False
         at = self.at(node)
-        name = f"{at.file.rsplit('/', 1)[-1]}:{at.line} {text}"
+        name = f"{short_file(at.file)}:{at.line} {text}"
         self.unit.sites.setdefault(name, Site(name, role, text, at))
         return name in self.unit.without
 
@@ -344,14 +345,15 @@ class Operations(Folding):
     def do_this(self, node: ast.Call) -> Value:
         """this(Cpu): the object that the thread runs on."""
         value = self.argument(node, 0, "a population")
-        if not isinstance(value, Static) or not isinstance(value.value, type):
+        cls = value.value if isinstance(value, Static) else None
+        if not isinstance(cls, type) or not issubclass(cls, Object):
             raise self.error(node, "this() takes a population, as in this(Cpu)")
-        if self.on is None or population(type(self.on)) is not population(value.value):
+        if self.on is None or population(type(self.on)) is not population(cls):
             raise self.error(
-                node, f"this thread does not run on a {value.value.__name__}",
+                node, f"this thread does not run on a {cls.__name__}",
                 "give Thread(..., on=Cpu(0)) in the scenario",
             )  # fmt: skip
-        return Static(value.value(self.on.index))
+        return Static(cls(self.on.index))
 
     def do_replace(self, node: ast.Call) -> Value:
         """replace(word, field=value)."""

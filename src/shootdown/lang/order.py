@@ -1,11 +1,12 @@
 """Memory order: sequential consistency, or x86-TSO store buffers.
 
-Under ``memory=tso`` each CPU (each object that threads run ``on``) has a FIFO of at most ``store_buffer``
-stores that only it can see (Sewell et al., "x86-TSO", CACM 2010; Intel SDM 3A, Memory Ordering). A
-plain store, WRITE_ONCE, smp_store_release and spin_unlock go into it; a fair rule writes the
-oldest to memory; the CPU's own reads look there first. Atomic read-modify-writes, taking a lock, smp_mb
-and ``@atomic`` instructions (unless ``fence=False``) wait until it is empty. A hardware rule reads memory, or with
-``seen_by(cpu, place)`` what that CPU sees: its own page walker, for example.
+Under ``memory=tso`` each CPU (each object that threads run ``on``) has a FIFO of at most
+``store_buffer`` stores that only it can see (Sewell et al., "x86-TSO", CACM 2010; Intel SDM 3A,
+Memory Ordering). A plain store, WRITE_ONCE, smp_store_release and spin_unlock go into it; a fair
+rule writes the oldest to memory; the CPU's own reads look there first. Atomic read-modify-writes,
+taking a lock, smp_mb and ``@atomic`` instructions (unless ``fence=False``) wait until it is empty.
+A hardware rule reads memory, or with ``seen_by(cpu, place)`` what that CPU sees: its own page
+walker, for example.
 
 The depth is a bound: a store waits while the buffer is full.
 """
@@ -61,16 +62,24 @@ class Memory:
         self.count = 0  # location numbers given
         self.widest = 1
 
+    @property
+    def assumption(self) -> str:
+        """What a verdict says about memory order."""
+        if not self.depth:
+            return "memory is sequentially consistent"
+        stores = "one store" if self.depth == 1 else f"{self.depth} stores"
+        return f"memory is x86-TSO: each CPU's store buffer holds at most {stores}"
+
     def buffer(self, owner: Any, name: str) -> StoreBuffer | None:
-        """The buffer of a CPU, made when it is first needed; ``None`` under sequential consistency."""
+        """The buffer of a CPU, made when first needed; ``None`` if memory is consistent."""
         if not self.depth:
             return None
         if owner not in self.buffers:
             slots = range(self.depth)
             self.buffers[owner] = StoreBuffer(
                 name,
-                [self.space.scalar(f"{name}.buffer[{i}].place", 1, 0, None) for i in slots],
-                [self.space.scalar(f"{name}.buffer[{i}].value", 1, 0, None) for i in slots],
+                [self.space.scalar(f"{name}.buffer[{i}].place", 1, 0, None, hidden=True) for i in slots],
+                [self.space.scalar(f"{name}.buffer[{i}].value", 1, 0, None, hidden=True) for i in slots],
             )
         return self.buffers[owner]
 

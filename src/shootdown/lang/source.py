@@ -7,6 +7,7 @@ import functools
 import linecache
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from shootdown.errors import ModelError
@@ -41,6 +42,14 @@ class Source:
         """An error at a node."""
         at = self.location(node)
         return ModelError(message, file=at.file, line=at.line, text=at.text, hint=hint)
+
+
+def short_file(file: str) -> str:
+    """A file as site names write it: ``linux/mm/memory.py`` in the package, else its last part."""
+    parts = Path(file).parts
+    inside = [i for i, part in enumerate(parts) if part == "shootdown"]
+    is_library = inside and parts[inside[-1] - 1 : inside[-1]] in (("src",), ("site-packages",))
+    return "/".join(parts[inside[-1] + 1 :]) if is_library else parts[-1]
 
 
 _sources: dict[Function[..., Any], Source] = {}

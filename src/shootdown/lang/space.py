@@ -43,9 +43,17 @@ class StateSpace:
         self.init: list[int] = []
         self._storage: dict[Any, Storage] = {}
 
-    def scalar(self, name: str, size: int, init: int, show: Callable[[int], str] | None) -> int:
+    def scalar(
+        self,
+        name: str,
+        size: int,
+        init: int,
+        show: Callable[[int], str] | None,
+        *,
+        hidden: bool = False,
+    ) -> int:
         """A variable of its own (a program counter, a thread's local)."""
-        self.variables.append(ir.Variable(name, size, show))
+        self.variables.append(ir.Variable(name, size, show, hidden))
         self.init.append(init)
         return len(self.variables) - 1
 
@@ -77,7 +85,7 @@ class StateSpace:
     def resize(self, variable: int, size: int) -> None:
         """Give a variable made by :meth:`scalar` its final size."""
         old = self.variables[variable]
-        self.variables[variable] = ir.Variable(old.name, size, old.show)
+        self.variables[variable] = ir.Variable(old.name, size, old.show, old.hidden)
 
     def _allocate(
         self, dims: list[ObjectKind], name: str, decl: FieldDecl, *, dot: bool

@@ -11,7 +11,7 @@ from shootdown.lang import ir
 from shootdown.lang.bodies import simplify
 from shootdown.lang.builder import Exit, Loop, describe, join_kinds, join_two, same
 from shootdown.lang.calls import Calls
-from shootdown.lang.cfg import MBlock, MJump
+from shootdown.lang.cfg import MBlock, MJump, Register
 from shootdown.lang.expressions import REFUSED as REFUSED_EXPRESSIONS
 from shootdown.lang.kinds import IntKind, Kind, LockKind, RwSemKind, WordKind
 from shootdown.lang.types import Object, Ranged, counter, ranged
@@ -167,7 +167,11 @@ class Statements(Calls):
                 "use it directly, or pass it to a Ref",
             )
         if isinstance(value, Dyn):
-            return self.temp(value.expr, value.kind, name)
+            kept = self.temp(value.expr, value.kind, name, named=True)
+            if isinstance(kept.expr, ir.Reg) and not self.registers[kept.expr.index].named:
+                kind = self.registers[kept.expr.index].kind
+                self.registers[kept.expr.index] = Register(name, kind, named=True)
+            return kept
         if isinstance(value, TupleV):
             return TupleV(tuple(self.local(item, name, node) for item in value.items))
         return value
@@ -202,7 +206,7 @@ class Statements(Calls):
             fields = self.unit.kinds.record_fields(record.cls)
             raise self.unknown(node, record.cls.__name__, "field", name, fields)
         expr = self.coerce(value, decl.kind, node)
-        self.env[f"{record.prefix}.{name}"] = self.temp(expr, decl.kind, name)
+        self.env[f"{record.prefix}.{name}"] = self.temp(expr, decl.kind, name, named=True)
 
     def assign_local(self, target: ast.expr, value: Value, node: ast.AST) -> None:
         """Bind a local name or a record's field."""
@@ -405,7 +409,7 @@ class Statements(Calls):
             self.env.pop(key, None)
         head_regs: dict[str, int] = {}
         for key, kind in kinds.items():
-            reg = self.register(key.split(".")[-1], kind)
+            reg = self.register(key.split(".")[-1], kind, named=True)
             self.emit(ir.Set(reg, self.widen(self.env[key], kind)))
             head_regs[key] = reg
         head = MBlock(loop=self.at(node))

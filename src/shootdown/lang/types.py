@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform, overload
 
+from shootdown.errors import ModelError
+
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
@@ -112,7 +114,7 @@ def population(cls: type[Object]) -> type[Object]:
     for base in reversed(cls.__mro__):
         if issubclass(base, Object) and base is not Object:
             return base
-    raise TypeError("Object itself is no population: subclass it")
+    raise ModelError(f"{cls.__name__} is no population", hint="write class Cpu(Object)")
 
 
 @dataclass_transform(kw_only_default=True)
@@ -179,12 +181,22 @@ Ref = Annotated[T, _RefMarker()]
 
 def ranged(lo: int, hi: int | type[Object], *, init: int | None = None) -> Any:
     """An integer field (or local) from ``lo`` to ``hi``, both included."""
-    return Ranged(lo, hi, lo if init is None else init)
+    return _bounded("ranged", lo, hi, init, atomic=False)
 
 
 def counter(lo: int, hi: int | type[Object], *, init: int | None = None) -> Any:
     """An ``atomic_t`` field from ``lo`` to ``hi``: ``+=`` is one atomic step."""
-    return Ranged(lo, hi, lo if init is None else init, atomic=True)
+    return _bounded("counter", lo, hi, init, atomic=True)
+
+
+def _bounded(name: str, lo: object, hi: object, init: object, *, atomic: bool) -> Ranged:
+    first = lo if init is None else init
+    if isinstance(lo, int) and isinstance(first, int):
+        if isinstance(hi, int):
+            return Ranged(lo, hi, first, atomic)
+        if isinstance(hi, type) and issubclass(hi, Object):
+            return Ranged(lo, hi, first, atomic)
+    raise TypeError(f"{name}() takes whole numbers, or a population as the upper bound")
 
 
 def ghost(default: T) -> T:

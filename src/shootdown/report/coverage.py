@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from shootdown.lang.ir import Location
-from shootdown.report.text import ascii_text, paragraph
+from shootdown.report.text import ascii_text, count, paragraph
+
+HARDWARE = f"hardware{os.sep}"  # where the package keeps the hardware models
 
 Group = tuple[str, str, tuple[Location, ...]]
 
@@ -34,9 +36,13 @@ def by_function(lines: Sequence[Location]) -> tuple[Group, ...]:
 
 
 def never_executed_text(lines: Sequence[Location], indent: int) -> str:
-    """One paragraph for each line below a heading for each function."""
+    """One paragraph for each line below a heading for each function; the hardware's are counted.
+
+    No scenario uses all that the hardware models can do, so those lines tell little.
+    """
     out = []
-    for file, function, found in by_function(lines):
+    hardware = [at for at in lines if _in_package(at.file).startswith(HARDWARE)]
+    for file, function, found in by_function([at for at in lines if at not in hardware]):
         where = short_path(file) + (f" {function}()" if function else "")
         out.append(paragraph(ascii_text(where), indent))
         for at in found:
@@ -44,6 +50,10 @@ def never_executed_text(lines: Sequence[Location], indent: int) -> str:
             number = str(at.line)
             flush = indent + max(0, 5 - len(number))
             out.append(paragraph(f"{number}: {text}", flush, hanging=len(number) + 4))
+    if hardware:
+        also = "and " if out else ""
+        text = f"{also}{count(len(hardware), 'line')} of the hardware models (--json lists them)"
+        out.append(paragraph(text, indent))
     return "\n".join(out)
 
 
@@ -66,12 +76,16 @@ def _functions(file: str) -> tuple[tuple[int, int, str], ...]:
     )
 
 
+def _in_package(file: str) -> str:
+    """A path inside the package, relative to it; empty for any other."""
+    marker = f"{os.sep}shootdown{os.sep}"
+    inside = f"{os.sep}src{marker}" in file or f"site-packages{marker}" in file
+    return file.rpartition(marker)[2] if inside else ""
+
+
 def short_path(file: str) -> str:
     """A path relative to here or to the package where that is shorter."""
-    marker = f"{os.sep}shootdown{os.sep}"
-    candidates = [file]
-    if f"{os.sep}src{marker}" in file or f"site-packages{marker}" in file:
-        candidates.append(file.rpartition(marker)[2])
+    candidates = [file, *filter(None, [_in_package(file)])]
     with contextlib.suppress(OSError):  # the current directory may be gone
         candidates.append(os.path.relpath(file))
     return min(candidates, key=len)

@@ -88,6 +88,9 @@ def _race_line(subject: Subject, trace: Trace, what: str, length: int | None = N
     steps = len(trace.steps) if length is None else length
     shown = len(trace.steps) - steps
     more = f", shown with {count(shown, 'step')} of the hardware" if shown > 0 else ""
+    silent = sum(s.process is None and not s.action.fair for s in trace.steps)
+    if length is None and silent:
+        more = f", {silent} of them by the hardware"
     around = ", ".join(filter(None, [bounds_text(trace.system.bounds), hardware_text(subject)]))
     text = f"{what}: {count(steps, 'step')}{more}" + (f" ({around})" if around else "")
     return paragraph(ascii_text(text))
@@ -111,7 +114,14 @@ def _explored_and_token(run: Run) -> str:
     explored = f"explored {count(result.states, 'state')} in {duration(result.seconds)}"
     command = f"reproduce: {reproduce(run.subject, run.token)}"
     line = f"{explored}; {command}"
-    return line if len(line) <= WIDTH else f"{explored}\n{command}"
+    if len(line) <= WIDTH:
+        return line
+    return f"{explored}\n{command}" if len(command) <= WIDTH else f"{explored}\n{_broken(command)}"
+
+
+def _broken(command: str) -> str:
+    """A command on several lines, broken before its options."""
+    return " \\\n    --".join(command.split(" --"))
 
 
 def _place(at: Location) -> str:
