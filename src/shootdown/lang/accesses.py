@@ -380,7 +380,8 @@ class Accesses(Builder):
         return result
 
     def _what(self, place: PlaceV | FieldV) -> str:
-        return f"{place.text.render()} ({place.kind if isinstance(place, PlaceV) else place.field.kind})"
+        kind = place.kind if isinstance(place, PlaceV) else place.field.kind
+        return f"{place.text.render()} ({kind})"
 
     def exchange(self, place: PlaceV | FieldV, value: Value, node: ast.AST) -> Dyn:
         """xchg."""

@@ -27,11 +27,7 @@ def map_expr(expr: ir.Expr, leaf: ExprMap) -> ir.Expr:
     elif isinstance(expr, ir.Select):
         condition, then = map_expr(expr.condition, leaf), map_expr(expr.then, leaf)
         orelse = map_expr(expr.orelse, leaf)
-        if (
-            condition is not expr.condition
-            or then is not expr.then
-            or orelse is not expr.orelse
-        ):
+        if condition is not expr.condition or then is not expr.then or orelse is not expr.orelse:
             expr = simplify(ir.Select(condition, then, orelse))
     elif isinstance(expr, ir.Unary):
         operand = map_expr(expr.operand, leaf)
@@ -51,9 +47,11 @@ def map_place(place: ir.Place, leaf: ExprMap) -> ir.Place:
             base += mapped.value * stride
         else:
             index.append((mapped, stride, extent))
-    if base == place.base and all(n[0] is o[0] for n, o in zip(index, place.index, strict=False)):
-        if len(index) == len(place.index):
-            return place
+    same_index = len(index) == len(place.index) and all(
+        new[0] is old[0] for new, old in zip(index, place.index, strict=True)
+    )
+    if same_index and base == place.base:
+        return place
     return ir.Place(base, tuple(index))
 
 
@@ -94,9 +92,7 @@ def map_block(
     return ir.Block(ops, end)
 
 
-def map_body(
-    body: ir.Body, leaf: ExprMap, keep: Callable[[ir.Op], bool] | None = None
-) -> ir.Body:
+def map_body(body: ir.Body, leaf: ExprMap, keep: Callable[[ir.Op], bool] | None = None) -> ir.Body:
     """The same body with every expression rebuilt and some operations dropped."""
     return ir.Body(tuple(map_block(b, leaf, keep) for b in body.blocks), body.registers)
 
@@ -146,7 +142,7 @@ OPERATIONS: dict[str, Callable[[int, int], int]] = {
 }
 
 
-# --------------------------------------------------------------------------- what is read and written
+# --------------------------------------------------------------------------- reads and writes
 
 
 def expr_regs(expr: ir.Expr) -> Iterator[int]:

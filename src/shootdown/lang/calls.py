@@ -222,7 +222,7 @@ class Calls(Operations):
         """Compile a function's body here."""
         if len(self.frames) > MAX_CALL_DEPTH:
             raise self.error(
-                node, f"{function.name}() calls itself, or calls are more than {MAX_CALL_DEPTH} deep",
+                node, f"{function.name}() calls itself, or calls are over {MAX_CALL_DEPTH} deep",
                 "calls are inlined: use a loop",
             )  # fmt: skip
         self.serials += 1

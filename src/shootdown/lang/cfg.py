@@ -188,7 +188,7 @@ class Graph:
         cycle = stack[next(i for i, b in enumerate(stack) if b is target) :]
         at = next((b.loop for b in cycle if b.loop is not None), None)
         return ModelError(
-            "this loop may go round without a shared access, so it would never let another thread run",
+            "this loop may go round without a shared access: no other thread would ever run",
             file=at.file if at else None,
             line=at.line if at else None,
             text=at.text if at else None,
@@ -304,7 +304,7 @@ class Cutter:
         return order[::-1]
 
     def _allocate_slots(self) -> dict[int, int]:
-        """A variable for each register that lives into a step; shared where lives do not overlap."""
+        """A variable for each register that lives into a step; shared where lives are apart."""
         sets = [self.live[id(block)] for block in self.steps]
         conflicts: dict[int, set[int]] = {}
         for live in sets:

@@ -1,4 +1,4 @@
-"""Compiles a scenario: threads, rules and properties become one :class:`~shootdown.lang.ir.System`."""
+"""Compiles a scenario: threads, rules, properties become a :class:`~shootdown.lang.ir.System`."""
 
 from __future__ import annotations
 
@@ -296,7 +296,8 @@ class _Compilation:
                 count = self.unit.kinds.count(type(value.value))
                 if value.value.index >= count:
                     raise self.fail(
-                        f"Thread({name}, {parameter}={value.value!r}): the scenario has {count} of them"
+                        f"Thread({name}, {parameter}={value.value!r}): "
+                        f"the scenario has {count} of them"
                     )
         return values
 
@@ -376,8 +377,8 @@ class _Compilation:
                 return [False, True]
         raise source.error(
             parameter,
-            f"parameter '{parameter.arg}' of rule {function.name} needs a population, an enum or bool "
-            "as annotation",
+            f"parameter '{parameter.arg}' of rule {function.name} needs a population, an enum or "
+            "bool as annotation",
         )
 
     def _property(self, function: Function[..., Any], kind: str) -> ir.Property:

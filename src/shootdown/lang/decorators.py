@@ -16,8 +16,8 @@ R = TypeVar("R")
 class Function(Generic[P, R]):
     """A function of the modelling language: its source is compiled, it is never run as Python.
 
-    ``kind`` is ``path``, ``atomic``, ``rule``, ``on_write``, ``invariant`` or ``goal``. ``role`` says
-    what a call of it is for (``flush``, ``barrier``, ...), so that mutants can leave it out.
+    ``kind`` is ``path``, ``atomic``, ``rule``, ``on_write``, ``invariant`` or ``goal``. ``role``
+    says what a call of it is for (``flush``, ``barrier``, ...), so that mutants can leave it out.
     """
 
     source: Callable[P, R]
@@ -52,8 +52,8 @@ def path(source: Any = None, /, *, show: str | None = None, role: str | None = N
     """A kernel path: one step for each shared access.
 
     ``show`` is how the report writes a call (``"madvise(MADV_DONTNEED)"``; braces take parameters).
-    ``role`` (``"flush"``, ``"barrier"``, ``"lock"``, ``"counter"``, ``"ack"``) makes calls of it removable one
-    at a time by mutants.
+    ``role`` (``"flush"``, ``"barrier"``, ``"lock"``, ``"counter"``, ``"ack"``) makes calls of it
+    removable one at a time by mutants.
     """
     if source is not None:
         return _make(source, "path")

@@ -568,7 +568,7 @@ class Expressions(Finite):
         raise self.error(node, f"'in' needs a set, tuple or population, not {describe(container)}")
 
     def _safe_in(self, element: Dyn, container: Value, kind: SetKind) -> ir.Expr:
-        """Membership of an optional value: shifting the mask instead keeps amounts at 0 or above."""
+        """Membership of an optional value; the mask is moved so that no shift is negative."""
         mask = simplify(ir.Binary("shl", self.widen(container, kind), ONE))
         return simplify(ir.Binary("and", simplify(ir.Binary("shr", mask, element.expr)), ONE))
 

@@ -216,7 +216,7 @@ def seen_by(owner: Object, place: T) -> T:
 
 @_intrinsic
 def stores_drained(owner: Object) -> bool:
-    """In an atomic function: have all stores of a CPU reached memory?"""
+    """In an atomic function: whether all stores of a CPU have reached memory."""
     _compiled("stores_drained")
 
 

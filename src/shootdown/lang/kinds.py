@@ -449,8 +449,8 @@ class Kinds:
             return OptKind(self.of(some[0], where, integer))
         name = getattr(annotation, "__name__", None) or str(annotation)
         raise where(
-            f"'{name}' is not a finite type of the language: use bool, ranged(), counter(), an Enum, "
-            "an Object, a Word, set[...], Array[...], SpinLock or RwSem"
+            f"'{name}' is not a finite type of the language: use bool, ranged(), counter(), "
+            "an Enum, an Object, a Word, set[...], Array[...], SpinLock or RwSem"
         )
 
     def ranged(self, marker: Ranged, where: Callable[[str], ModelError]) -> IntKind:

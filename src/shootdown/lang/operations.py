@@ -36,7 +36,8 @@ from shootdown.lang.values import (
 COUNTERS = {"atomic_inc": 1, "atomic_dec": -1, "atomic_inc_return": 1, "atomic_dec_return": -1}
 BARRIERS = ("smp_mb", "smp_rmb", "smp_wmb")
 ROLES = {
-    "atomic_inc": "counter", "atomic_dec": "counter", "atomic_add": "counter", "atomic_sub": "counter",
+    "atomic_inc": "counter", "atomic_dec": "counter",
+    "atomic_add": "counter", "atomic_sub": "counter",
     "smp_mb": "barrier", "smp_rmb": "barrier", "smp_wmb": "barrier",
 }  # fmt: skip
 
@@ -233,7 +234,7 @@ class Operations(Folding):
         return value
 
     def do_stores_drained(self, node: ast.Call) -> Value:
-        """stores_drained(cpu): have all its stores reached memory?"""
+        """stores_drained(cpu): whether all its stores have reached memory."""
         self.arity(node, "stores_drained", 1)
         buffer = self.buffer_of(self.evaluate(node.args[0]), node)
         if buffer is None:

@@ -75,12 +75,12 @@ class Memory:
         if not self.depth:
             return None
         if owner not in self.buffers:
-            slots = range(self.depth)
-            self.buffers[owner] = StoreBuffer(
-                name,
-                [self.space.scalar(f"{name}.buffer[{i}].place", 1, 0, None, hidden=True) for i in slots],
-                [self.space.scalar(f"{name}.buffer[{i}].value", 1, 0, None, hidden=True) for i in slots],
-            )
+
+            def slots(part: str) -> list[int]:
+                names = [f"{name}.buffer[{i}].{part}" for i in range(self.depth)]
+                return [self.space.scalar(slot, 1, 0, None, hidden=True) for slot in names]
+
+            self.buffers[owner] = StoreBuffer(name, slots("place"), slots("value"))
         return self.buffers[owner]
 
     def location(self, place: PlaceV) -> ir.Expr:

@@ -204,8 +204,7 @@ def _with_bodies(
     processes = []
     for process in system.processes:
         actions = tuple(
-            replace(action, body=change(action.body, False))
-            for action in process.actions
+            replace(action, body=change(action.body, False)) for action in process.actions
         )
         processes.append(replace(process, pc=pc(process.pc), actions=actions))
     return replace(

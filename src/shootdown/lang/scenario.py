@@ -46,8 +46,8 @@ class Thread:
 class Hardware:
     """A named set of assumptions: rules that may fire, observers, and values of options.
 
-    ``assumptions`` are sentences that a verdict prints. ``witness`` are options under which a race is shown
-    in concrete steps, where this hardware is an exact abstraction (a may-set).
+    ``assumptions`` are sentences that a verdict prints. ``witness`` are options under which a race
+    is shown in concrete steps, where this hardware is an exact abstraction (a may-set).
     """
 
     name: str
@@ -88,7 +88,7 @@ class Scenario:
     """A configuration that can be checked: name, expected verdict and how to build it.
 
     ``bounds`` are the builder's integer parameters with their defaults. ``aliases`` are further
-    names (``BAD-S0-3``). ``title`` is one line. ``why`` tells, where the verdict needs it, the reason.
+    names (``BAD-S0-3``). ``title`` is one line.
     """
 
     name: str
@@ -125,8 +125,9 @@ class Scenario:
     ) -> System:
         """Compile it to what an engine runs.
 
-        ``options`` override the hardware's (unknown names and values are usage errors). ``without`` names removable
-        sites (see :func:`shootdown.lang.compiler.removable_sites`) to leave out: a mutant.
+        ``options`` override the hardware's (unknown names and values are usage errors).
+        ``without`` names removable sites (see :func:`shootdown.lang.compiler.removable_sites`) to
+        leave out: a mutant.
         """
         from shootdown.lang.compiler import compile_setup
 

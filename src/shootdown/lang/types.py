@@ -151,7 +151,7 @@ class Array(Generic[K, V]):
 
 
 class SpinLock:
-    """A lock: ``with mm.ptl:``. Taking it when held waits. ``locked`` says whether anyone holds it."""
+    """A lock: ``with mm.ptl:``. Taking it when held waits; ``locked`` tells if it is."""
 
     locked: bool
 
