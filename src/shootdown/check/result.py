@@ -77,11 +77,11 @@ class Result:
     """A finished or stopped search.
 
     ``states`` counts distinct states discovered (the initial one included), ``expanded`` those
-    whose successors were all generated, ``transitions`` the outcomes generated. ``depth`` is the
-    largest distance from the initial state at which a state was discovered. ``covered`` has one entry for
-    each of ``System.lines``; ``goals`` one for each of ``System.goals``: was it true in some
-    discovered state? ``stopped`` says why an UNKNOWN search ended: ``states``, ``memory``, ``time``
-    or ``interrupt``.
+    whose successors were all generated, ``transitions`` the outcomes generated. ``depth`` is
+    the largest distance from the initial state at which a state was discovered. ``covered`` has
+    one entry for each of ``System.lines``; ``goals`` one for each of ``System.goals``: was it
+    true in some discovered state? ``stopped`` says why an UNKNOWN search ended: ``states``,
+    ``memory``, ``time`` or ``interrupt``.
     """
 
     system: System
