@@ -25,6 +25,7 @@ class ViolationKind(Enum):
     INVARIANT = "invariant"
     ASSERTION = "assertion"
     DEADLOCK = "deadlock"
+    NO_PROGRESS = "no progress"  # a loop that nothing forces the system to leave
     MODEL_ERROR = "model error"  # a value left its declared range: the model is wrong
 
 
@@ -58,7 +59,8 @@ class Violation:
     action began, and ``failing_outcome`` is the number of that outcome in that state (see
     ``lang.ir``: outcomes are numbered across all actions). ``name`` is the invariant's or the
     assertion's name; ``index`` is its index in ``System.invariants`` or ``System.failures`` (-1 for
-    a deadlock). ``length`` is the number of steps of the race.
+    a deadlock) or in ``System.progress``. ``loop``: from ``path[loop]`` on the path goes round for
+    ever. ``length`` is the number of steps of the race.
     """
 
     kind: ViolationKind
@@ -66,6 +68,7 @@ class Violation:
     index: int
     path: tuple[tuple[int, ...], ...]
     failing_outcome: int | None = None
+    loop: int | None = None
 
     @property
     def length(self) -> int:

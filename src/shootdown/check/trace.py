@@ -76,6 +76,7 @@ class Trace:
     system: System
     steps: tuple[TraceStep, ...]
     ending: Ending
+    loop: int | None = None  # the steps after this many repeat for ever
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -105,7 +106,7 @@ def trace_violation(system: System, violation: Violation) -> Trace:
         if outcome is None or outcome.failure is None:
             raise RuntimeError(f"outcome {violation.failing_outcome} fails no check")
         steps.append(_step(system, len(steps) + 1, before, outcome))
-    return Trace(system, tuple(steps), _ending_of(system, violation))
+    return Trace(system, tuple(steps), _ending_of(system, violation), violation.loop)
 
 
 def trace_outcomes(system: System, numbers: Iterable[int]) -> Trace:
@@ -123,9 +124,12 @@ def trace_outcomes(system: System, numbers: Iterable[int]) -> Trace:
         if failure is None
         else _ending_at_failure(failure, system.failures[failure])
     )
+    loop = None
+    if ending is None:
+        ending, loop = _ending_in_loop(system, steps)
     if ending is None:
         raise UsageError(f"these {len(steps)} steps do not end in a violation")
-    return Trace(system, tuple(steps), ending)
+    return Trace(system, tuple(steps), ending, loop)
 
 
 def show_value(system: System, variable: int, value: int) -> str:
@@ -171,6 +175,8 @@ def _ending_of(system: System, violation: Violation) -> Ending:
             return _ending_at_invariant(system, violation.index)
         case ViolationKind.DEADLOCK:
             return _ending_at_deadlock(system, violation.path[-1])
+        case ViolationKind.NO_PROGRESS:
+            return _ending_without_progress(system, violation.index)
         case ViolationKind.ASSERTION | ViolationKind.MODEL_ERROR:
             return _ending_at_failure(violation.index, system.failures[violation.index])
 
@@ -186,6 +192,23 @@ def _ending_in(system: System, state: State) -> Ending | None:
     if is_deadlock(system, state, list(outcomes(system, state))):
         return _ending_at_deadlock(system, state)
     return None
+
+
+def _ending_in_loop(system: System, steps: list[TraceStep]) -> tuple[Ending | None, int | None]:
+    """What never comes, if the last state has been before."""
+    last = steps[-1].after if steps else system.init
+    loop = next((i for i, step in enumerate(steps) if step.before == last), None)
+    if loop is None:
+        return None, None
+    for index, prop in enumerate(system.progress):
+        if not any(judge_property(prop, step.before).registers[0] for step in steps[loop:]):
+            return _ending_without_progress(system, index), loop
+    return None, None
+
+
+def _ending_without_progress(system: System, index: int) -> Ending:
+    prop = system.progress[index]
+    return Ending(ViolationKind.NO_PROGRESS, prop.name, prop.text, index, prop.location)
 
 
 def _ending_at_invariant(system: System, index: int) -> Ending:

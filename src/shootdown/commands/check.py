@@ -70,6 +70,7 @@ class CheckCommand:
 
 def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
     """One search; an error of the model or the limits is a result too."""
+    from shootdown.check.progress import with_progress
     from shootdown.check.result import Limits
     from shootdown.check.tokens import encode_token
     from shootdown.check.trace import trace_violation
@@ -84,7 +85,7 @@ def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
     try:
         built = compiled(target, arguments)
         try:
-            result = _engine(arguments.engine)(built.system, limits, progress)
+            result = with_progress(_engine(arguments.engine)(built.system, limits, progress))
         finally:
             progress.clear()
         if result.violation is None:

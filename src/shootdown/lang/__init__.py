@@ -1,6 +1,15 @@
 """The modelling language: what a model file imports. See ``docs/language.md``."""
 
-from shootdown.lang.decorators import Function, atomic, goal, invariant, on_write, path, rule
+from shootdown.lang.decorators import (
+    Function,
+    atomic,
+    goal,
+    invariant,
+    on_write,
+    path,
+    progress,
+    rule,
+)
 from shootdown.lang.intrinsics import (
     READ_ONCE,
     WRITE_ONCE,
@@ -95,6 +104,7 @@ __all__ = [
     "note",
     "on_write",
     "path",
+    "progress",
     "ranged",
     "replace",
     "rule",

@@ -57,7 +57,7 @@ class Accesses(Builder):
 
     def field_place(self, base: Value, name: str, node: ast.AST) -> PlaceV:
         """The place ``base.name`` where ``base`` is an object."""
-        pointer = self.pointer(base, node)
+        pointer = self.pointer(base, node.value if isinstance(node, ast.Attribute) else node)
         assert isinstance(pointer.kind, ObjectKind)
         cls = pointer.kind.cls
         decl = self.unit.kinds.field(cls, name)
@@ -162,6 +162,11 @@ class Accesses(Builder):
 
     # ------------------------------------------------------------------ storing values of a kind
 
+    def value_text(self, node: ast.AST) -> str:
+        """The source of a value: of an assignment only its right side."""
+        value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+        return self.frame.source.segment(value or node)
+
     def coerce(self, value: Value, kind: Kind, node: ast.AST) -> ir.Expr:
         """A value as an expression of ``kind``, with a run-time check where it may not fit."""
         own = self.kind_of(value)
@@ -180,7 +185,7 @@ class Accesses(Builder):
             for condition in conditions:
                 self.check(
                     condition, ir.FailureKind.MODEL_ERROR, "range",
-                    f"the value of '{self.frame.source.segment(node)}' leaves the declared range "
+                    f"the value of '{self.value_text(node)}' leaves the declared range "
                     f"{kind.lo}..{kind.hi}", node,
                 )  # fmt: skip
             return expr
@@ -189,7 +194,7 @@ class Accesses(Builder):
         if isinstance(own, OptKind) and isinstance(value, Dyn) and fits(own.inner, kind):
             self.check(
                 ir.Binary("ne", value.expr, ir.Const(0)), ir.FailureKind.MODEL_ERROR, "None",
-                f"'{self.frame.source.segment(node)}' is None where a {kind} is wanted", node,
+                f"'{self.value_text(node)}' is None where {article(kind)} is wanted", node,
             )  # fmt: skip
             return ir.Binary("sub", value.expr, ONE)
         raise self.error(node, f"{describe(value)} is not {article(kind)}")

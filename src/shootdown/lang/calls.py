@@ -131,7 +131,9 @@ class Calls(Operations):
     def call_function(self, function: Function[..., Any], node: ast.Call) -> Value:
         """A call of a path or atomic function."""
         hardware = function.kind in ("rule", "on_write")
-        if hardware or (function.kind in ("invariant", "goal") and not self.atomic_depth):
+        if hardware or (
+            function.kind in ("invariant", "goal", "progress") and not self.atomic_depth
+        ):
             raise self.error(
                 node, f"{function.name} is a @{function.kind}: it cannot be called from here"
             )

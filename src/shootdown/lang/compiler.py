@@ -164,6 +164,7 @@ class _Compilation:
         ]
         invariants = [self._property(f, "invariant") for f in self.setup.invariants]
         goals = [self._property(f, "goal") for f in self.setup.goals]
+        progress = [self._property(f, "progress") for f in self.setup.progress]
         start = self._start_body()
         self.unit.memory.finish()
         missing = sorted(self.unit.without - set(self.unit.sites))
@@ -191,6 +192,7 @@ class _Compilation:
             processes=processes,
             rules=tuple(rules),
             invariants=tuple(invariants),
+            progress=tuple(progress),
             goals=tuple(goals),
             failures=tuple(self.unit.failures),
             lines=tuple(self.unit.line_locations),
@@ -522,7 +524,7 @@ def _with_fingerprint(system: ir.System) -> ir.System:
     for action in [a for p in system.processes for a in p.actions] + list(system.rules):
         digest.update(action.name.encode())
         digest.update(repr(_meaning(action.body)).encode())
-    for prop in (*system.invariants, *system.goals):
+    for prop in (*system.invariants, *system.goals, *system.progress):
         digest.update(prop.name.encode())
         digest.update(repr(_meaning(prop.body)).encode())
     return replace(system, fingerprint=digest.hexdigest())

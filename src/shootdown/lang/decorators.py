@@ -16,8 +16,9 @@ R = TypeVar("R")
 class Function(Generic[P, R]):
     """A function of the modelling language: its source is compiled, it is never run as Python.
 
-    ``kind`` is ``path``, ``atomic``, ``rule``, ``on_write``, ``invariant`` or ``goal``. ``role``
-    says what a call of it is for (``flush``, ``barrier``, ...), so that mutants can leave it out.
+    ``kind`` is ``path``, ``atomic``, ``rule``, ``on_write``, ``invariant``, ``goal`` or
+    ``progress``. ``role`` says what a call of it is for (``flush``, ``barrier``, ...), so that
+    mutants can leave it out.
     """
 
     source: Callable[P, R]
@@ -122,3 +123,11 @@ def goal(name: str) -> Callable[[Callable[P, R]], Function[P, R]]:
     if not isinstance(name, str):
         raise TypeError('a goal has a name: write @goal("what is reached")')
     return lambda function: _make(function, "goal", name=name)
+
+
+def progress(name: str) -> Callable[[Callable[P, R]], Function[P, R]]:
+    """A property that stays within reach: from every state, steps that cannot be put off for ever
+    can lead to a state in which it holds. The docstring says what is wrong otherwise."""
+    if not isinstance(name, str):
+        raise TypeError('a progress property has a name: write @progress("INV-LIVE")')
+    return lambda function: _make(function, "progress", name=name)

@@ -357,5 +357,6 @@ class System:
     columns: tuple[str, ...]  # "CPU0", "CPU1", ...
     fingerprint: str  # changes whenever the meaning changes
     assumptions: tuple[str, ...] = ()  # the hardware's, one sentence each
+    progress: tuple[Property, ...] = ()  # must stay within reach of fair steps
     bounds: tuple[tuple[str, int], ...] = field(default=())
     options: tuple[tuple[str, str], ...] = field(default=())  # that the code consulted

@@ -189,7 +189,7 @@ def _bodies(system: ir.System) -> Iterable[ir.Body]:
             yield action.body
     for action in system.rules:
         yield action.body
-    for prop in (*system.invariants, *system.goals):
+    for prop in (*system.invariants, *system.goals, *system.progress):
         yield prop.body
 
 
@@ -213,6 +213,7 @@ def _with_bodies(
         rules=tuple(replace(rule, body=change(rule.body, False)) for rule in system.rules),
         invariants=tuple(replace(p, body=change(p.body, True)) for p in system.invariants),
         goals=tuple(replace(p, body=change(p.body, True)) for p in system.goals),
+        progress=tuple(replace(p, body=change(p.body, True)) for p in system.progress),
     )
 
 

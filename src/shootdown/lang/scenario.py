@@ -80,6 +80,7 @@ class Setup:
     start: Function[..., Any] | None = None
     invariants: Sequence[Function[..., Any]] = ()
     goals: Sequence[Function[..., Any]] = ()
+    progress: Sequence[Function[..., Any]] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -54,6 +54,7 @@ def description_text(
         *([field("options", *map(_option, options))] if options else []),
         field("state", f"{count(len(system.variables), 'variable')}, {count(bits, 'bit')}"),
         *_properties("invariants", system.invariants),
+        *(_properties("progress", system.progress) if system.progress else ()),
         *_properties("goals", system.goals),
         *_threads(system.processes),
         *_rules(system.rules),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shootdown.check.trace import Trace
-from shootdown.report.entries import Entry, entries
+from shootdown.report.entries import LOOP, Entry, entries
 from shootdown.report.text import WIDTH, ascii_text, wrap
 
 LIST_FROM = 4  # columns
@@ -37,9 +37,10 @@ LIST = Style(margin=2, deeper=2, hanging=4)
 def diagram(trace: Trace) -> str:
     """The race as a diagram, without a trailing newline."""
     lines = entries(trace)
-    present = {line.column for line in lines}
+    present = {line.column for line in lines if line.text != LOOP}
     known = [name for name in map(ascii_text, trace.system.columns) if name in present]
-    columns = list(dict.fromkeys([*known, *(line.column for line in lines)]))
+    named = [line.column for line in lines if line.text != LOOP]
+    columns = list(dict.fromkeys([*known, *named]))
     if not columns:
         return " " * WIDE.margin + "(no step: the initial state is the bad one)"
     rows = _list(lines) if len(columns) >= LIST_FROM else _columns(lines, columns)
@@ -58,6 +59,9 @@ def _columns(lines: Sequence[Entry], columns: Sequence[str]) -> list[str]:
     arrows = {name: _arrows_at(lines, name, *cells[name], style) for name in columns}
     out = _heading(cells)
     for line in lines:
+        if line.text == LOOP:
+            out.append(" " * style.margin + LOOP)
+            continue
         start, room = cells[line.column]
         rows = [" " * start + row for row in _body(line, room, style)]
         indent = start + _indent(line, room, style)
@@ -182,6 +186,9 @@ def _list(lines: Sequence[Entry]) -> list[str]:
     out: list[str] = []
     before = -1
     for line in lines:
+        if line.text == LOOP:
+            out.append(margin + LOOP)
+            continue
         time = f"[Time {line.step}]" if line.step and line.step != before else ""
         prefix = margin + time.ljust(digits + len("[Time ] ")) + f"{line.column}:".ljust(names + 2)
         before = line.step

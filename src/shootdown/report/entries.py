@@ -9,6 +9,7 @@ from shootdown.check.trace import Ending, Trace, TraceStep
 from shootdown.lang.ir import Action, Call, NoteKind, System
 from shootdown.report.text import ascii_text
 
+LOOP = "--- for ever: ---"
 ELSEWHERE = "hardware"  # the column of rules that belong to no CPU
 
 
@@ -30,7 +31,9 @@ def entries(trace: Trace) -> tuple[Entry, ...]:
     share a column, going on with one after the other repeats its outermost call.
     """
     writer = _Writer(trace.system)
-    for step in trace.steps:
+    for done, step in enumerate(trace.steps):
+        if done == trace.loop:
+            writer.loop(step.number)
         last = step is trace.steps[-1]
         writer.add(step.number, step.process, step.action, _text(step), _arrow(step, trace, last))
     for waiting in trace.ending.waiting:
@@ -86,6 +89,11 @@ class _Writer:
             depth = self._enter(step, process, column, visible(action.info.calls))
         self.lines.append(Entry(step, ascii_text(column), depth, ascii_text(text), arrow))
 
+    def loop(self, step: int) -> None:
+        """What follows repeats: the calls around it are shown again."""
+        self.open.clear()
+        self.lines.append(Entry(step, "", 0, LOOP))
+
     def _enter(self, step: int, process: int, column: str, calls: tuple[Call, ...]) -> int:
         before = self.open.get(process, ())
         kept = 0
@@ -123,6 +131,6 @@ def _arrow(step: TraceStep, trace: Trace, last: bool) -> str:
 
 
 def _final_mark(ending: Ending) -> tuple[str, ...]:
-    if ending.kind is ViolationKind.DEADLOCK:
+    if ending.kind in (ViolationKind.DEADLOCK, ViolationKind.NO_PROGRESS):
         return ()
     return ("model error",) if ending.kind is ViolationKind.MODEL_ERROR else (ending.name,)

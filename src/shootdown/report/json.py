@@ -78,6 +78,7 @@ def show_document(
         ],
         "rules": [_action(action) for action in system.rules],
         "invariants": [_property(p) for p in system.invariants],
+        "progress": [_property(p) for p in system.progress],
         "goals": [_property(p) for p in system.goals],
     }
 
@@ -188,6 +189,7 @@ def _run(run: Run) -> Json:
         "memory_bytes": result.memory,
         "stopped": result.stopped,
         "invariants": [_property(p) for p in system.invariants],
+        "progress": [_property(p) for p in system.progress],
         "goals": [
             {**_property(goal), "reached": reached}
             for goal, reached in zip(system.goals, result.goals, strict=True)
@@ -204,6 +206,7 @@ def _violation(subject: Subject, trace: Trace, token: str) -> Json:
     return {
         **_ending(trace.ending),
         "length": len(trace.steps),
+        "loop": trace.loop,
         "token": token,
         "reproduce": reproduce(subject, token),
         "steps": [_step(trace.system, step) for step in trace.steps],

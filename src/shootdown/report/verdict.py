@@ -19,6 +19,7 @@ from shootdown.report.text import (
     wrap,
 )
 
+PROPERTIES = (ViolationKind.INVARIANT, ViolationKind.NO_PROGRESS)  # their names say it all
 FIELD = 14  # where the values of a HOLDS stand
 
 _STOPPED = {
@@ -26,6 +27,7 @@ _STOPPED = {
     "memory": "the limit on memory was reached",
     "time": "the limit on time was reached",
     "interrupt": "interrupted",
+    "progress": "there are too many states to look for endless loops",
 }
 
 
@@ -103,7 +105,7 @@ def hardware_text(subject: Subject) -> str:
 
 
 def _where(ending: Ending) -> list[str]:
-    if ending.location is None or ending.kind is ViolationKind.INVARIANT:
+    if ending.location is None or ending.kind in PROPERTIES:
         return []
     return ["", paragraph(f"{ending.kind.value} at {_place(ending.location)}")]
 
@@ -177,7 +179,8 @@ def _explored(result: Result) -> str:
 def _invariants(system: System) -> str:
     """The names of the properties and of the assertions in the paths."""
     asserted = [f.name for f in system.failures if f.kind is FailureKind.ASSERTION]
-    names = dict.fromkeys([*(p.name for p in system.invariants), *asserted])
+    stated = [p.name for p in (*system.invariants, *system.progress)]
+    names = dict.fromkeys([*stated, *asserted])
     return ", ".join(names) or "none (only deadlock)"
 
 
