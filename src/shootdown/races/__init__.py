@@ -10,6 +10,7 @@ from shootdown.lang.scenario import Scenario
 
 MODULES: tuple[str, ...] = (  # in the order of `shootdown list`
     "shootdown.races.s0",
+    "shootdown.races.s0_lockless",
     "shootdown.races.s0_questions",
 )
 
