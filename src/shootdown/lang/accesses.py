@@ -520,7 +520,13 @@ class Accesses(Builder):
         old = ir.Reg(reg)
         self.emit(ir.Set(reg, ir.Load(place.place)))
         if operation == "down_read":
-            self.emit(ir.Guard(ir.Binary("lt", old, ir.Const(kind.writer - 1))))
+            self.emit(ir.Guard(ir.Binary("ne", old, ir.Const(kind.writer))))
+            self.check(
+                ir.Binary("lt", old, ir.Const(kind.writer - 1)),
+                ir.FailureKind.MODEL_ERROR, "lock",
+                f"{place.text.render()} has more readers than there are threads: "
+                "one takes it twice", node,
+            )  # fmt: skip
             new: ir.Expr = ir.Binary("add", old, ONE)
         elif operation == "down_write":
             self.emit(ir.Guard(ir.Binary("eq", old, ir.Const(0))))

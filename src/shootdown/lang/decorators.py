@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, ParamSpec, TypeVar, overload
@@ -40,6 +41,10 @@ class Function(Generic[P, R]):
 
 def _make(source: Callable[P, R], kind: str, **more: Any) -> Function[P, R]:
     name = more.pop("name", None) or source.__name__
+    code = getattr(source, "__code__", None)
+    if code is not None:  # keep the text that is being imported, should the file change later
+        linecache.checkcache(code.co_filename)
+        linecache.getlines(code.co_filename, source.__globals__)
     return Function(source, kind, name, doc=(source.__doc__ or "").strip(), **more)
 
 

@@ -470,6 +470,8 @@ class Expressions(Finite):
         kind = join_kinds([self.kind_of(left), self.kind_of(right)])
         if not isinstance(kind, SetKind) or name not in ("or", "and", "sub", "xor"):
             raise self.error(node, f"{describe(left)} {symbol} {describe(right)} has no meaning")
+        if kind.element is None:
+            return Static(frozenset())
         a, b = self.widen(left, kind), self.widen(right, kind)
         if name == "sub":
             outside = simplify(ir.Binary("xor", b, ir.Const(kind.size - 1)))

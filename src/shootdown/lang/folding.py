@@ -108,7 +108,8 @@ class Folding(Expressions):
         if isinstance(kind, SetKind) and name == "len":
             if isinstance(value, Static):
                 return Static(len(value.value))
-            assert kind.element is not None
+            if kind.element is None:
+                return Static(0)
             count = ir.Unary("popcount", self.widen(value, kind))
             return Dyn(count, IntKind(0, kind.element.size))
         items = list(self.iterate(value, node))

@@ -510,6 +510,8 @@ class Kinds:
             kind = kind.element
         if isinstance(kind, OptKind):
             return 0 if value is None else 1 + self.encode(value, kind.inner, where)
+        if isinstance(kind, NoneKind) and value is None:
+            return 0
         if isinstance(kind, BoolKind) and isinstance(value, bool):
             return int(value)
         if isinstance(kind, IntKind) and isinstance(value, int) and kind.lo <= value <= kind.hi:

@@ -14,10 +14,18 @@ from shootdown.errors import ModelError
 from shootdown.lang.decorators import Function
 from shootdown.lang.ir import Location
 
+Definition = ast.FunctionDef | ast.AsyncFunctionDef
+
 
 @functools.lru_cache(maxsize=256)
-def _tree(file: str, text: str) -> ast.Module:
-    return ast.parse(text, file)
+def _definitions(file: str, text: str) -> dict[tuple[str, int], Definition]:
+    """The functions of a file by name and first line (that of the first decorator)."""
+    found: dict[tuple[str, int], Definition] = {}
+    for node in ast.walk(ast.parse(text, file)):
+        if isinstance(node, Definition):
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            found[node.name, first] = node
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,35 +79,32 @@ def _find(function: Function[..., Any]) -> Source:
     code = getattr(python, "__code__", None)
     if code is None:
         raise ModelError(f"{function.name} is not a plain function: decorate a 'def'")
-    linecache.checkcache(code.co_filename)
     lines = linecache.getlines(code.co_filename, python.__globals__)
     if not lines:
         raise ModelError(
             f"the source of {python.__name__}() cannot be read from {code.co_filename}",
             hint="model functions must come from a file",
         )
-    for node in ast.walk(_tree(code.co_filename, "".join(lines))):
-        if isinstance(node, ast.AsyncFunctionDef) and node.name == python.__name__:
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            if first == code.co_firstlineno:
-                raise ModelError(
-                    f"{python.__name__}() is async",
-                    file=code.co_filename,
-                    line=node.lineno,
-                    text=lines[node.lineno - 1],
-                    hint="write 'def': steps of threads interleave by themselves",
-                )
-        if isinstance(node, ast.FunctionDef) and node.name == python.__name__:
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            if first == code.co_firstlineno:
-                names = dict(python.__globals__)
-                for name, cell in zip(code.co_freevars, python.__closure__ or (), strict=True):
-                    try:
-                        names[name] = cell.cell_contents
-                    except ValueError:
-                        continue
-                return Source(function, node, code.co_filename, names)
-    raise ModelError(
-        f"the source of {python.__name__}() is not a 'def' in {code.co_filename}",
-        hint="lambdas and generated functions cannot be compiled: write a def",
-    )
+    defined = _definitions(code.co_filename, "".join(lines))
+    node = defined.get((python.__name__, code.co_firstlineno))
+    if node is None:
+        raise ModelError(
+            f"the source of {python.__name__}() is not a 'def' in {code.co_filename}",
+            hint="lambdas and generated functions cannot be compiled: write a def; "
+            "if the file has changed since it was imported, start again",
+        )
+    if isinstance(node, ast.AsyncFunctionDef):
+        raise ModelError(
+            f"{python.__name__}() is async",
+            file=code.co_filename,
+            line=node.lineno,
+            text=lines[node.lineno - 1],
+            hint="write 'def': steps of threads interleave by themselves",
+        )
+    names = dict(python.__globals__)
+    for name, cell in zip(code.co_freevars, python.__closure__ or (), strict=True):
+        try:
+            names[name] = cell.cell_contents
+        except ValueError:
+            continue
+    return Source(function, node, code.co_filename, names)

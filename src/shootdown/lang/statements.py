@@ -14,7 +14,7 @@ from shootdown.lang.calls import Calls
 from shootdown.lang.cfg import MBlock, MJump, Register
 from shootdown.lang.expressions import REFUSED as REFUSED_EXPRESSIONS
 from shootdown.lang.kinds import IntKind, Kind, LockKind, RwSemKind, WordKind
-from shootdown.lang.types import Object, Ranged, counter, ranged
+from shootdown.lang.types import Global, Object, Ranged, counter, ranged
 from shootdown.lang.values import Dyn, FieldV, PlaceV, RecordV, SemSideV, Static, TupleV, Value
 
 MAX_GROWTH = 4  # how often the range of a loop's variable may grow before it is taken for endless
@@ -148,6 +148,11 @@ class Statements(Calls):
             raise self.error(
                 node, f"'{name}' is a Ref parameter", f"write it with WRITE_ONCE({name}, ...)"
             )
+        if isinstance(self.frame.source.names.get(name), Global):
+            raise self.error(
+                node, f"'{name}' is a shared global: '=' would make a local of it",
+                f"write it with WRITE_ONCE({name}, ...)",
+            )  # fmt: skip
         if name not in self.frame.locals:
             raise self.error(
                 node, f"'{name}' is not a local: it cannot be changed",
@@ -257,6 +262,8 @@ class Statements(Calls):
     def augmented(self, target: ast.expr, op: ast.operator, value: ast.expr, node: ast.AST) -> None:
         """``x += 1``: on a counter one atomic step, on other shared state a read and a write."""
         if isinstance(target, ast.Name):
+            if isinstance(self.frame.source.names.get(target.id), Global):
+                self.assign_name(target.id, Static(0), node)  # refused
             bound = self.name_value(target.id, target)
             if not isinstance(bound, (PlaceV, FieldV)):
                 result = self.arithmetic(bound, op, self.evaluate(value), node)
