@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import itertools
 from typing import Any
 
@@ -25,7 +24,7 @@ from shootdown.lang.kinds import (
 )
 from shootdown.lang.order import StoreBuffer
 from shootdown.lang.space import Storage
-from shootdown.lang.types import FieldRef, Global, Object, population
+from shootdown.lang.types import FieldRef, Global, Object, declared_in, population
 from shootdown.lang.values import Dyn, FieldV, PlaceV, Static, Text, Value, escape
 
 ONE = ir.Const(1)
@@ -63,7 +62,7 @@ class Accesses(Builder):
         decl = self.unit.kinds.field(cls, name)
         if decl is None:
             raise self.unknown(node, cls.__name__, "field", name, self.unit.kinds.hints(cls))
-        owner = next(c for c in reversed(cls.__mro__) if name in inspect.get_annotations(c))
+        owner = next(c for c in reversed(cls.__mro__) if name in declared_in(c))
         ref = FieldRef(owner, name)
         storage = self.unit.space.field(ref, decl)
         return self._element(

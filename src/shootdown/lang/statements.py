@@ -291,7 +291,7 @@ class Statements(Calls):
                 delta = self.arithmetic(Static(0), ast.Sub(), delta, node)
             self.atomic_add(place, delta, node, name)
             return
-        old = self.read(place, node)
+        old = self.read(place, target)
         self.write(place, self.arithmetic(old, op, self.evaluate(value), node), node)
 
     def assign_local_field(self, target: ast.expr, value: Value, node: ast.AST) -> None:

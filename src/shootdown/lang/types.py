@@ -46,6 +46,12 @@ class FieldRef:
     name: str
 
 
+@functools.cache
+def declared_in(cls: type) -> frozenset[str]:
+    """The names that a class itself annotates."""
+    return frozenset(inspect.get_annotations(cls))
+
+
 class _ObjectMeta(type):
     """Makes a population iterable (``for cpu in Cpu``) and its fields nameable on the class."""
 
@@ -58,7 +64,7 @@ class _ObjectMeta(type):
     def __getattribute__(cls, name: str) -> Any:
         if not name.startswith("_"):
             for base in cls.__mro__:
-                if name in inspect.get_annotations(base):
+                if name in declared_in(base):
                     return FieldRef(base, name)
         return super().__getattribute__(name)
 
