@@ -109,7 +109,7 @@ def page(
         "The family `dontneed(N, P)` (its rules: `benchmarks/peers/__init__.py`), searched to the "
         "end for safety by each tool, one thread each, in turn, on one machine. An answer counts "
         "only if every state was found.\n",
-        "*search*: CPU seconds of the search alone, median (ours is wall time, so never less). "
+        "*search*: CPU seconds of the search alone, median. "
         "*whole*: CPU seconds from the model's source to the answer, so with the verifier's "
         "generation and compilation, or with Python's start and our own. *us / it*: how many times "
         "as fast as that tool we are.\n",
