@@ -201,6 +201,7 @@ def test_the_program_that_is_mangled_is_a_good_one(tmp_path: Path) -> None:
     assert load_file(str(path))[0].compile().processes
 
 
+@pytest.mark.slow
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

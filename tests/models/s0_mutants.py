@@ -16,7 +16,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             "to do, and what another gather has cleared is flushed before its PTL is dropped",
         ),
     ),
-    "zap_pte_range: lock mm.ptl": (
+    "zap_pte_range: lock pte_lockptr(mm, pages[0])": (
         (
             ("S0.V9",),
             "one zapper: the PTL keeps zappers apart (S0.V9.ret). The page fault takes it, but "

@@ -5,6 +5,9 @@
 * ``ipi``: call-function interrupts and the acknowledgement that their sender waits for.
 * ``vcpu``: a hypervisor that takes CPUs away and flushes them when they resume.
 * ``x86``: the named set of assumptions that scenarios use.
+* ``tlbi``: Arm's broadcast invalidation, posted and awaited.
+* ``arm64_contiguous``: descriptors with the Contiguous bit, and block entries.
+* ``arm64``: the named sets of assumptions for arm64.
 """
 
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, Pte, TlbEntry

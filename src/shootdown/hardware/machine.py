@@ -6,6 +6,8 @@ population by subclassing it (``class Mm(AddressSpace)``).
 
 from __future__ import annotations
 
+import enum
+
 from shootdown.lang import Array, Object, Word, ghost, ranged
 
 
@@ -24,6 +26,17 @@ class Frame(Object, show="f{}"):
     epoch: int = ghost(ranged(0, 3))
 
 
+class Noted(enum.Enum):
+    """What software may write down in an entry that is not present; hardware never looks at it
+    (Intel SDM 3A, table 4-20: all bits but P are ignored). The other fields keep their meaning for
+    software."""
+
+    NOTHING = enum.auto()
+    SWAP = enum.auto()
+    MIGRATION = enum.auto()
+    PROT_NONE = enum.auto()
+
+
 class Pte(Word):
     """A last-level page-table entry (Intel SDM 3A, table 4-20). ``Pte()`` is the empty one."""
 
@@ -32,11 +45,14 @@ class Pte(Word):
     accessed: bool = False
     dirty: bool = False
     frame: Frame = Frame(0)
+    noted: Noted = Noted.NOTHING
 
     def show(self) -> str:
-        """As ``f0 W A D``."""
-        if not self.present:
+        """As ``f0 W A D``, or ``migration f0 W``."""
+        if not self.present and self.noted == Noted.NOTHING:
             return "none"
+        if not self.present:
+            return f"{self.noted.name.lower()} {self.frame}" + (" W" if self.writable else "")
         flags = (("W", self.writable), ("A", self.accessed), ("D", self.dirty))
         return " ".join([str(self.frame), *(letter for letter, on in flags if on)])
 

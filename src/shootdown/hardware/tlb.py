@@ -24,6 +24,14 @@ TLB = Option(
     doc="TLB contents: the set of entries that a CPU may hold, or entries that come and go.",
 )
 
+CLEAN_STORE = Option(
+    "clean_store",
+    "walks",
+    choices=("walks", "silent"),
+    doc="a store through a cached entry whose dirty flag is clear: walks again, and faults if the "
+    "PTE is gone (Intel SDM 3A 4.8); or just writes, as no x86 does.",
+)
+
 
 # ------------------------------------------------------------------ what a CPU may cache
 
@@ -135,7 +143,7 @@ def user_store(cpu: Cpu, page: Page) -> Frame | None:
     if not hit:
         return walk(cpu, page, True)
     entry = choose(cpu.tlb[page])
-    if not (entry.writable and entry.dirty):
+    if not (entry.writable and (entry.dirty or CLEAN_STORE == "silent")):
         return walk(cpu, page, True)
     return entry.frame
 
@@ -172,6 +180,19 @@ def tlb_may_use(frame: Frame) -> bool:
     """Whether some CPU holds (or may hold) a usable translation to this frame."""
     return any(
         entry.frame == frame
+        for cpu in Cpu
+        if usable(cpu)
+        for page in Page
+        for entry in cpu.tlb[page]
+    )
+
+
+@atomic
+def tlb_may_write(frame: Frame) -> bool:
+    """Whether some CPU holds (or may hold) a usable translation through which it can write to this
+    frame without touching a PTE."""
+    return any(
+        entry.frame == frame and entry.writable and (entry.dirty or CLEAN_STORE == "silent")
         for cpu in Cpu
         if usable(cpu)
         for page in Page

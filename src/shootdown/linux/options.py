@@ -27,9 +27,10 @@ ZAP_DIRTY = Option(
 PENDING = Option(
     "pending",
     "counted",
-    choices=("counted", "leaked", "none"),
+    choices=("counted", "leaked", "flag", "none"),
     doc="mm->tlb_flush_pending counts open gathers; or is never decremented (the first posting of "
-    "56236a59556c); or gathers are not counted (before 4.13).",
+    "56236a59556c); or is a flag (20841405940e to 16af97dc5a89, 4.13); or gathers are not counted "
+    "(before 4.13).",
 )
 
 NESTED = Option(
@@ -61,4 +62,53 @@ PTE_WIDTH = Option(
     "word",
     choices=("word", "pae"),
     doc="a PTE is one word; or two that are written one after the other (x86-32 with PAE).",
+)
+
+TLB_BATCHED = Option(
+    "tlb_batched",
+    "none",
+    choices=("none", "counted", "flag"),
+    doc="who holds a PTL learns of unmaps in a batch that are not flushed yet: not at all (before "
+    "4.13, or nobody unmaps in batches); mm->tlb_flush_batched counts what is pending and what "
+    "was flushed (5ee2fa2f0636, 5.17); or it is one flag (3ea277194daa, 4.13).",
+)
+
+TTU_MARK = Option(
+    "ttu_mark",
+    "after-clear",
+    choices=("after-clear", "before-clear"),
+    doc="try_to_unmap_one() notes in mm->tlb_flush_batched that a flush is owed after it has "
+    "cleared the PTE, as in every kernel; or before (asked about in 2017).",
+)
+
+TTU_FLUSH = Option(
+    "ttu_flush",
+    "both",
+    choices=("both", "late-io", "late-free"),
+    doc="reclaim flushes what it has unmapped in a batch before it writes a dirty folio to disk, "
+    "and before it frees; or forgets the first; or the second.",
+)
+
+PTL = Option(
+    "ptl",
+    "one",
+    choices=("one", "split"),
+    doc="all pages of a scenario are in one page table, with one lock; or each page is in a table "
+    "of its own, with a lock of its own (CONFIG_SPLIT_PTE_PTLOCKS).",
+)
+
+PAGEOUT = Option(
+    "pageout",
+    "write",
+    choices=("write", "keep", "keep-flushed"),
+    doc="reclaim that finds a file folio dirty after it has unmapped it: writes it to disk; or "
+    "leaves it to the flusher threads, as it does nearly always (ee72886d8ed5); or does that after "
+    "a flush (proposed here).",
+)
+
+ARCH = Option(
+    "arch",
+    "x86",
+    choices=("x86", "arm64"),
+    doc="invalidation is by interrupts; or by broadcast (TLBI and DSB).",
 )

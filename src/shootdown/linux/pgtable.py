@@ -6,17 +6,43 @@ a present entry is made high half first and removed low half first.
 
 from __future__ import annotations
 
-from shootdown.hardware.machine import Page, Pte, PteHigh, PteLow
+from shootdown.hardware.machine import Noted, Page, Pte, PteHigh, PteLow
 from shootdown.lang import (
     READ_ONCE,
     WRITE_ONCE,
+    Ref,
+    SpinLock,
     path,
     smp_rmb,
     smp_wmb,
     xchg,
 )
 from shootdown.linux.mm_types import Folio, Mm, page_folio
-from shootdown.linux.options import PTE_WIDTH
+from shootdown.linux.options import PTE_WIDTH, PTL
+from shootdown.linux.options_rights import ACCESSIBLE
+
+
+@path
+def pte_lockptr(mm: Mm, page: Page) -> Ref[SpinLock]:
+    """The lock of the page table that holds this page's entry."""
+    return mm.ptls[page] if PTL == "split" else mm.ptl
+
+
+@path
+def pte_present(pte: Pte) -> bool:
+    """As the kernel means it: also a PROT_NONE entry, which only hardware takes for absent."""
+    return pte.present or pte.noted == Noted.PROT_NONE
+
+
+@path
+def pte_accessible(mm: Mm, pte: Pte) -> bool:
+    """May some CPU have this entry in its TLB? A PROT_NONE entry only as long as whoever made it
+    has not flushed yet (20841405940e)."""
+    if pte.present:
+        return True
+    if pte.noted == Noted.PROT_NONE and ACCESSIBLE == "pending":
+        return mm.tlb_flush_pending > 0
+    return False
 
 
 @path(show="ptep_get()")

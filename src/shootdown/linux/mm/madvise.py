@@ -5,12 +5,12 @@ from __future__ import annotations
 from shootdown.hardware.machine import Page, Pte
 from shootdown.lang import WRITE_ONCE, note, path, replace
 from shootdown.linux.mm.memory import zap_page_range_single
-from shootdown.linux.mm.mmu_gather import (
-    MmuGather,
+from shootdown.linux.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
+from shootdown.linux.mm.mmu_notifier import (
     mmu_notifier_invalidate_range_end,
     mmu_notifier_invalidate_range_start,
-    tlb_finish_mmu,
-    tlb_gather_mmu,
+    notify_after_unlock,
+    notify_before_unlock,
 )
 from shootdown.linux.mm_types import Folio, Mm, Pages, page_folio
 from shootdown.linux.options import ZAP_FLUSH
@@ -66,10 +66,12 @@ def madvise_free_pte_range(mm: Mm, pages: Pages, tlb: MmuGather) -> None:
                     new: Pte = replace(old, accessed=False, dirty=False)
                     set_pte_at(mm, page, new)
                     tlb.pages.add(page)
+                    notify_before_unlock(mm, page)
                 else:
                     visited(mm, page, folio)
                     note("clean and old -> skip")
                 WRITE_ONCE(folio.swapbacked, False)
+    notify_after_unlock(mm, tlb.pages)
 
 
 @path(show="madvise(MADV_FREE)")
@@ -77,8 +79,8 @@ def madvise_free(mm: Mm, pages: Pages) -> None:
     """``madvise_free_single_vma()``: Z1..Z23 around :func:`madvise_free_pte_range`."""
     tlb = MmuGather()
     tlb_gather_mmu(mm)
-    mmu_notifier_invalidate_range_start(mm)
+    mmu_notifier_invalidate_range_start(mm, pages)
     madvise_free_pte_range(mm, pages, tlb)
-    mmu_notifier_invalidate_range_end(mm)
+    mmu_notifier_invalidate_range_end(mm, pages)
     tlb_finish_mmu(mm, tlb, pages)
     return_from_free(mm, pages)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from shootdown.hardware.machine import Page, Pte
+from typing import cast
+
+from shootdown.hardware.machine import Noted, Page, Pte
 from shootdown.lang import (
+    READ_ONCE,
     WRITE_ONCE,
     atomic,
     atomic_inc,
@@ -12,27 +15,42 @@ from shootdown.lang import (
     path,
 )
 from shootdown.linux.arch.x86.tlb import flush_tlb_mm_range
+from shootdown.linux.mm.luf import tlb_end_vma
+from shootdown.linux.mm.luf_batch import PAGE_TABLE, LufMm
 from shootdown.linux.mm.mmu_gather import (
     MmuGather,
     folio_remove_rmap_pte,
-    mmu_notifier_invalidate_range_end,
-    mmu_notifier_invalidate_range_start,
     tlb_finish_mmu,
     tlb_flush_mmu,
     tlb_flush_mmu_tlbonly,
     tlb_flush_rmaps,
     tlb_gather_mmu,
 )
+from shootdown.linux.mm.mmu_notifier import (
+    mmu_notifier_invalidate_range_end,
+    mmu_notifier_invalidate_range_start,
+    notify_after_unlock,
+    notify_before_unlock,
+)
+from shootdown.linux.mm.rmap_batch import flush_tlb_batched_pending
 from shootdown.linux.mm_types import Folio, Mm, Pages, page_folio
 from shootdown.linux.options import FAULT_FLUSH, ZAP_DIRTY, ZAP_FLUSH
-from shootdown.linux.pgtable import ptep_get, ptep_get_and_clear, set_pte_at
+from shootdown.linux.options_rights import PFNMAP_FLUSH
+from shootdown.linux.pgtable import (
+    pte_accessible,
+    pte_lockptr,
+    pte_present,
+    ptep_get,
+    ptep_get_and_clear,
+    set_pte_at,
+)
 
 
 @path(show="ptep_clear_flush()")
 def ptep_clear_flush(mm: Mm, page: Page) -> Pte:
-    """mm/pgtable-generic.c: remove an entry and flush it at once."""
+    """mm/pgtable-generic.c: remove an entry and flush it at once, if a CPU may have it."""
     pte = ptep_get_and_clear(mm, page)
-    if pte.present:
+    if pte_accessible(mm, pte):
         flush_tlb_mm_range(mm, {page})
     return pte
 
@@ -51,22 +69,38 @@ def folio_mark_accessed(folio: Folio) -> None:
 
 @path(show="zap_pte_range()")
 def zap_pte_range(
-    mm: Mm, pages: Pages, tlb: MmuGather, *, file: bool = False, force: bool = False
+    mm: Mm,
+    pages: Pages,
+    tlb: MmuGather,
+    *,
+    file: bool = False,
+    force: bool = False,
+    pfnmap: bool = False,
 ) -> None:
     """Z3..Z15 for PTEs of one page table. ``file``: they map file pages (else anonymous ones).
-    ``force``: the caller passed ZAP_FLAG_FORCE_FLUSH. ``flush_tlb_batched_pending()`` (Z4) joins
-    with system S2."""
+    ``force``: the caller passed ZAP_FLAG_FORCE_FLUSH. ``pfnmap``: the VMA is VM_PFNMAP, so its
+    pages are not counted, and nothing is gathered but the range."""
     force_flush = False
-    with mm.ptl:
+    cleared: set[Page] = set()
+    with pte_lockptr(mm, pages[0]):
+        flush_tlb_batched_pending(mm)
         for page in pages:
             pte = ptep_get(mm, page)
-            if not pte.present:
-                note("pte_none -> skip")
+            if not pte_present(pte):
+                if pte.noted != Noted.NOTHING:
+                    set_pte_at(mm, page, Pte())
+                else:
+                    note("pte_none -> skip")
             else:
                 pte = ptep_get_and_clear(mm, page)
+                if pfnmap:
+                    tlb.pages.add(page)
+                    continue
                 folio = page_folio(pte.frame)
                 if file and pte.dirty:
                     mm.in_hand += 1
+                notify_before_unlock(mm, page)
+                cleared.add(page)
                 if ZAP_FLUSH == "each":
                     flush_tlb_mm_range(mm, {page})
                 else:
@@ -90,8 +124,23 @@ def zap_pte_range(
         if force_flush:
             tlb_flush_mmu_tlbonly(mm, tlb)
             tlb_flush_rmaps(tlb)
+    notify_after_unlock(mm, cleared)
     if force_flush:
         tlb_flush_mmu(mm, tlb)
+
+
+@path
+def unmap_page_range(
+    mm: Mm, pages: Pages, tlb: MmuGather, *, file: bool = False, pfnmap: bool = False
+) -> None:
+    """One VMA, or a part of one, that munmap() removes: the PTEs if there is a page table."""
+    if PAGE_TABLE == "freed" and READ_ONCE(cast(LufMm, mm).table_gone):
+        note("pmd_none -> skip")
+    else:
+        zap_pte_range(mm, pages, tlb, file=file, pfnmap=pfnmap)
+    tlb_end_vma(mm)
+    if pfnmap and PFNMAP_FLUSH == "end-vma":
+        tlb_flush_mmu_tlbonly(mm, tlb)
 
 
 @path(show="zap_page_range_single()")
@@ -102,18 +151,19 @@ def zap_page_range_single(
     file: bool = False,
     force: bool = False,
     full_after_one: bool = False,
+    pfnmap: bool = False,
 ) -> None:
     """Z1..Z22: gather, zap, finish. ``full_after_one``: the gather has room for one page only, so
     that zap_pte_range() stops and comes back after each (Z11, Z16)."""
     tlb = MmuGather()
     tlb_gather_mmu(mm)
-    mmu_notifier_invalidate_range_start(mm)
+    mmu_notifier_invalidate_range_start(mm, pages)
     if full_after_one:
         for page in pages:
             zap_pte_range(mm, (page,), tlb, file=file, force=True)
     else:
-        zap_pte_range(mm, pages, tlb, file=file, force=force)
-    mmu_notifier_invalidate_range_end(mm)
+        zap_pte_range(mm, pages, tlb, file=file, force=force, pfnmap=pfnmap)
+    mmu_notifier_invalidate_range_end(mm, pages)
     tlb_finish_mmu(mm, tlb, pages)
 
 

@@ -3,10 +3,17 @@ mm/memory.c, the zapper that does not know the mmap lock: truncation, which come
 
 from __future__ import annotations
 
-from shootdown.lang import note, path
-from shootdown.linux.mm.memory import zap_page_range_single, zap_pte_range
+from shootdown.hardware.tlb import tlb_may_use
+from shootdown.lang import atomic, note, path
+from shootdown.linux.mm.luf import do_mmap
+from shootdown.linux.mm.memory import unmap_page_range, zap_page_range_single
 from shootdown.linux.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
-from shootdown.linux.mm_types import Mm, Pages
+from shootdown.linux.mm.mmu_notifier import (
+    mmu_notifier_invalidate_range_end,
+    mmu_notifier_invalidate_range_start,
+)
+from shootdown.linux.mm_types import Folio, Mm, Pages
+from shootdown.linux.options_rights import UAF
 from shootdown.linux.user import return_to_user
 
 
@@ -19,9 +26,10 @@ def free_pgtables(mm: Mm) -> None:
 
 
 @path(show="munmap()")
-def munmap(mm: Mm, pages: Pages, *, file: bool = False) -> None:
+def munmap(mm: Mm, pages: Pages, *, file: bool = False, pfnmap: bool = False) -> None:
     """The VMA is taken out of the tree first. That the lock is then downgraded for the rest
-    (dd2283f2605e) lets in only those who do not find the VMA, so it is left out."""
+    (dd2283f2605e) lets in only those who do not find the VMA, so it is left out. A ``pfnmap`` is
+    flushed at the end of the VMA, while its file can still find it (b67fbebd4cf9)."""
     with mm.mmap_lock.write():
         gone = mm.vma_gone
         if gone:
@@ -30,7 +38,9 @@ def munmap(mm: Mm, pages: Pages, *, file: bool = False) -> None:
             mm.vma_gone = True
             tlb = MmuGather()
             tlb_gather_mmu(mm)
-            zap_pte_range(mm, pages, tlb, file=file)
+            mmu_notifier_invalidate_range_start(mm, pages)
+            unmap_page_range(mm, pages, tlb, file=file, pfnmap=pfnmap)
+            mmu_notifier_invalidate_range_end(mm, pages)
             if file:
                 free_pgtables(mm)
             tlb_finish_mmu(mm, tlb, pages)
@@ -38,8 +48,15 @@ def munmap(mm: Mm, pages: Pages, *, file: bool = False) -> None:
         return_to_user(mm, pages)
 
 
+@path(show="mmap(MAP_FIXED)")
+def mmap_fixed(mm: Mm, pages: Pages) -> None:
+    """A writable mapping in the place of another one, which is unmapped in the same call."""
+    do_mmap(mm)
+    munmap(mm, pages, file=True)
+
+
 @path(show="unmap_mapping_range()")
-def unmap_mapping_range(mm: Mm, pages: Pages) -> None:
+def unmap_mapping_range(mm: Mm, pages: Pages, *, pfnmap: bool = False) -> None:
     """Truncation, hole punching: every VMA that maps these pages of the file is found through
     ``i_mmap``, whose lock is held from before the first PTE until after the last flush. The caller
     has the page cache to itself and promises user space nothing about time."""
@@ -48,4 +65,20 @@ def unmap_mapping_range(mm: Mm, pages: Pages) -> None:
         if unlinked:
             note("no VMA maps it")
         else:
-            zap_page_range_single(mm, pages, file=True)
+            zap_page_range_single(mm, pages, file=True, pfnmap=pfnmap)
+
+
+@atomic(show="free the device's page")
+def free_device_page(folio: Folio) -> None:
+    """The driver gives its page to somebody else."""
+    if UAF == "free":
+        assert not tlb_may_use(folio), "INV-UAF: a driver frees a page that a CPU can still use"
+    folio.allocated = False
+
+
+@path(show="revoke")
+def revoke_device_page(mm: Mm, pages: Pages, folio: Folio) -> None:
+    """A driver takes back a page that it has mapped into a process without counting: it makes
+    sure that nobody maps it, and frees it."""
+    unmap_mapping_range(mm, pages, pfnmap=True)
+    free_device_page(folio)

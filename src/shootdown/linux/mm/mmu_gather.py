@@ -5,6 +5,7 @@ from __future__ import annotations
 from shootdown.hardware.machine import Frame, Page
 from shootdown.hardware.tlb import tlb_may_use
 from shootdown.lang import (
+    WRITE_ONCE,
     Record,
     atomic,
     atomic_dec,
@@ -13,8 +14,10 @@ from shootdown.lang import (
     path,
 )
 from shootdown.linux.arch.x86.tlb import flush_tlb_mm_range
+from shootdown.linux.mm.mmu_notifier import notify_gather
 from shootdown.linux.mm_types import Folio, Mm, Pages, page_folio
 from shootdown.linux.options import NESTED, PENDING
+from shootdown.linux.options_rights import UAF
 
 
 class MmuGather(Record):
@@ -26,23 +29,14 @@ class MmuGather(Record):
     delayed: set[Frame] = set()  # noqa: RUF012
 
 
-@path
-def mmu_notifier_invalidate_range_start(mm: Mm) -> None:
-    """Secondary MMUs (Z2): nothing until system S4."""
-
-
-@path
-def mmu_notifier_invalidate_range_end(mm: Mm) -> None:
-    """Secondary MMUs (Z17): nothing until system S4. In this code *before* tlb_finish_mmu()."""
-
-
 @atomic(show="folio_put()")
 def folio_put(folio: Folio) -> None:
     """Drop a reference; the last one gives the frame back to the allocator."""
     assert folio.refcount > 0, "INV-S0-1: a reference is dropped twice"
     folio.refcount -= 1
     if folio.refcount == 0:
-        assert not tlb_may_use(folio), "INV-S0-1: frame freed while a CPU can still use it"
+        if UAF == "free":
+            assert not tlb_may_use(folio), "INV-S0-1: frame freed while a CPU can still use it"
         folio.allocated = False
         note("{} is free", folio)
 
@@ -58,8 +52,11 @@ def folio_remove_rmap_pte(folio: Folio) -> None:
 def tlb_gather_mmu(mm: Mm) -> None:
     """Z1. Before any PTL is taken, so that whoever sees a PTE changed sees the count too
     (``inc_tlb_flush_pending()``)."""
-    if PENDING != "none":
+    if PENDING == "flag":
+        WRITE_ONCE(mm.tlb_flush_pending, 1)
+    elif PENDING != "none":
         atomic_inc(mm.tlb_flush_pending)
+    if PENDING != "none":
         mm.open += 1
 
 
@@ -68,6 +65,7 @@ def tlb_flush_mmu_tlbonly(mm: Mm, tlb: MmuGather) -> None:
     """Flush the range, unless it is empty; then it is."""
     if tlb.pages:
         flush_tlb_mm_range(mm, tlb.pages)
+        notify_gather(mm, tlb.pages)
         tlb.pages = set()
 
 
@@ -105,6 +103,8 @@ def tlb_finish_mmu(mm: Mm, tlb: MmuGather, pages: Pages) -> None:
     if NESTED == "always":
         tlb.pages = set(pages)
     tlb_flush_mmu(mm, tlb)
+    if PENDING == "flag":
+        WRITE_ONCE(mm.tlb_flush_pending, 0)
     if PENDING == "counted":
         atomic_dec(mm.tlb_flush_pending)
     if PENDING != "none":

@@ -10,20 +10,21 @@ from shootdown.linux.mm_types import Folio, Mm
 
 
 @path(show="folio_clear_dirty_for_io()")
-def folio_clear_dirty_for_io(mm: Mm, page: Page, folio: Folio) -> bool:
+def folio_clear_dirty_for_io(mm: Mm, page: Page, folio: Folio, *, moves: bool = False) -> bool:
     """W1..W4. What the PTEs knew is put into PG_dirty first, then PG_dirty is taken."""
-    if folio_mkclean(mm, page, folio):
+    if folio_mkclean(mm, page, folio, moves=moves):
         folio_mark_dirty(folio)
     return test_and_clear_bit(folio.dirty)
 
 
 @path(show="writeback")
-def write_folio(mm: Mm, page: Page, folio: Folio) -> None:
-    """W0..W5."""
+def write_folio(mm: Mm, page: Page, folio: Folio, *, moves: bool = False) -> None:
+    """W0..W5. ``moves``: see :func:`folio_mkclean`."""
     if READ_ONCE(folio.dirty):
         with folio.lock:
             mm.in_hand += 1
-            if folio_clear_dirty_for_io(mm, page, folio):
+            if folio_clear_dirty_for_io(mm, page, folio, moves=moves):
                 event("copy the folio to disk")
                 folio.newer = False
+                folio.on_disk = True
             mm.in_hand -= 1

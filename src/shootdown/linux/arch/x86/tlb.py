@@ -1,16 +1,27 @@
 """arch/x86/mm/tlb.c: who is told to invalidate, and how.
 
-The generations (``tlb_gen``), lazy CPUs and changes of ``mm_cpumask`` join with system X1; here
-every CPU in the mask is told and does it.
+With ``shootdown=everyone`` every CPU in ``mm_cpumask`` is told, and does it: enough for whatever is
+not about flushes as such. With ``shootdown=generations`` it is the protocol of system X1, in
+``tlb_multi.py`` (who is told), ``tlb_func.py`` (what they do), ``switch.py`` (who finds out alone)
+and ``broadcast.py`` (INVLPGB).
 """
 
 from __future__ import annotations
 
+from typing import cast
+
 from shootdown.hardware.ipi import call_many
 from shootdown.hardware.machine import Cpu, Page, StealTime
-from shootdown.lang import READ_ONCE, path, this, try_cmpxchg
+from shootdown.lang import READ_ONCE, path, smp_mb, this, try_cmpxchg
+from shootdown.linux.arch.arm64 import tlbflush as arm64
+from shootdown.linux.arch.x86.broadcast import broadcast_done, broadcast_tlb_flush
+from shootdown.linux.arch.x86.options import FLUSH_BARRIER, SHOOTDOWN
+from shootdown.linux.arch.x86.switch import mm_global_asid
+from shootdown.linux.arch.x86.tlb_multi import flush_tlb_multi, inc_mm_tlb_gen
+from shootdown.linux.arch.x86.tlbflush import ContextMm, FlushTlbInfo
+from shootdown.linux.mm.mmu_notifier import mmu_notifier_arch_invalidate_secondary_tlbs
 from shootdown.linux.mm_types import Mm
-from shootdown.linux.options import PV_FLUSH
+from shootdown.linux.options import ARCH, PV_FLUSH
 
 
 @path
@@ -29,11 +40,35 @@ def kvm_flush_tlb_multi(targets: set[Cpu], pages: set[Page]) -> None:
     call_many(flushmask, pages)
 
 
+@path
+def flush_tlb_generations(mm: ContextMm, pages: set[Page], *, freed_tables: bool) -> None:
+    """F1..F4. All pages of a scenario are more than ``tlb_single_page_flush_ceiling``."""
+    gen = inc_mm_tlb_gen(mm, pages)
+    info = FlushTlbInfo(mm=mm, new_tlb_gen=gen, everything=len(Page) > 1 and pages == set(Page))
+    asid = mm_global_asid(mm)
+    interrupt = True
+    if asid is not None:
+        interrupt = broadcast_tlb_flush(info, pages, asid)
+    if interrupt:
+        flush_tlb_multi(info, pages, freed_tables=freed_tables)
+    if asid is not None:
+        broadcast_done()
+
+
 @path(show="flush_tlb_mm_range()", role="flush")
-def flush_tlb_mm_range(mm: Mm, pages: set[Page]) -> None:
-    """Invalidate some pages on every CPU that may hold them; return when all have done it."""
-    targets = READ_ONCE(mm.cpumask)
-    if PV_FLUSH == "skip-preempted":
-        kvm_flush_tlb_multi(targets, pages)
+def flush_tlb_mm_range(mm: Mm, pages: set[Page], *, freed_tables: bool = False) -> None:
+    """Invalidate some pages on every CPU that may hold them; return when all have done it, or will
+    before they use the address space again."""
+    if ARCH == "arm64":
+        arm64.flush_tlb_range(pages)
+    elif SHOOTDOWN == "generations":
+        flush_tlb_generations(cast(ContextMm, mm), pages, freed_tables=freed_tables)
     else:
-        call_many(targets, pages)
+        if FLUSH_BARRIER == "smp_mb":
+            smp_mb()
+        targets = READ_ONCE(mm.cpumask)
+        if PV_FLUSH == "skip-preempted":
+            kvm_flush_tlb_multi(targets, pages)
+        else:
+            call_many(targets, pages)
+    mmu_notifier_arch_invalidate_secondary_tlbs(mm, pages)

@@ -1,0 +1,75 @@
+"""TLBI and DSB: invalidation by broadcast, without interrupts, as Arm has it.
+
+A TLB maintenance instruction is *posted*: it reaches each processing element (PE) some time later.
+Only a DSB executed by the PE that issued it waits for that (Arm ARM DDI 0487, D8.17 "TLB
+maintenance": its completion is guaranteed only by a DSB of the observer that performed it; quoted
+by Linux 4b634918384c). Software of the target takes no part: interrupts may be off, and it may be a
+device that snoops the broadcasts.
+
+Each PE keeps, for each target, the pages that it has asked for and that the target has not
+invalidated yet. Several requests of one PE to one target merge, and a target serves all that are
+posted by one PE at once. No behaviour that matters is lost: to arrive late is the worse case, and a
+DSB waits for all of them.
+"""
+
+from __future__ import annotations
+
+from shootdown.hardware.machine import Cpu, Page
+from shootdown.hardware.tlb import invalidate
+from shootdown.lang import Array, Option, atomic, rule, this, when
+
+DSB = Option(
+    "dsb",
+    "own",
+    choices=("own", "all"),
+    doc="A DSB waits for the TLBIs of its own PE (the architecture), or for everybody's, as Linux "
+    "6.6 to 6.15 assumed in arch_flush_tlb_batched_pending().",
+)
+
+
+class Pe(Cpu):
+    """A processing element. ``posted``: for each target, the pages of its TLBIs that have not
+    taken effect there."""
+
+    posted: Array[Cpu, set[Page]]
+
+
+@atomic(show="tlbi", role="flush")
+def tlbi_is(pages: set[Page]) -> None:
+    """Broadcast to the inner shareable domain: TLBI VALE1IS for each page, RVALE1IS, or ASIDE1IS
+    (all pages). Whatever translates one of the addresses goes, whatever its size."""
+    me = this(Pe)
+    for target in Cpu:
+        me.posted[target] = me.posted[target] | pages
+
+
+@atomic(show="tlbi (local)", role="flush")
+def tlbi_local(pages: set[Page]) -> None:
+    """TLBI VALE1 and the like: without IS it stays on this PE."""
+    me = this(Pe)
+    me.posted[me] = me.posted[me] | pages
+
+
+@rule(fair=True, show="TLBI of {issuer} reaches {target}")
+def tlbi_arrives(target: Cpu, issuer: Pe) -> None:
+    """A TLBI takes effect. It cannot be put off for ever."""
+    when(issuer.posted[target])
+    invalidate(target, issuer.posted[target])
+    issuer.posted[target] = set()
+
+
+@atomic(show="dsb(ish)", role="ack")
+def dsb_ish() -> None:
+    """Wait until every TLBI that this PE has issued is complete everywhere."""
+    me = this(Pe)
+    if DSB == "own":
+        when(not any(me.posted[target] for target in Cpu))
+    else:
+        when(not any(issuer.posted[target] for issuer in Pe for target in Cpu))
+
+
+@atomic(show="dsb(nsh)", role="ack")
+def dsb_nsh() -> None:
+    """Wait for this PE's local TLBIs."""
+    me = this(Pe)
+    when(not me.posted[me])

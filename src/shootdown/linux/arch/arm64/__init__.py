@@ -1,0 +1,1 @@
+"""arm64: ``arch/arm64`` of the kernel."""

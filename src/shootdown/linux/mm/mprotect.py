@@ -1,0 +1,84 @@
+"""mm/mprotect.c: change_protection() and those who call it.
+
+It makes PTEs less permissive in place, collects the range, and flushes once at the end: it frees
+nothing, so all that is at stake are the rights of whoever still has the old translation.
+"""
+
+from __future__ import annotations
+
+from shootdown.hardware.machine import Noted, Page
+from shootdown.lang import atomic, note, path, replace
+from shootdown.linux.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
+from shootdown.linux.mm.mmu_notifier import (
+    mmu_notifier_invalidate_range_end,
+    mmu_notifier_invalidate_range_start,
+    notify_after_unlock,
+    notify_before_unlock,
+)
+from shootdown.linux.mm.rmap_batch import flush_tlb_batched_pending
+from shootdown.linux.mm_types import Mm, Pages
+from shootdown.linux.pgtable import pte_lockptr, ptep_get, ptep_get_and_clear, set_pte_at
+
+
+@path(show="change_pte_range()")
+def change_pte_range(mm: Mm, page: Page, tlb: MmuGather, *, numa: bool = False) -> None:
+    """One page table of the range, here of one page: make what is present read-only; or, ``numa``
+    (MM_CP_PROT_NUMA), make it fault, to learn who uses it.
+
+    ``ptep_modify_prot_start()`` takes the entry out and ``ptep_modify_prot_commit()`` puts it back,
+    so that no dirty flag is lost. ``pte_needs_flush()`` says whether the old one may be cached with
+    more rights; what is not present needs none, which rests on flush_tlb_batched_pending().
+    """
+    with pte_lockptr(mm, page):
+        flush_tlb_batched_pending(mm)
+        old = ptep_get(mm, page)
+        if not old.present:
+            note("not present -> nothing to flush")
+        else:
+            old = ptep_get_and_clear(mm, page)
+            notify_before_unlock(mm, page)
+            if numa:
+                set_pte_at(mm, page, replace(old, present=False, noted=Noted.PROT_NONE))
+            else:
+                set_pte_at(mm, page, replace(old, writable=False))
+            if numa or old.writable:
+                tlb.pages.add(page)
+
+
+@path(show="change_prot_numa()")
+def change_prot_numa(mm: Mm, pages: Pages) -> None:
+    """NUMA balancing (kernel/sched/fair.c, task_numa_work()): under the mmap lock for reading."""
+    with mm.mmap_lock.read():
+        tlb = MmuGather()
+        tlb_gather_mmu(mm)
+        for page in pages:
+            change_pte_range(mm, page, tlb, numa=True)
+        tlb_finish_mmu(mm, tlb, pages)
+
+
+@path(show="change_protection()")
+def change_protection(mm: Mm, pages: Pages, tlb: MmuGather) -> None:
+    """All page tables of the range. The caller finishes the gather."""
+    mmu_notifier_invalidate_range_start(mm, pages)
+    for page in pages:
+        change_pte_range(mm, page, tlb)
+    notify_after_unlock(mm, tlb.pages)
+    mmu_notifier_invalidate_range_end(mm, pages)
+
+
+@atomic(show="return to user")
+def return_from_mprotect(mm: Mm, pages: Pages) -> None:
+    """Tell the property that from here on no write is allowed."""
+    for page in pages:
+        mm.sealed.add(page)
+
+
+@path(show="mprotect(PROT_READ)")
+def mprotect(mm: Mm, pages: Pages) -> None:
+    """Make pages read-only, and return when nobody can write to them."""
+    with mm.mmap_lock.write():
+        tlb = MmuGather()
+        tlb_gather_mmu(mm)
+        change_protection(mm, pages, tlb)
+        tlb_finish_mmu(mm, tlb, pages)
+    return_from_mprotect(mm, pages)

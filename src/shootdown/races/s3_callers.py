@@ -1,0 +1,219 @@
+"""Who calls the contpte code: the parts of core mm, and of a device's driver, that system S3 needs.
+
+Each is the path of the file that its docstring names, reduced to what it does to one contpte block
+and the folio that the block maps; and user space and devices, which go through the TLB.
+"""
+
+from __future__ import annotations
+
+from shootdown.hardware.arm64_contiguous import Descriptor, Walker, user_load, user_store
+from shootdown.hardware.machine import Frame, Page
+from shootdown.lang import WRITE_ONCE, atomic, choose, mark, note, path, replace, this
+from shootdown.linux.arch.arm64.contpte import (
+    get_and_clear_full_ptes,
+    ptep_get,
+    ptep_get_and_clear,
+    ptep_get_and_clear_full,
+    ptep_get_no_access_dirty,
+    set_pte_at,
+    set_ptes,
+    wrprotect_ptes,
+)
+from shootdown.linux.arch.arm64.options import CLEAR_FULL
+from shootdown.linux.arch.arm64.pgtable import Arm64Mm
+from shootdown.linux.arch.arm64.tlbflush import flush_tlb_range
+from shootdown.linux.mm_types import Folio
+
+Pages = tuple[Page, ...]
+MARKER = Descriptor(writable=True)  # stands for some value that is neither valid nor none
+
+# ------------------------------------------------------------------ through the TLB
+
+
+@atomic(show="store {page}")
+def write_page(mm: Arm64Mm, page: Page) -> bool:
+    """An instruction, or a device, that writes. Says whether it got through."""
+    frame = user_store(this(Walker), page)
+    if frame is None:
+        note("fault")
+        return False
+    if frame in mm.gone[page] or mm.readonly[page]:
+        mark("stale, via {}", frame)
+    assert frame not in mm.gone[page], "INV-S3-5: a page that was given up is still reached"
+    assert not mm.readonly[page], "INV-RET: written after the right to write was taken away"
+    return True
+
+
+@atomic(show="load {page}")
+def read_page(mm: Arm64Mm, page: Page) -> bool:
+    """An instruction, or a device, that reads."""
+    frame = user_load(this(Walker), page)
+    if frame is None:
+        note("fault")
+        return False
+    if frame in mm.gone[page]:
+        mark("stale, via {}", frame)
+    assert frame not in mm.gone[page], "INV-S3-5: a page that was given up is still reached"
+    return True
+
+
+@atomic(show="store")
+def write_anywhere(mm: Arm64Mm) -> None:
+    """A store somewhere in the block."""
+    page = choose(Page)
+    note("to {}", page)
+    write_page(mm, page)
+
+
+@atomic(show="load")
+def read_anywhere(mm: Arm64Mm) -> None:
+    """A load somewhere in the block."""
+    page = choose(Page)
+    note("from {}", page)
+    read_page(mm, page)
+
+
+@path(show="user")
+def store_anywhere(mm: Arm64Mm, *, times: int = 2) -> None:
+    """Stores somewhere in the block."""
+    for _ in range(times):
+        write_anywhere(mm)
+
+
+@path(show="user")
+def load_anywhere(mm: Arm64Mm, *, times: int = 1) -> None:
+    """Loads somewhere in the block."""
+    for _ in range(times):
+        read_anywhere(mm)
+
+
+# ------------------------------------------------------------------ taking a block away
+
+
+@path
+def account(mm: Arm64Mm, pte: Descriptor) -> None:
+    """What zap_present_folio_ptes() does with A and D of what it took."""
+    folio = Folio(pte.frame.index)
+    if pte.dirty:
+        WRITE_ONCE(folio.dirty, True)
+    if pte.accessed:
+        WRITE_ONCE(folio.referenced, True)
+    mm.carries_dirty = False
+    mm.carries_young = False
+
+
+@atomic(show="free the pages")
+def give_up(mm: Arm64Mm, pages: Pages) -> None:
+    """After the flush: these pages of the first folio may be used for something else."""
+    for page in pages:
+        mm.gone[page].add(Frame(0))
+
+
+@path
+def zap_ptes(
+    mm: Arm64Mm,
+    pages: Pages,
+    *,
+    monotone: bool = True,
+    report: bool = True,
+    marker: bool = False,
+) -> None:
+    """mm/memory.c zap_pte_range(): look at a PTE, take it, account for it. With option 2 it takes
+    as many as map the folio in one call. ``monotone``: check that D, once reported, goes on being
+    reported. ``report`` is false where option 3 has the getter that does not report. ``marker``:
+    something is left behind, not valid and not none (``zap_install_uffd_wp_if_needed()``)."""
+    with mm.ptl:
+        if CLEAR_FULL == "batch":
+            if ptep_get(mm, pages[0]).valid:
+                account(mm, get_and_clear_full_ptes(mm, pages))
+        else:
+            dirty = False
+            for page in pages:
+                pte = ptep_get(mm, page) if report else ptep_get_no_access_dirty(mm, page)
+                if pte.valid:
+                    if monotone and report:
+                        assert pte.dirty or not dirty or not pte.contiguous, (
+                            "INV-S3-3: a block was reported dirty, and is reported clean"
+                        )
+                    old = ptep_get_and_clear_full(mm, page)
+                    account(mm, old)
+                    if marker:
+                        set_pte_at(mm, page, MARKER)
+                    dirty = dirty or pte.dirty or old.dirty
+
+
+@path(show="exit_mmap()")
+def exit_mmap(
+    mm: Arm64Mm,
+    pages: Pages,
+    more: Pages = (),
+    *,
+    monotone: bool = True,
+    report: bool = True,
+    marker: bool = False,
+) -> None:
+    """The process exits: zap, flush, free. ``more``: the gather is full after ``pages``, so that
+    zap_pte_range() drops the PTL, flushes, frees, and comes back for the rest."""
+    zap_ptes(mm, pages, monotone=monotone, report=report, marker=marker)
+    flush_tlb_range(set(pages))
+    give_up(mm, pages)
+    if more:
+        zap_ptes(mm, more, monotone=monotone, report=report)
+        flush_tlb_range(set(more))
+        give_up(mm, more)
+
+
+@path(show="madvise(MADV_DONTNEED)")
+def madvise_dontneed(mm: Arm64Mm, pages: Pages) -> None:
+    """mm/madvise.c: zap a part of the block, flush, give it up; the process goes on."""
+    zap_ptes(mm, pages)
+    flush_tlb_range(set(pages))
+    give_up(mm, pages)
+
+
+@path(show="page fault")
+def map_folio(mm: Arm64Mm, pages: Pages, frame: Frame, *, dirty: bool = False) -> None:
+    """mm/memory.c set_pte_range(): map a large folio where nothing is mapped."""
+    with mm.ptl:
+        if not ptep_get(mm, pages[0]).valid:
+            pte = Descriptor(valid=True, writable=True, accessed=True, dirty=dirty, frame=frame)
+            set_ptes(mm, pages, pte)
+
+
+@path
+def replace_folio(mm: Arm64Mm, pages: Pages, frame: Frame, *, dirty: bool = False) -> None:
+    """A block is zapped, flushed and given up, and then faulted in again, perhaps by a write."""
+    zap_ptes(mm, pages)
+    flush_tlb_range(set(pages))
+    give_up(mm, pages)
+    map_folio(mm, pages, frame, dirty=dirty)
+
+
+# ------------------------------------------------------------------ changing rights
+
+
+@atomic(show="return to user")
+def return_readonly(mm: Arm64Mm, pages: Pages) -> None:
+    """The caller may rely on it: nobody writes these pages any more."""
+    for page in pages:
+        mm.readonly[page] = True
+
+
+@path(show="mprotect(PROT_READ)")
+def mprotect_page(mm: Arm64Mm, page: Page) -> None:
+    """mm/mprotect.c change_pte_range() for one PTE: take it, put it back read-only, flush."""
+    with mm.ptl:
+        if ptep_get(mm, page).valid:
+            pte = ptep_get_and_clear(mm, page)
+            set_pte_at(mm, page, replace(pte, writable=False))
+    flush_tlb_range({page})
+    return_readonly(mm, (page,))
+
+
+@path(show="fork()")
+def fork(mm: Arm64Mm, pages: Pages) -> None:
+    """mm/memory.c copy_present_ptes(): write-protect a batch; dup_mmap() flushes at the end."""
+    with mm.ptl:
+        wrprotect_ptes(mm, pages)
+    flush_tlb_range(set(pages))
+    return_readonly(mm, pages)

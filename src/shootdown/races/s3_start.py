@@ -1,0 +1,105 @@
+"""Where the scenarios of system S3 start: one block, and who uses it.
+
+The first PE runs the kernel, and loads nothing into its TLB; the others use the page table.
+"""
+
+from __future__ import annotations
+
+from shootdown.hardware.arm64_contiguous import Descriptor, Walker
+from shootdown.hardware.machine import Frame, Page
+from shootdown.lang import atomic
+from shootdown.linux.arch.arm64.pgtable import Arm64Mm
+
+
+@atomic
+def walkers(mm: Arm64Mm) -> None:
+    """Every PE but the first, which runs the kernel, uses the page table."""
+    for walker in Walker:
+        if walker.index > 0:
+            walker.walks = mm
+
+
+@atomic
+def block() -> None:
+    """A contpte block: writable, accessed, clean."""
+    mm = Arm64Mm(0)
+    walkers(mm)
+    for page in Page:
+        mm.table[page] = Descriptor(
+            valid=True, contiguous=True, writable=True, accessed=True, frame=Frame(0)
+        )
+
+
+@atomic
+def old_block() -> None:
+    """A contpte block that was not accessed yet."""
+    mm = Arm64Mm(0)
+    walkers(mm)
+    for page in Page:
+        mm.table[page] = Descriptor(valid=True, contiguous=True, writable=True, frame=Frame(0))
+
+
+@atomic
+def almost_block() -> None:
+    """Single PTEs, accessed, all read-only but the last one."""
+    mm = Arm64Mm(0)
+    walkers(mm)
+    for page in Page:
+        mm.table[page] = Descriptor(
+            valid=True, writable=page.index == len(Page) - 1, accessed=True, frame=Frame(0)
+        )
+
+
+@atomic
+def read_block() -> None:
+    """A contpte block that was read; the TLBs do not matter."""
+    mm = Arm64Mm(0)
+    for page in Page:
+        mm.table[page] = Descriptor(
+            valid=True, contiguous=True, writable=True, accessed=True, frame=Frame(0)
+        )
+
+
+@atomic
+def dirty_block() -> None:
+    """A contpte block that was written, long ago, and was not used since; a third PE uses it."""
+    mm = Arm64Mm(0)
+    for page in Page:
+        mm.table[page] = Descriptor(
+            valid=True,
+            contiguous=True,
+            writable=True,
+            dirty=page == Page(0),
+            frame=Frame(0),
+        )
+    for walker in Walker:
+        if walker.index > 1:
+            walker.walks = mm
+
+
+@atomic
+def device_block() -> None:
+    """A contpte block that was read; a third PE, a device, uses it."""
+    read_block()
+    for walker in Walker:
+        if walker.index > 1:
+            walker.walks = Arm64Mm(0)
+
+
+@atomic
+def shared_with_device() -> None:
+    """A contpte block that was read; a CPU and a device use it, and the device, the last PE, does
+    not manage A and D."""
+    block()
+    for walker in Walker:
+        if walker.index == len(Walker) - 1:
+            walker.manages_flags = False
+
+
+@atomic
+def shared_unread() -> None:
+    """The same, but nobody has read it."""
+    old_block()
+    for walker in Walker:
+        if walker.index == len(Walker) - 1:
+            walker.manages_flags = False

@@ -1,0 +1,228 @@
+"""System S1: every scenario has its verdict, both TLBs and both engines agree, races read well.
+
+Every flush, acknowledgement and barrier of a safe variant is needed, or is known to be redundant.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.s1_mutants import REDUNDANT, reason
+from shootdown.check import native, reference
+from shootdown.check.result import Limits, Result, Verdict, ViolationKind
+from shootdown.check.trace import trace_violation
+from shootdown.lang import Scenario
+from shootdown.lang.builder import Site
+from shootdown.lang.compiler import removable_sites
+from shootdown.lang.loader import scenarios_in
+from shootdown.races import s1, s1_tables
+
+S1: dict[str, Scenario] = {
+    named.scenario.name: named.scenario
+    for module in (s1, s1_tables)
+    for named in scenarios_in(vars(module))
+}
+SAFE = sorted(name for name, s in S1.items() if s.expect == "HOLDS")
+MUTATED = [name for name in SAFE if not name.endswith("sc")]  # those have a sibling under x86-TSO
+UNSAFE = sorted(name for name, s in S1.items() if s.expect == "VIOLATED")
+QUICK = {
+    *(f"K.V{i}" for i in range(5)),
+    *(f"PT.V{i}" for i in range(6)),
+    *("K.V1.careful", "K.V3.store", "K.V3.relaxed", "PT.V5.fixed"),
+}  # one of each kind; the others are slow only because they are many
+LIMITS = Limits(time=120)
+SMALL = 130  # states: quick enough for the reference engine, which is many times slower
+
+
+def each(names: Iterable[str]) -> list[Any]:
+    """Parameters of a test: those that are not quick are marked as slow."""
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.deep) for name in names]
+
+
+@functools.cache
+def run(name: str, tlb: str = "may") -> Result:
+    return native.explore(S1[name].compile(options={"tlb": tlb}), LIMITS)
+
+
+# ------------------------------------------------------------------ verdicts
+
+
+@pytest.mark.parametrize("tlb", ["may", "explicit"])
+@pytest.mark.parametrize("name", each(S1))
+def test_verdict_is_the_expected_one(name: str, tlb: str) -> None:
+    result = run(name, tlb)
+    found = (result.verdict.name, result.violation.name if result.violation else None)
+    assert found == (S1[name].expect, S1[name].violates)
+
+
+@pytest.mark.parametrize("name", each(S1))
+def test_engines_agree(name: str) -> None:
+    fast = run(name)
+    if fast.states > SMALL:
+        pytest.skip(f"{fast.states} states are too many for the reference engine")
+    slow = reference.explore(fast.system)
+    assert (slow.verdict, slow.states, slow.depth, slow.goals) == (
+        fast.verdict,
+        fast.states,
+        fast.depth,
+        fast.goals,
+    )
+    assert (slow.violation is None) == (fast.violation is None)
+    if slow.violation is not None and fast.violation is not None:
+        assert slow.violation.path == fast.violation.path
+
+
+@pytest.mark.parametrize("name", each(SAFE))
+def test_safe_variants_are_not_vacuous(name: str) -> None:
+    result = run(name)
+    assert all(result.goals)
+    assert len(result.goals) > 1  # more than that all threads finish
+
+
+@pytest.mark.deep
+def test_scenarios_stay_small() -> None:
+    assert {name: run(name).states for name in S1 if run(name).states > 300_000} == {}
+
+
+BAD = {
+    "BAD-S1-1": ("K.V1", "INV-S1-1"),
+    "BAD-S1-2": ("K.V2", "INV-S1-1"),
+    "BAD-S1-3": ("PT.V1", "INV-S1-2"),
+    "BAD-S1-4": ("PT.V1.swizzle", "INV-ONE"),
+    "IOMMU-SVA-KTABLE": ("PT.V5", "INV-S1-2"),
+}
+
+
+@pytest.mark.parametrize(("alias", "shown"), BAD.items())
+def test_bad_interleavings_break_the_right_invariant(alias: str, shown: tuple[str, str]) -> None:
+    (scenario,) = [s for s in S1.values() if alias in s.aliases]
+    assert (scenario.name, scenario.violates) == shown
+    assert scenario.expect == "VIOLATED"
+
+
+def test_every_invariant_and_variant_has_scenarios() -> None:
+    assert {f"INV-S1-{i}" for i in range(1, 6)} <= {s.violates for s in S1.values()}
+    assert {f"K.V{i}" for i in range(5)} <= set(S1)
+    assert {f"PT.V{i}" for i in range(6)} <= set(S1)
+
+
+# ------------------------------------------------------------------ memory order
+
+
+def verdicts(name: str, *memories: str) -> list[Verdict]:
+    return [
+        native.explore(S1[name].compile(options={"memory": memory}), LIMITS).verdict
+        for memory in memories
+    ]
+
+
+@pytest.mark.parametrize("name", each(["K.V3.store", "K.V3.relaxed", "K.V4.store"]))
+def test_store_buffers_make_the_difference(name: str) -> None:
+    """Safe where memory is sequentially consistent, unsafe with store buffers of any depth."""
+    assert verdicts(name, "sc", "tso") == [Verdict.HOLDS, Verdict.VIOLATED]
+    deep = S1[name].compile(options={"memory": "tso", "store_buffer": 2})
+    assert native.explore(deep, LIMITS).verdict is Verdict.VIOLATED
+
+
+@pytest.mark.parametrize("name", each(["K.V3.store-mb", "K.V3.relaxed-mb"]))
+def test_a_barrier_takes_it_back(name: str) -> None:
+    deep = S1[name].compile(options={"memory": "tso", "store_buffer": 2})
+    assert native.explore(deep, LIMITS).verdict is Verdict.HOLDS
+    assert run(name).verdict is Verdict.HOLDS
+
+
+def test_flag_after_flush_needs_no_store_buffer() -> None:
+    assert verdicts("K.V2", "sc", "tso") == [Verdict.VIOLATED, Verdict.VIOLATED]
+
+
+# ------------------------------------------------------------------ races
+
+
+@pytest.mark.parametrize("name", each(UNSAFE))
+def test_race_can_be_told(name: str) -> None:
+    """Every step has a column, and what a CPU does stands in its own."""
+    result = run(name)
+    assert result.violation is not None
+    trace = trace_violation(result.system, result.violation)
+    assert len(trace.steps) == result.violation.length <= 25
+    for step in trace.steps:
+        assert step.action.column is not None or "DEV0" in step.action.name
+        assert step.action.info.location.line > 0
+
+
+def told(name: str) -> list[str]:
+    result = run(name)
+    assert result.violation is not None
+    trace = trace_violation(result.system, result.violation)
+    return [str(text) for step in trace.steps for _, text in step.notes]
+
+
+@pytest.mark.deep
+def test_nmi_races_are_in_the_windows_that_their_titles_name() -> None:
+    assert "return from NMI" not in told("K.V3.nmi-entry")
+    assert "return from NMI" in told("K.V4.nmi-entry")  # the NMI took the signal back
+    for name in ("K.V3.nmi-exit", "K.V4.nmi-exit"):
+        assert "SWITCH_TO_USER_CR3" not in told(name)
+
+
+@pytest.mark.deep
+def test_tlb_explicit_needs_at_most_the_fills_more() -> None:
+    """A race is never longer than with the may-set by more than one fill for each CPU and entry."""
+    for name in UNSAFE:
+        may, explicit = run(name).violation, run(name, "explicit").violation
+        assert may is not None
+        assert explicit is not None
+        assert may.length <= explicit.length <= may.length + 2, name
+
+
+# ------------------------------------------------------------------ mutants
+
+
+@functools.cache
+def functions_of(file: str) -> tuple[tuple[int, int, str], ...]:
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    return tuple(
+        (node.lineno, node.end_lineno or node.lineno, node.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    )
+
+
+def site_name(site: Site) -> str:
+    """``on_cpus: wait_for_acks()``: the same when lines move."""
+    line = site.location.line
+    (function,) = [n for a, b, n in functions_of(site.location.file) if a <= line <= b]
+    return f"{function}: {site.text}"
+
+
+@functools.cache
+def sites_of(name: str) -> tuple[Site, ...]:
+    return tuple(removable_sites(S1[name]))
+
+
+@pytest.mark.parametrize("name", each(MUTATED))
+def test_every_flush_and_barrier_is_needed(name: str) -> None:
+    assert sites_of(name) or name == "PT.V2"
+    survivors = []
+    for site in sites_of(name):
+        mutant = S1[name].compile(without=frozenset({site.id}))
+        result = native.explore(mutant, LIMITS)
+        assert result.verdict is not Verdict.UNKNOWN
+        broken = result.violation
+        caught = broken is not None and broken.kind is not ViolationKind.MODEL_ERROR
+        if not caught and reason(site_name(site), name) is None:
+            survivors.append(f"{site_name(site)} ({site.role}): {result.verdict.name}")
+    assert survivors == []
+
+
+@pytest.mark.deep
+def test_no_excuse_is_out_of_date() -> None:
+    """Every entry of the table is used: the site exists, and some scenario does without it."""
+    known = {site_name(site) for name in MUTATED for site in sites_of(name)}
+    assert sorted(set(REDUNDANT) - known) == []

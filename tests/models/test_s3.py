@@ -1,0 +1,267 @@
+"""System S3: every scenario has its verdict, both TLBs and both engines agree, races read well.
+
+Every flush and lock of a safe variant is needed, or is known to be redundant.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.s3_mutants import REDUNDANT, SPECIFIC, reason
+from shootdown.check import native, reference
+from shootdown.check.progress import with_progress
+from shootdown.check.result import Limits, Result, Verdict, ViolationKind
+from shootdown.check.trace import trace_violation
+from shootdown.lang import Scenario
+from shootdown.lang.builder import Site
+from shootdown.lang.compiler import removable_sites
+from shootdown.lang.loader import scenarios_in
+from shootdown.races import s3, s3_convert, s3_lockless, s3_progress
+
+S3: dict[str, Scenario] = {
+    named.scenario.name: named.scenario
+    for module in (s3, s3_convert, s3_lockless, s3_progress)
+    for named in scenarios_in(vars(module))
+}
+SAFE = sorted(name for name, s in S3.items() if s.expect == "HOLDS")
+UNSAFE = sorted(name for name, s in S3.items() if s.expect == "VIOLATED")
+FAULTS = {scenario.name for scenario in s3_progress.FAULTS}
+"""These ask for progress, for which the may-set is not exact: they choose the explicit TLB."""
+LIMITS = Limits(time=120)
+SMALL = 400  # states: quick enough for the reference engine
+
+MUTATED = (
+    "S3.O2",
+    "S3.O2.break",
+    "S3.PART",
+    "S3.BBM",
+    "S3.BBML2.unfold",
+    "S3.SET",
+    "S3.FORK",
+    "S3.LOCKLESS",
+)
+"""One of each protocol; the others are slower or the same paths looked at for something else."""
+
+BAD = {
+    "BAD-S3-1": ("S3.O4", "INV-S3-3"),
+    "BAD-S3-2": ("S3.ADJ", "INV-S3-1"),
+    "BAD-S3-3": ("S3.O4.break", "INV-S3-5"),
+    "BAD-S3-4": ("S3.NOBBM", "INV-S3-8"),
+    "BAD-S3-5": ("S3.SETNOOP", "INV-S3-9"),
+    "BAD-S3-6": ("S3.LOCKLESS.none", "INV-S3-7"),
+    "CONTPTE-ATS": ("S3.SETNOOP", "INV-S3-9"),
+}
+FIRST = {*MUTATED, *(name for name, _ in BAD.values())}
+"""The scenarios that the quick tests look at with the explicit TLB, too."""
+
+
+def quick(names: Iterable[str]) -> list[Any]:
+    """Parameters, of which all but the first ones are slow."""
+    return [name if name in FIRST else pytest.param(name, marks=pytest.mark.deep) for name in names]
+
+
+@functools.cache
+def run(name: str, tlb: str = "") -> Result:
+    options = {"tlb": tlb} if tlb else {}
+    return with_progress(native.explore(S3[name].compile(options=options), LIMITS))
+
+
+# ------------------------------------------------------------------ verdicts
+
+
+def verdict(result: Result) -> tuple[str, str | None]:
+    return result.verdict.name, result.violation.name if result.violation else None
+
+
+@pytest.mark.parametrize("name", S3)
+def test_verdict_is_the_expected_one(name: str) -> None:
+    assert verdict(run(name)) == (S3[name].expect, S3[name].violates)
+
+
+@pytest.mark.parametrize("name", quick(sorted(set(S3) - FAULTS)))
+def test_verdict_is_the_same_with_the_explicit_tlb(name: str) -> None:
+    assert verdict(run(name, "explicit")) == (S3[name].expect, S3[name].violates)
+
+
+@pytest.mark.parametrize("name", S3)
+def test_engines_agree(name: str) -> None:
+    fast = run(name)
+    if fast.system.progress:
+        fast = native.explore(fast.system, LIMITS)
+    if fast.states > SMALL:
+        pytest.skip(f"{fast.states} states are too many for the reference engine")
+    slow = reference.explore(fast.system)
+    assert (slow.verdict, slow.states, slow.depth, slow.goals) == (
+        fast.verdict,
+        fast.states,
+        fast.depth,
+        fast.goals,
+    )
+    assert (slow.violation is None) == (fast.violation is None)
+    if slow.violation is not None and fast.violation is not None:
+        assert slow.violation.path == fast.violation.path
+
+
+@pytest.mark.parametrize("name", SAFE)
+def test_safe_variants_are_not_vacuous(name: str) -> None:
+    result = run(name)
+    assert all(result.goals)
+    assert len(result.goals) > 1  # more than that all threads finish
+
+
+@pytest.mark.parametrize("name", ["S3.O2", "S3.O1b", "S3.ADJ.last", "S3.BBM"])
+def test_blocks_of_four_have_the_same_verdict(name: str) -> None:
+    result = native.explore(S3[name].compile(bounds={"pages": 4}), LIMITS)
+    assert verdict(result) == (S3[name].expect, S3[name].violates)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", S3)
+def test_all_blocks_of_four_have_the_same_verdict(name: str) -> None:
+    result = with_progress(native.explore(S3[name].compile(bounds={"pages": 4}), LIMITS))
+    assert verdict(result) == (S3[name].expect, S3[name].violates)
+
+
+@pytest.mark.deep
+def test_blocks_of_sixteen_can_be_reached() -> None:
+    result = native.explore(S3["S3.O2"].compile(bounds={"pages": 16}), LIMITS)
+    assert result.verdict is Verdict.HOLDS
+
+
+def test_scenarios_stay_small() -> None:
+    assert {name: run(name).states for name in S3 if run(name).states > 300_000} == {}
+
+
+@pytest.mark.parametrize(("alias", "shown"), BAD.items())
+def test_bad_interleavings_break_the_right_invariant(alias: str, shown: tuple[str, str]) -> None:
+    (scenario,) = [s for s in S3.values() if alias in s.aliases]
+    assert (scenario.name, scenario.violates) == shown
+    assert scenario.expect == "VIOLATED"
+
+
+def test_every_invariant_and_variant_has_scenarios() -> None:
+    broken = {scenario.violates for scenario in S3.values()}
+    # INV-S3-2 is broken by none: whoever copies flags without care has an A to copy
+    assert {f"INV-S3-{i}" for i in (1, 3, 4, 5, 6, 7, 8, 9)} <= broken
+    looked_at = {invariant.name for invariant in run("S3.O2.young").system.invariants}
+    assert "INV-S3-2" in looked_at
+    variants = ("O1", "O1a", "O1b", "O2", "O3", "O4", "ADJ", "ADJ0")
+    others = ("BBML2", "NOBBM", "NOPART", "SETNOOP")
+    assert {f"S3.{variant}" for variant in (*variants, *others)} <= set(S3)
+
+
+def test_progress_needs_the_explicit_tlb() -> None:
+    """With the may-set the device might load the entry that the CPU's flag made possible."""
+    assert run("S3.SETNOOP").verdict is Verdict.VIOLATED
+    assert run("S3.SETNOOP", "may").verdict is Verdict.HOLDS
+
+
+# ------------------------------------------------------------------ races
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_race_can_be_told(name: str) -> None:
+    """Every step has a column, and what a CPU does stands in its own."""
+    result = run(name)
+    assert result.violation is not None
+    trace = trace_violation(result.system, result.violation)
+    assert len(trace.steps) == result.violation.length <= 25
+    for step in trace.steps:
+        assert step.action.column is not None
+        assert step.action.info.location.line > 0
+
+
+def message(name: str) -> str:
+    result = run(name)
+    assert result.violation is not None
+    return trace_violation(result.system, result.violation).ending.text
+
+
+def test_option_three_fires_or_is_silent() -> None:
+    """Its assertion, or the check of D that the model does by itself."""
+    assert "a getter runs" in message("S3.O3.core")
+    assert "a getter runs" in message("S3.O3.lockless")
+    assert "is reported clean" in message("S3.O3.marker")
+
+
+def test_fault_loop_is_a_loop() -> None:
+    violation = run("S3.SETNOOP").violation
+    assert violation is not None
+    assert violation.kind is ViolationKind.NO_PROGRESS
+    assert violation.loop is not None
+    assert 0 < violation.loop < violation.length
+
+
+@pytest.mark.parametrize("name", quick(sorted(set(UNSAFE) - FAULTS)))
+def test_tlb_explicit_needs_at_most_the_fills_more(name: str) -> None:
+    """A race is never longer than with the may-set by more than one fill for each CPU and entry."""
+    may, explicit = run(name).violation, run(name, "explicit").violation
+    assert may is not None
+    assert explicit is not None
+    assert may.length <= explicit.length <= may.length + 2
+
+
+# ------------------------------------------------------------------ mutants
+
+
+@functools.cache
+def functions_of(file: str) -> tuple[tuple[int, int, str], ...]:
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    return tuple(
+        (node.lineno, node.end_lineno or node.lineno, node.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    )
+
+
+def site_name(site: Site) -> str:
+    """``contpte_convert: flush_tlb_range()``: the same when lines move."""
+    line = site.location.line
+    (function,) = [n for a, b, n in functions_of(site.location.file) if a <= line <= b]
+    return f"{function}: {site.text}"
+
+
+@functools.cache
+def sites_of(name: str) -> tuple[Site, ...]:
+    return tuple(removable_sites(S3[name]))
+
+
+def survivors_of(name: str) -> list[str]:
+    """The sites that can be left out, by name."""
+    found = []
+    for site in sites_of(name):
+        mutant = S3[name].compile(without=frozenset({site.id}))
+        result = with_progress(native.explore(mutant, LIMITS))
+        assert result.verdict is not Verdict.UNKNOWN
+        broken = result.violation
+        if broken is None or broken.kind is ViolationKind.MODEL_ERROR:
+            found.append(site_name(site))
+    return found
+
+
+def check_mutants(name: str) -> None:
+    assert sites_of(name)
+    survivors = Counter(survivors_of(name))
+    assert [site for site in survivors if reason(site, name) is None] == []
+    for (scenario, site), count in SPECIFIC.items():
+        if scenario == name:
+            assert survivors[site] == count
+
+
+@pytest.mark.parametrize("name", quick(SAFE))
+def test_every_flush_and_lock_is_needed(name: str) -> None:
+    check_mutants(name)
+
+
+@pytest.mark.deep
+def test_no_excuse_is_out_of_date() -> None:
+    """Every entry of the table is used: the site exists, and some scenario does without it."""
+    known = {site_name(site) for name in SAFE for site in sites_of(name)}
+    assert sorted(set(REDUNDANT) - known) == []

@@ -1,0 +1,219 @@
+"""System X2 and the historic races about page tables: verdicts, invariants, mutants."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from pathlib import Path
+
+import pytest
+
+from models.x2_mutants import PAIRS, PART_OF_PAIR, REDUNDANT, reason
+from shootdown.check import native, reference
+from shootdown.check.result import Limits, Result, Verdict, ViolationKind
+from shootdown.check.trace import trace_violation
+from shootdown.lang import Scenario
+from shootdown.lang.builder import Site
+from shootdown.lang.compiler import removable_sites
+from shootdown.lang.loader import scenarios_in
+from shootdown.races import historic_tables, x2
+
+X2 = {
+    named.scenario.name: named.scenario
+    for module in (x2, historic_tables)
+    for named in scenarios_in(vars(module))
+}
+SAFE = sorted(name for name, s in X2.items() if s.expect == "HOLDS")
+UNSAFE = sorted(name for name, s in X2.items() if s.expect == "VIOLATED")
+LIMITS = Limits(time=120)
+SMALL = 300  # states: quick enough for the reference engine
+
+QUICK = {"X2.ipi", "X2.V3", "X2.V3.pv", "X2.sync"}
+"""Safe scenarios whose mutants are always tried, besides those of the historic fixes; the others
+have the same paths in another combination, or are large."""
+
+MUTATED = [
+    name if name in QUICK or name.endswith("fixed") else pytest.param(name, marks=pytest.mark.deep)
+    for name in SAFE
+]
+
+
+@functools.cache
+def run(name: str, tlb: str = "may") -> Result:
+    return native.explore(X2[name].compile(options={"tlb": tlb}), LIMITS)
+
+
+def assert_expected(scenario: Scenario, result: Result) -> None:
+    found = (result.verdict.name, result.violation.name if result.violation else None)
+    assert found == (scenario.expect, scenario.violates)
+
+
+# ------------------------------------------------------------------ verdicts
+
+
+@pytest.mark.parametrize("tlb", ["may", "explicit"])
+@pytest.mark.parametrize("name", X2)
+def test_verdict_is_the_expected_one(name: str, tlb: str) -> None:
+    assert_expected(X2[name], run(name, tlb))
+
+
+@pytest.mark.parametrize("name", X2)
+def test_engines_agree(name: str) -> None:
+    fast = run(name)
+    if fast.states > SMALL:
+        pytest.skip(f"{fast.states} states are too many for the reference engine")
+    slow = reference.explore(fast.system)
+    assert (slow.verdict, slow.states, slow.depth, slow.goals) == (
+        fast.verdict,
+        fast.states,
+        fast.depth,
+        fast.goals,
+    )
+    assert (slow.violation is None) == (fast.violation is None)
+    if slow.violation is not None and fast.violation is not None:
+        assert slow.violation.path == fast.violation.path
+
+
+@pytest.mark.parametrize("name", SAFE)
+def test_safe_variants_are_not_vacuous(name: str) -> None:
+    result = run(name)
+    assert all(result.goals)
+    assert len(result.goals) > 1  # more than that all threads finish
+
+
+def test_every_variant_and_invariant_has_scenarios() -> None:
+    names = set(X2) | {alias for scenario in X2.values() for alias in scenario.aliases}
+    assert {f"X2.V{i}" for i in range(1, 6)} | {"X2.ipi", "X2.rcu", "X2.sync"} <= names
+    (bad,) = [s for s in X2.values() if "BAD-X2-1" in s.aliases]
+    assert (bad.name, bad.violates) == ("X2.V1", "INV-X2-1")
+    broken = {scenario.violates for scenario in X2.values()}
+    assert {"INV-X2-1", "INV-X2-2", "INV-PT", "INV-UAF", "INV-PIN"} <= broken
+
+
+def test_historic_races_have_their_fix() -> None:
+    races = {name for name in X2 if not name.startswith("X2.") and "." not in name}
+    assert len(races) == 10
+    for name in races:
+        assert X2[name].expect == "VIOLATED"
+        assert X2[f"{name}.fixed"].expect == "HOLDS"
+
+
+# ------------------------------------------------------------------ races
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_race_can_be_told(name: str) -> None:
+    """Every step is somewhere in the source, and the race is short."""
+    result = run(name)
+    assert result.violation is not None
+    trace = trace_violation(result.system, result.violation)
+    assert len(trace.steps) == result.violation.length <= 35
+    for step in trace.steps:
+        assert step.action.info.location.line > 0
+
+
+@pytest.mark.parametrize("name", ["X2.V1", "X2.V2"])
+def test_the_bad_race_is_the_one_of_the_reference(name: str) -> None:
+    """R pmd; pmd=none; flush; free T; R pte in T."""
+    violation = run(name).violation
+    assert violation is not None
+    trace = trace_violation(run(name).system, violation)
+    told = [str(text) for step in trace.steps for _, text in step.notes]
+    last = trace.steps[-1]
+    assert last.process == 1
+    assert any("somebody else's memory" in text for text in told)
+
+
+def test_order_of_stores_changes_nothing() -> None:
+    """What x86 buffers is ordered by the locks and interrupts that are there anyway."""
+    for name in ("X2.ipi", "X2.V3", "X2.sync", "KHUGEPAGED-GUP.fixed", "GUP-COW-FORK.fixed"):
+        result = native.explore(X2[name].compile(options={"memory": "tso"}), LIMITS)
+        assert_expected(X2[name], result)
+
+
+# ------------------------------------------------------------------ mutants
+
+
+@functools.cache
+def functions_of(file: str) -> tuple[tuple[int, int, str], ...]:
+    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    return tuple(
+        (node.lineno, node.end_lineno or node.lineno, node.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    )
+
+
+def site_name(site: Site) -> str:
+    """``munmap: lock table.ptl``: the same when lines move."""
+    line = site.location.line
+    (function,) = [n for a, b, n in functions_of(site.location.file) if a <= line <= b]
+    return f"{function}: {site.text}"
+
+
+@functools.cache
+def sites(name: str) -> dict[str, list[str]]:
+    """The sites of a scenario that can be left out, by name."""
+    by_name: dict[str, list[str]] = {}
+    for site in removable_sites(X2[name]):
+        by_name.setdefault(site_name(site), []).append(site.id)
+    return by_name
+
+
+def left_out(scenario: str) -> dict[str, list[frozenset[str]]]:
+    """The mutants of a scenario, by the name of the site; the halves of a pair go together."""
+    by_name = sites(scenario)
+    mutants: dict[str, list[frozenset[str]]] = {}
+    for name, ids in by_name.items():
+        if name in PAIRS:
+            both = [i for part in PAIRS[name] for i in by_name.get(part, [])]
+            mutants[name] = [frozenset(both)]
+        elif name not in PART_OF_PAIR:
+            mutants[name] = [frozenset({i}) for i in ids]
+    return mutants
+
+
+@pytest.mark.parametrize("name", MUTATED)
+def test_every_flush_lock_and_counter_is_needed(name: str) -> None:
+    scenario = X2[name]
+    survivors = []
+    for site, mutants in left_out(name).items():
+        for without in mutants:
+            if reason(site, name) is not None:
+                continue
+            result = native.explore(scenario.compile(without=without), LIMITS)
+            assert result.verdict is not Verdict.UNKNOWN
+            broken = result.violation
+            if broken is None or broken.kind is ViolationKind.MODEL_ERROR:
+                survivors.append(f"{site}: {result.verdict.name}")
+    assert survivors == []
+
+
+def test_rcu_read_lock_is_needed() -> None:
+    """Even though the lock in the table is taken right after the table was found."""
+    (site,) = sites("X2.V5")["pte_offset_map_lock: rcu_read_lock()"]
+    result = native.explore(X2["X2.V5"].compile(without=frozenset({site})), LIMITS)
+    assert result.violation is not None
+    assert result.violation.name == "INV-X2-1"
+
+
+@pytest.mark.deep
+def test_no_excuse_is_out_of_date() -> None:
+    """Every entry of the table is used: the site exists in a safe scenario."""
+    known = {site for name in SAFE for site in sites(name)}
+    assert sorted((set(REDUNDANT) | set(PAIRS) | PART_OF_PAIR) - known) == []
+
+
+@pytest.mark.deep
+def test_excuses_are_true() -> None:
+    """What is excused does survive, in one scenario for each reason."""
+    tried: set[tuple[str, str]] = set()
+    for name in SAFE:
+        for site, mutants in left_out(name).items():
+            text = reason(site, name)
+            if text is None or (site, text) in tried:
+                continue
+            tried.add((site, text))
+            for without in mutants:
+                result = native.explore(X2[name].compile(without=without), LIMITS)
+                assert result.violation is None, f"{site} is needed by {name}"
