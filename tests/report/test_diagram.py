@@ -3,7 +3,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scripted import Say, scripted, traced
@@ -221,6 +221,7 @@ def squeezed(text: str) -> str:
     return "".join(text.split())
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(case=scripts())
 def test_never_too_wide_and_never_cut(case: tuple[tuple[str, ...], list[Say]]) -> None:
     names, script = case

@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parse(_one_json_value(sys.argv[1:] if argv is None else argv))
         command: Command = arguments.command
         code = command.run(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except SystemExit as finished:  # argparse: after --help, --version or an error
         code = finished.code if isinstance(finished.code, int) else 2
     except BrokenPipeError:
@@ -77,6 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         _complain(told(error))
         code = error.exit_code
+    except OSError as error:
+        _complain(f"shootdown: cannot write the results: {error.strerror}")
+        _forget_stdout()
+        code = 2
     except MemoryError:
         _complain("shootdown: out of memory; use smaller bounds")
         code = 3

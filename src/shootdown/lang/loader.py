@@ -74,7 +74,11 @@ def load(path: str) -> ModelFile:
     linecache.checkcache(file)
     with user_code(path, "importing it"), _directory(os.path.dirname(file)):
         # No .pyc: a file that is edited and checked again within a second must not be stale.
-        exec(compile(source, file, "exec"), module.__dict__)
+        try:
+            code = compile(source, file, "exec")
+        except (RecursionError, MemoryError):
+            raise ModelError("the source is nested too deeply to be read", file=path) from None
+        exec(code, module.__dict__)
     named = tuple(scenarios_in(vars(module)))
     if not named:
         raise ModelError("no scenario in this file: decorate a function with @scenario", file=path)
@@ -182,6 +186,8 @@ def _as_written(path: str, file: str) -> str:
 
 
 def _read(path: str) -> str:
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise UsageError(f"'{path}' is not a regular file")
     try:
         with open(path, "rb") as file:
             source = importlib.util.decode_source(file.read())
