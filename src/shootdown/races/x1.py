@@ -36,7 +36,8 @@ V6_13 = {
 V6_14 = {"should_flush": "loaded", "switching": "after-gen", "switch_barrier": "set_bit"}
 V6_15 = {"switch_barrier": "set_bit"}
 LAZY_MASK = {"should_flush": "not-lazy", "switching": "after-gen", "switch_barrier": "set_bit"}
-MISORDER = {"switching": "after-gen", "switch_barrier": "set_bit"}
+STABLE = {"mm_cpumask": "eager", "switch_barrier": "set_bit"}
+MISORDER = {**STABLE, "switching": "after-gen"}
 
 VARIANTS: dict[str, Options] = {
     "current": {},
@@ -45,6 +46,7 @@ VARIANTS: dict[str, Options] = {
     "v6.15": V6_15,
     "lazy-mask": LAZY_MASK,
     "misorder": MISORDER,
+    "stable": STABLE,
     "V1": {"gen_read": "before-mask"},
     "V2": {"switch_barrier": "set_bit"},
     "V3": {"should_flush": "loaded"},
@@ -226,7 +228,7 @@ SWITCH = (
         "v6.15",
         IN_MASK,
         "6.15: who is switching is told, too (fea4e317f9e7)",
-        aliases=("SWITCHMM-LOADEDMM.fixed", "SWITCHMM-MISORDER.fixed", "X1.V2.sc"),
+        aliases=("SWITCHMM-LOADEDMM.fixed", "X1.V2.sc"),
         check=(*ALWAYS, *ORDER),
     ),
     x1_scenario(
@@ -268,7 +270,7 @@ SWITCH = (
     x1_scenario(
         "SWITCHMM-MISORDER",
         "misorder",
-        IN_MASK,
+        TRIMMED,
         "backports of fea4e317f9e7 to 6.1, 6.6 and 6.12: SWITCHING after tlb_gen was read",
         violates="INV-X1-1",
         check=(),
@@ -276,10 +278,18 @@ SWITCH = (
     x1_scenario(
         "SWITCHMM-MISORDER.order",
         "misorder",
-        IN_MASK,
+        TRIMMED,
         "the same, seen when the CPU is left out",
         violates="INV-X1-4",
         check=ORDER,
+    ),
+    x1_scenario(
+        "SWITCHMM-MISORDER.fixed",
+        "stable",
+        TRIMMED,
+        "with the store of SWITCHING moved up, as it is in 6.15",
+        more=TSO,
+        check=(*ALWAYS, *ORDER),
     ),
     x1_scenario(
         "X1.current.v6.13-mask",

@@ -15,6 +15,7 @@ from shootdown.races.x1 import (
     SMALL,
     TSO,
     Situation,
+    be_lazy,
     come_back,
     handler,
     load,
@@ -111,6 +112,15 @@ def transition_and_idle(cpus: int) -> list[Thread]:
     ]
 
 
+def transition_and_lazy(cpus: int) -> list[Thread]:
+    """CPU0 moves the process to a global ASID and flushes; the others are lazy for a while."""
+    return [
+        main(0, go_global_once, MM),
+        *[main(c, be_lazy, MM, Page(0)) for c in range(1, cpus)],
+        *[handler(c) for c in range(1, cpus)],
+    ]
+
+
 TWO_PAGES = {Page: 2, Frame: 2, ContextMm: 1, Pcid: 2}
 BUSY = Situation(2, TWO_PAGES, x1.all_run, transition, x86_invlpgb)
 BUSY_SWITCH = Situation(
@@ -119,6 +129,9 @@ BUSY_SWITCH = Situation(
     x1.ran_before_elsewhere,
     transition_and_switch,
     x86_invlpgb,
+)
+BUSY_LAZY = Situation(
+    2, {**SMALL, ContextMm: 1, Pcid: 3}, x1.all_run, transition_and_lazy, x86_invlpgb
 )
 BUSY_IDLE = Situation(
     2, {**SMALL, ContextMm: 1, Pcid: 3}, x1.all_run, transition_and_idle, x86_invlpgb
@@ -146,6 +159,13 @@ BROADCAST = (
         "the same with store buffers",
         more=TSO,
         goals=(x1.moved, x1.transition_over, x1.returned),
+    ),
+    x1_scenario(
+        "X1.current.invlpgb-lazy",
+        "invlpgb",
+        BUSY_LAZY,
+        "a lazy CPU is moved to the global ASID, and goes on with the process",
+        goals=(x1.moved, x1.returned),
     ),
     x1_scenario(
         "X1.current.invlpgb-idle",

@@ -18,7 +18,7 @@ from shootdown.linux.arch.x86.switch import switch_to_kernel_thread, switch_to_t
 from shootdown.linux.arch.x86.tlb import flush_tlb_mm_range
 from shootdown.linux.arch.x86.tlbflush import ContextMm, LoadedMm, TlbContext, TlbState
 from shootdown.races import x1_properties as x1
-from shootdown.races.x1 import MM, Situation, handler, main, x1_scenario
+from shootdown.races.x1 import MM, TSO, Situation, handler, main, x1_scenario
 
 HARDWARE = replace(
     walker,
@@ -134,6 +134,15 @@ TABLES = (
         "page tables are freed: lazy CPUs are told, too (2ff6ddf19c0e)",
         aliases=("LAZYTLB-PWC.fixed",),
         more=TREE,
+        check=(no_freed_table_walked, x1.in_mask),
+        goals=(table_freed, in_reach, left),
+    ),
+    x1_scenario(
+        "X1.current.tables-tso",
+        "current",
+        LAZY_TREE,
+        "the same with store buffers: a page walker sees its own CPU's only",
+        more={**TREE, **TSO},
         check=(no_freed_table_walked, x1.in_mask),
         goals=(table_freed, in_reach, left),
     ),
