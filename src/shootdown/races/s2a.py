@@ -13,6 +13,7 @@ from shootdown.hardware.arm64 import arm64
 from shootdown.hardware.machine import Cpu, Frame, Page
 from shootdown.hardware.x86 import x86
 from shootdown.lang import Scenario, Setup, Thread, scenario
+from shootdown.linux.mm.luf_tables import free_empty_table
 from shootdown.linux.mm.madvise import madvise_dontneed
 from shootdown.linux.mm.mmap import munmap
 from shootdown.linux.mm.mprotect import mprotect
@@ -198,5 +199,43 @@ DECIDE = (
         "the same with MADV_DONTNEED",
         caller=madvise_dontneed,
         user=s2a.reader,
+    ),
+)
+
+
+# ------------------------------------------------------------------ Q-S2-1: no table, no question
+
+
+def no_table(name: str, title: str, flush: str, *, violates: str | None = None) -> Scenario:
+    """munmap() finds that the page table is gone, and so does not ask for open batches: somebody
+    has freed it, since it was empty. INV-S2-3."""
+
+    @scenario(name, title=title, **verdict(violates))
+    def build(cpus: int = 4) -> Setup:
+        return Setup(
+            sizes={Cpu: cpus, Page: 1, Frame: 1, Mm: 1},
+            start=s2a.mapped_dirty,
+            threads=[
+                Thread(shrink_folios, victims(0), on=Cpu(0)),
+                Thread(munmap, MM, (Page(0),), on=Cpu(1), file=True),
+                Thread(free_empty_table, MM, (Page(0),), on=Cpu(2)),
+                *[Thread(s2a.reader, MM, Page(0), on=Cpu(c)) for c in range(3, cpus)],
+            ],
+            hardware=x86,
+            invariants=[s0.counted],
+            goals=[s2a.window, s2a.overtaken, s2a.table_freed],
+            options={**VARIANTS["V8"], "page_table": "freed", "retract_flush": flush},
+        )
+
+    return build
+
+
+NO_TABLE = (
+    no_table("S2a.V8.no-table", "munmap without a page table: who freed it has flushed", "whole"),
+    no_table(
+        "S2a.V8.no-table-unflushed",
+        "the same, and who freed it has not flushed",
+        "none",
+        violates="INV-S2-3",
     ),
 )

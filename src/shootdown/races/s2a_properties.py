@@ -7,9 +7,12 @@ a page goes.
 
 from __future__ import annotations
 
+from typing import cast
+
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte
 from shootdown.hardware.tlb import tlb_may_write, usable, user_load, user_store
 from shootdown.lang import atomic, goal, invariant, mark, note, path, this
+from shootdown.linux.mm.luf_batch import LufMm
 from shootdown.linux.mm_types import Folio, Mm
 from shootdown.linux.options import PTL
 
@@ -137,6 +140,12 @@ def queued_meanwhile() -> bool:
         and mm.tlb_flush_batched.pending != mm.tlb_flush_batched.flushed
         for mm in Mm
     )
+
+
+@goal("the page table was freed")
+def table_freed() -> bool:
+    """Somebody found it empty."""
+    return any(cast(LufMm, mm).table_gone for mm in Mm)
 
 
 # ------------------------------------------------------------------ starting states

@@ -4,7 +4,7 @@ whoever finds them at the new address may free them."""
 from __future__ import annotations
 
 from shootdown.hardware.machine import Page
-from shootdown.lang import note, path, spin_lock, spin_unlock
+from shootdown.lang import note, path
 from shootdown.linux.arch.x86.tlb import flush_tlb_mm_range
 from shootdown.linux.mm.memory import zap_pte_range
 from shootdown.linux.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
@@ -22,34 +22,40 @@ from shootdown.linux.pgtable import (
 from shootdown.linux.user import return_to_user
 
 
+@path
+def move_pte(mm: Mm, old: Page, new: Page) -> bool:
+    """Move one entry, with both PTLs held, and flush; whether a flush is still owed."""
+    flush_tlb_batched_pending(mm)
+    found = ptep_get(mm, old)
+    if not pte_present(found):
+        note("nothing to move")
+        return False
+    pte = ptep_get_and_clear(mm, old)
+    mm.in_hand += 1
+    force_flush = MREMAP_FLUSH == "locked" or MREMAP_FLUSH == "between"
+    if MREMAP_FLUSH == "dirty":
+        force_flush = pte.dirty
+    if MREMAP_FLUSH == "dirty-before":
+        force_flush = found.dirty
+    set_pte_at(mm, new, pte)
+    mm.in_hand -= 1
+    if force_flush and MREMAP_FLUSH != "between":
+        flush_tlb_mm_range(mm, {old})
+    return MREMAP_FLUSH == "between"
+
+
 @path(show="move_ptes()")
 def move_ptes(mm: Mm, old: Page, new: Page) -> None:
     """One page. The PTL of the old place keeps folio_mkclean() out, that of the new place
     truncation; as long as a CPU can use the old translation, both are needed (eb66ae030829)."""
     with pte_lockptr(mm, old):
+        owed = False
         if PTL == "split":
-            spin_lock(pte_lockptr(mm, new))
-        flush_tlb_batched_pending(mm)
-        found = ptep_get(mm, old)
-        force_flush = False
-        if not pte_present(found):
-            note("nothing to move")
+            with pte_lockptr(mm, new):
+                owed = move_pte(mm, old, new)
         else:
-            pte = ptep_get_and_clear(mm, old)
-            mm.in_hand += 1
-            if MREMAP_FLUSH == "locked" or MREMAP_FLUSH == "between":
-                force_flush = True
-            if MREMAP_FLUSH == "dirty":
-                force_flush = pte.dirty
-            if MREMAP_FLUSH == "dirty-before":
-                force_flush = found.dirty
-            set_pte_at(mm, new, pte)
-            mm.in_hand -= 1
-        if force_flush and MREMAP_FLUSH != "between":
-            flush_tlb_mm_range(mm, {old})
-        if PTL == "split":
-            spin_unlock(pte_lockptr(mm, new))
-        if force_flush and MREMAP_FLUSH == "between":
+            owed = move_pte(mm, old, new)
+        if owed:
             flush_tlb_mm_range(mm, {old})
 
 
