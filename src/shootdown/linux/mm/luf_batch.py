@@ -40,10 +40,10 @@ from shootdown.linux.mm_types import Folio, Mm
 LUF_IF = Option(
     "luf_if",
     "off",
-    choices=("off", "readonly", "clean", "settled"),
+    choices=("off", "readonly", "clean", "settled", "both"),
     doc="unmapping by reclaim and migration leaves the flush to the allocator: never (no LUF); if "
-    "all mappings were read-only (v12); read-only and clean (v9); or read-only in an mm that owes "
-    "no flush (tlb_flush_pending is 0; proposed here).",
+    "all mappings were read-only (v12); read-only and clean (v9); read-only in an mm that owes no "
+    "flush (tlb_flush_pending is 0; proposed here); or both of these.",
 )
 
 INIT_ON_FREE = Option(
@@ -235,11 +235,13 @@ def luf_allows(mm: Mm, pte: Pte) -> bool:
     """L0: ``can_luf_fail()`` if a mapping could be written. v12 looks at the PTE's write flag; its
     comments, and v9, speak of dirty PTEs too.
     """
-    if LUF_IF == "clean":
-        return not pte.writable and not pte.dirty
-    if LUF_IF == "settled" and not pte.writable:
+    if pte.writable:
+        return False
+    if LUF_IF in ("clean", "both") and pte.dirty:
+        return False
+    if LUF_IF in ("settled", "both"):
         return READ_ONCE(mm.tlb_flush_pending) == 0
-    return not pte.writable
+    return True
 
 
 @atomic(show="__fold_luf_batch()")

@@ -1,0 +1,115 @@
+"""System S2b (LUF): every scenario has its verdict, both TLBs and both engines agree.
+
+Every flush, lock and counter of a safe variant is needed, or is known to be redundant.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from models.checks import (
+    assert_engines_agree,
+    assert_expected,
+    assert_told,
+    belonging,
+    named,
+    out_of_date,
+    run,
+    some_slow,
+    survivors,
+)
+from models.luf_mutants import REDUNDANT
+from shootdown.check.trace import trace_violation
+
+LUF = belonging("LUF.*")
+SAFE = named(LUF, "HOLDS")
+UNSAFE = named(LUF, "VIOLATED")
+QUICK = {
+    *("LUF.V11", "LUF.V11.write", "LUF.noV1", "LUF.noV2", "LUF.noV4", "LUF.arm64", "LUF.diet"),
+    *("LUF.V11.third", "LUF.wpdefer", "LUF.V11.noirq", "LUF.noirq"),
+}
+
+
+def quick(name: str) -> bool:
+    return name in QUICK
+
+
+# ------------------------------------------------------------------ verdicts
+
+
+@pytest.mark.parametrize("name", LUF)
+def test_verdict_is_the_expected_one(name: str) -> None:
+    assert_expected(LUF[name], "may")
+
+
+@pytest.mark.parametrize("name", some_slow(LUF, quick))
+def test_explicit_tlb_gives_the_same_verdict(name: str) -> None:
+    assert_expected(LUF[name], "explicit")
+
+
+@pytest.mark.parametrize("name", some_slow(LUF, quick))
+def test_engines_agree(name: str) -> None:
+    assert_engines_agree(LUF[name])
+
+
+BAD = {
+    "BAD-S2-3": ("LUF.noV1", "INV-S2-11"),
+    "BAD-S2-4": ("LUF.noV2", "INV-S2-8"),
+    "BAD-S2-5": ("LUF.noV4", "INV-S2-8"),
+    "BAD-S2-6": ("LUF.wpdefer", "INV-S2-6"),
+    "BAD-S2-7": ("LUF.initfree", "INV-S2-7"),
+    "BAD-S2-8": ("LUF.noirq", "INV-S2-10"),
+    "BAD-S2-9": ("LUF.lazymask", "INV-S2-5"),
+    "BAD-S2-10": ("LUF.arm64", "INV-S2-5"),
+}
+
+
+@pytest.mark.parametrize(("alias", "shown"), BAD.items())
+def test_bad_interleavings_break_the_right_invariant(alias: str, shown: tuple[str, str]) -> None:
+    (scenario,) = [s for s in LUF.values() if alias in s.aliases]
+    assert (scenario.name, scenario.violates) == shown
+
+
+def test_every_invariant_and_variant_has_scenarios() -> None:
+    assert {f"INV-S2-{i}" for i in range(5, 12)} <= {s.violates for s in LUF.values()}
+    names = {*LUF, *(alias for s in LUF.values() for alias in s.aliases)}
+    variants = (
+        *("V10", "V11", "V12", "noV1", "noV2", "noV4", "initfree", "wpdefer", "keyalias"),
+        *("noirq", "arm64"),
+    )
+    assert {f"LUF.{variant}" for variant in variants} <= names
+
+
+# ------------------------------------------------------------------ races
+
+
+@pytest.mark.parametrize("name", some_slow(UNSAFE, quick))
+def test_race_can_be_told(name: str) -> None:
+    assert_told(LUF[name], 60)
+
+
+def test_third_thread_writes_before_the_flush_of_the_page_fault() -> None:
+    """The finding on v12: its flush comes after the PTE, and others write in between."""
+    result = run(LUF["LUF.V11.third"])
+    assert result.violation is not None
+    trace = trace_violation(result.system, result.violation)
+    told = [(step.process, str(note)) for step in trace.steps for _, note in step.notes]
+    assert not any("arch_tlbbatch_flush" in note for _, note in told)
+    stale = [i for i, (_, note) in enumerate(told) if note.startswith("stale")]
+    store = [i for i, (cpu, note) in enumerate(told) if cpu == 3 and "store page" in note]
+    assert store
+    assert stale
+    assert store[0] < stale[-1]
+
+
+# ------------------------------------------------------------------ mutants
+
+
+@pytest.mark.parametrize("name", some_slow(SAFE, quick))
+def test_every_flush_lock_and_counter_is_needed(name: str) -> None:
+    assert survivors(LUF[name], REDUNDANT) == []
+
+
+@pytest.mark.deep
+def test_no_excuse_is_out_of_date() -> None:
+    assert out_of_date([LUF[name] for name in SAFE], REDUNDANT) == []
