@@ -7,6 +7,7 @@ question Q-S4-4.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from shootdown.hardware.iommu import Device
 from shootdown.hardware.machine import Cpu, Frame, Page
@@ -15,6 +16,7 @@ from shootdown.lang import Scenario, Setup, Thread, scenario
 from shootdown.linux.drivers.i915 import GemObject, i915_gem_object_put_pages
 from shootdown.linux.mm.khugepaged_file import collapse_and_reclaim
 from shootdown.linux.mm.madvise import madvise_dontneed
+from shootdown.linux.mm.mprotect import mprotect
 from shootdown.linux.mm.vmscan import shrink_folios
 from shootdown.linux.mm_types import Folio, Mm
 from shootdown.linux.virt.kvm import Kvm, kvm_page_fault
@@ -33,20 +35,19 @@ def guest(
     *,
     options: Options | None = None,
     violates: str | None = None,
-    dontneed: bool = False,
+    calls: tuple[Any, ...] = (),
 ) -> Scenario:
-    """A guest touches a page, and reclaim takes it; or two MADV_DONTNEED do (``dontneed``)."""
+    """A guest touches a page, and reclaim takes it; or some calls take it, or the right to write,
+    from the process (``calls``)."""
 
     @scenario(name, title=title, **verdict(violates))
     def build(guests: int = 1) -> Setup:
-        vcpu = Cpu(2 if dontneed else 1)
-        if dontneed:
-            changes = [Thread(madvise_dontneed, MM, PAGE, on=Cpu(c)) for c in range(2)]
-        else:
-            changes = [Thread(shrink_folios, victims(1), on=Cpu(0))]
+        reclaim = [Thread(shrink_folios, victims(1), on=Cpu(0))]
+        changes = [Thread(call, MM, PAGE, on=Cpu(c)) for c, call in enumerate(calls)] or reclaim
+        vcpu = Cpu(len(changes))
         return Setup(
             sizes={Cpu: len(changes) + 1, Page: 1, Frame: 1, Mm: 1, Kvm: guests},
-            start=s4.mapped_anon if dontneed else s4.mapped_file,
+            start=s4.mapped_anon if calls else s4.mapped_file,
             threads=[
                 *changes,
                 *[
@@ -56,8 +57,8 @@ def guest(
             ],
             hardware=x86,
             invariants=[s4.no_dma_after_free, s4.no_right_left],
-            progress=[] if dontneed else [s4.guest_gets_on],
-            goals=[s4.freed, s4.guest_maps, s4.guest_retries],
+            progress=[s4.guest_gets_on] if len(changes) == 1 else [],
+            goals=[s4.guest_maps, s4.guest_retries, *([] if mprotect in calls else [s4.freed])],
             options={"notify": "start-end", "tlb_batched": "counted", **(options or {})},
         )
 
@@ -66,7 +67,12 @@ def guest(
 
 GUEST = (
     guest("N.range", "start and end: a page fault meanwhile, or before the end, starts again"),
-    guest("N.range.dontneed", "the same with MADV_DONTNEED, twice", dontneed=True),
+    guest(
+        "N.range.dontneed",
+        "the same with MADV_DONTNEED, twice",
+        calls=(madvise_dontneed, madvise_dontneed),
+    ),
+    guest("N.range.protect", "the same with mprotect()", calls=(mprotect,)),
     guest(
         "N.range.in-progress",
         "a page fault looks only whether an invalidation is under way",
