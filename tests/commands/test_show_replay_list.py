@@ -35,6 +35,60 @@ def test_list_json(shootdown: Shootdown) -> None:
     assert document["scenarios"][0]["aliases"] == ["BAD-1"]
 
 
+@pytest.mark.parametrize(
+    ("begin", "scenarios"),
+    [
+        ("k.v2", {"K.V2", "BAD-S1-2"}),
+        ("bad-s1-2", {"K.V2", "BAD-S1-2"}),
+        ("INV-S4-4", {"N.pre", "BAD-S4-2"}),
+    ],
+)
+def test_list_by_the_beginning_of_a_name(
+    shootdown: Shootdown, begin: str, scenarios: set[str]
+) -> None:
+    ran = shootdown("list", begin, "--json")
+    listed = json.loads(ran.out)["scenarios"]
+    assert scenarios <= {name for s in listed for name in (s["name"], *s["aliases"])}
+    for scenario in listed:
+        names = [scenario["name"], *scenario["aliases"], scenario["expected"]["violates"] or ""]
+        assert any(name.lower().startswith(begin.lower()) for name in names)
+
+
+def test_list_says_what_is_not_modelled(shootdown: Shootdown) -> None:
+    listed = shootdown("list").out.split("\n\n")[-1].splitlines()
+    assert listed[0].startswith("NOT MODELLED")
+    named = {line.split()[0] for line in listed[1:]}
+    assert {"PENDING-ORDER", "ARM64-NOISB"} <= named
+    known = shootdown("list", "--quiet").out.split()
+    assert not named & set(known)
+    ran = shootdown("list", "PENDING-ORDER", "--json")
+    document = json.loads(ran.out)
+    jsonschema.validate(document, schema("list"))
+    assert [race["name"] for race in document["not_modelled"]] == ["PENDING-ORDER"]
+    assert shootdown("check", "PENDING-ORDER").err == (
+        "shootdown: PENDING-ORDER is not modelled: it needs store-store reordering, and memory "
+        "here is sequentially consistent or x86-TSO (`shootdown list PENDING-ORDER`)\n"
+    )
+
+
+def test_list_of_an_unknown_name(shootdown: Shootdown) -> None:
+    ran = shootdown("list", "S0.V66")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "shootdown: no name begins with 'S0.V66'; did you mean 'S0.V6'?\n"
+
+
+def test_list_of_invariants(shootdown: Shootdown) -> None:
+    document = json.loads(shootdown("list", "--invariants", "--json").out)
+    jsonschema.validate(document, schema("invariants"))
+    stated = {invariant["name"]: invariant for invariant in document["invariants"]}
+    assert stated["INV-S0-7"]["broken_by"] == ["S0.V1.rmap", "S0.V2.rmap"]
+    assert stated["INV-LOCKLESS"]["refined"] == ["INV-S0-5", "INV-S3-7"]
+    assert set(stated["INV-LOCKLESS"]["refined"]) <= set(stated)
+    ran = shootdown("list", "--invariants", "INV-S0-7")
+    assert [line[:8].strip() for line in ran.out.splitlines()] == ["NAME", "INV-S0-7", ""]
+    assert shootdown("list", "--invariants", "INV-S9").code == 2
+
+
 def test_replay(shootdown: Shootdown, token: str) -> None:
     checked = shootdown("check", "mine.py::race", "--engine", "reference")
     ran = shootdown("replay", "mine.py::race", "--path", token)

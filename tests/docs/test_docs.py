@@ -20,6 +20,7 @@ from shootdown.check.reference import explore
 from shootdown.commands import COMMANDS
 from shootdown.lang.loader import load_file
 from shootdown.races import library
+from shootdown.races.beyond import BEYOND
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -252,6 +253,7 @@ def test_scenarios_that_pages_name_exist(path: Path) -> None:
     typed = [c.command for b in blocks(page) if b.language == "console" for c in commands(b)]
     words = {w for text in [*re.findall(r"`([^`\n]+)`", prose(page)), *typed] for w in text.split()}
     known = {name for scenario in library() for name in (scenario.name, *scenario.aliases)}
+    known |= {race.name for race in BEYOND}
     assert {word for word in words if SCENARIO.fullmatch(word)} - known == set()
 
 

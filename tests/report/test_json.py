@@ -76,7 +76,7 @@ def test_a_scenario_that_could_not_be_checked() -> None:
 
 def test_list() -> None:
     scenario = Scenario("S0", "Two", "HOLDS", None, unbuilt, {"cpus": 2}, HERE, ("BAD-1",))
-    document = valid("list", list_document([scenario], "0.1"))
+    document = valid("list", list_document([scenario], (), "0.1"))
     assert document["scenarios"][0]["expected"] == {"verdict": "HOLDS", "violates": None}
 
 

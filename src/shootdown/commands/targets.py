@@ -70,6 +70,11 @@ def whole_library() -> list[Target]:
     return targets
 
 
+def is_file(word: str) -> bool:
+    """Whether a word names a model file rather than a scenario."""
+    return word.endswith(".py") or os.sep in word
+
+
 def in_file(path: str) -> list[Target]:
     """Every scenario of a user's file."""
     scenarios = load(path).scenarios
@@ -157,6 +162,17 @@ def _resolved(target: Target, choices: Choices) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _refuse_unmodelled(word: str) -> None:
+    from shootdown.races.beyond import BEYOND
+
+    for race in BEYOND:
+        if race.name.lower() == word.lower():
+            raise UsageError(
+                f"{race.name} is not modelled: it needs {race.needs}, and memory here is "
+                f"sequentially consistent or x86-TSO (`shootdown list {race.name}`)"
+            )
+
+
 def _choices(arguments: argparse.Namespace) -> Choices:
     bounds: dict[str, int] = {}
     options: dict[str, str] = {}
@@ -171,12 +187,13 @@ def _find(word: str) -> list[Target]:
     path, separator, name = word.rpartition("::")
     if separator:
         return [Target(word, load(path).find(name), path)]
-    if word.endswith(".py") or os.sep in word:
+    if is_file(word):
         return in_file(word)
     scenarios = library()
     known = [(name, s) for s in scenarios for name in (s.name, *s.aliases)]
     found = pick(word, known)
     if found is None:
+        _refuse_unmodelled(word)
         close = did_you_mean(word, (name for name, _ in known))
         if os.path.isfile(f"{word}.py"):
             close = f"; did you mean the file {word}.py?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from shootdown.check.trace import Ending, Trace, TraceStep
 from shootdown.lang.ir import Action, Call, Location, NoteKind, Property, System
 from shootdown.lang.scenario import Scenario
+from shootdown.lang.stated import Invariant, NotModelled
 from shootdown.report.coverage import function_at, never_executed
 from shootdown.report.description import OptionValue, Removable
 from shootdown.report.diagram import diagram
@@ -30,7 +32,9 @@ def check_document(runs: Sequence[Run | Broken], code: int, version: str) -> Jso
     }
 
 
-def list_document(scenarios: Sequence[Scenario], version: str) -> Json:
+def list_document(
+    scenarios: Sequence[Scenario], beyond: Sequence[NotModelled], version: str
+) -> Json:
     """What ``shootdown list --json`` writes."""
     return {
         **_head("list", version),
@@ -44,6 +48,23 @@ def list_document(scenarios: Sequence[Scenario], version: str) -> Json:
                 "location": _location(scenario.location),
             }
             for scenario in scenarios
+        ],
+        "not_modelled": [asdict(race) for race in beyond],
+    }
+
+
+def invariants_document(invariants: Sequence[Invariant], version: str) -> Json:
+    """What ``shootdown list --invariants --json`` writes."""
+    return {
+        **_head("invariants", version),
+        "invariants": [
+            {
+                "name": invariant.name,
+                "texts": list(invariant.texts),
+                "refined": list(invariant.refined),
+                "broken_by": list(invariant.broken_by),
+            }
+            for invariant in invariants
         ],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from shootdown.lang.scenario import Scenario
+from shootdown.lang.stated import Invariant, NotModelled
 from shootdown.report.run import Broken, Run, as_expected, expected_text, verdict_name
 from shootdown.report.text import ascii_text, duration
 
@@ -21,15 +22,40 @@ def table_text(runs: Sequence[Run | Broken], wanted: int) -> str:
     return f"{aligned(rows, RIGHT)}\n\n{closing}" + (f", {left} not checked" if left else "")
 
 
-def list_text(scenarios: Sequence[Scenario], *, names_only: bool = False) -> str:
-    """One line for each scenario: name, expected verdict, title."""
-    if names_only or not scenarios:
+def list_text(
+    scenarios: Sequence[Scenario], beyond: Sequence[NotModelled] = (), *, names_only: bool = False
+) -> str:
+    """One line for each scenario: name, expected verdict, title; then what is not modelled."""
+    if names_only:
         return "\n".join(scenario.name for scenario in scenarios)
-    rows = [("NAME", "EXPECTED", "WHAT")]
-    for scenario in scenarios:
-        expected = f"{scenario.expect} {scenario.violates or ''}".rstrip()
-        also = f" (also {', '.join(scenario.aliases)})" if scenario.aliases else ""
-        rows.append((scenario.name, expected, scenario.title + also))
+    tables = []
+    if scenarios:
+        rows = [("NAME", "EXPECTED", "WHAT")]
+        for scenario in scenarios:
+            expected = f"{scenario.expect} {scenario.violates or ''}".rstrip()
+            also = f" (also {', '.join(scenario.aliases)})" if scenario.aliases else ""
+            rows.append((scenario.name, expected, scenario.title + also))
+        tables.append(aligned([tuple(map(ascii_text, row)) for row in rows]))
+    if beyond:
+        rows = [("NOT MODELLED", "NEEDS A WEAKER MEMORY ORDER", "WHAT")]
+        rows += [(b.name, b.needs, f"{b.title} ({b.source})") for b in beyond]
+        tables.append(aligned([tuple(map(ascii_text, row)) for row in rows]))
+    return "\n\n".join(tables)
+
+
+def invariants_text(invariants: Sequence[Invariant], *, names_only: bool = False) -> str:
+    """One line for each invariant: name, how many scenarios break it, what it says when broken."""
+    if names_only:
+        return "\n".join(invariant.name for invariant in invariants)
+    rows = [("NAME", "BROKEN BY", "WHAT IS WRONG THEN")]
+    for invariant in invariants:
+        told = list(invariant.texts)
+        if invariant.refined:
+            told.append(f"(each system for itself: {', '.join(invariant.refined)})")
+        broken = len(invariant.broken_by)
+        count = f"{broken} scenario{'' if broken == 1 else 's'}" if broken else "-"
+        rows.append((invariant.name, count, told[0]))
+        rows += [("", "", text) for text in told[1:]]
     return aligned([tuple(map(ascii_text, row)) for row in rows])
 
 
