@@ -7,7 +7,7 @@ import enum
 import hashlib
 import itertools
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from shootdown.errors import ModelError
@@ -20,9 +20,9 @@ from shootdown.lang.kinds import Kinds, bits_for
 from shootdown.lang.prune import prune, without_lines
 from shootdown.lang.scenario import Hardware, Scenario, Setup, Thread, options_of
 from shootdown.lang.source import Source, source_of
-from shootdown.lang.space import StateSpace
+from shootdown.lang.space import StateSpace, Storage
 from shootdown.lang.statements import Statements
-from shootdown.lang.types import Object, population
+from shootdown.lang.types import FieldRef, Object, population
 from shootdown.lang.values import Static, TupleV, Value
 
 MAX_STATE_BITS = 4096
@@ -171,7 +171,7 @@ class _Compilation:
         if missing:
             raise self.fail(f"there is no removable site '{missing[0]}'")
         space = self.unit.space
-        init = tuple(space.init)
+        init = self._provided(tuple(space.init))
         for cut in cuts:
             init = _put(init, cut.pc, cut.start)
         if start is not None:
@@ -203,7 +203,7 @@ class _Compilation:
             options=self._options(),
         )
         system = prune(without_lines(system, self.executed), self._groups())
-        bits = sum(bits_for(v.size) for v in system.variables)
+        bits = sum(bits_for(v.size) for v in system.variables if not v.given)
         if bits > MAX_STATE_BITS:
             widths: dict[str, int] = {}
             for v in system.variables:
@@ -460,6 +460,23 @@ class _Compilation:
         self.executed.update(found[0].covered)
         return tuple(found[0].state)
 
+    def _provided(self, init: tuple[int, ...]) -> tuple[int, ...]:
+        """The initial state with the fields that the scenario provides."""
+        values = list(init)
+        for ref, provided in self.setup.given.items():
+            name = f"{ref.owner.__name__}.{ref.name}" if _is(ref, FieldRef) else repr(ref)
+            decl = self.unit.kinds.field(ref.owner, ref.name) if _is(ref, FieldRef) else None
+            if decl is None or not decl.given:
+                raise self.fail(f"given={{{name}: ...}}: no field declared with given() is that")
+
+            def fail(message: str, name: str = name) -> ModelError:
+                return self.fail(f"given={{{name}: ...}}: {message}")
+
+            storage = self.unit.space.field(ref, decl)
+            for place, value in _spread(provided, storage, 0, 0, fail):
+                values[place] = self.unit.kinds.encode(value, storage.element, fail)
+        return tuple(values)
+
     # ------------------------------------------------------------------ the whole
 
     def _groups(self) -> list[range]:
@@ -536,3 +553,19 @@ def _meaning(body: ir.Body) -> list[tuple[list[ir.Op], ir.Terminator]]:
         ([op for op in block.ops if not isinstance(op, (ir.Note, ir.Cover))], block.end)
         for block in body.blocks
     ]
+
+
+def _spread(
+    values: Any, storage: Storage, depth: int, offset: int, fail: Callable[[str], ModelError]
+) -> Iterator[tuple[int, Any]]:
+    """Variable numbers and values of a nested list: one level for each dimension of a field."""
+    if depth == len(storage.dims):
+        yield storage.base + offset, values
+        return
+    kind, stride = storage.dims[depth]
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise fail(f"{values!r} is no list of values, one for each {kind}")
+    if len(values) > kind.size:
+        raise fail(f"{len(values)} values for {counted(kind.size, str(kind))}")
+    for index, value in enumerate(values):
+        yield from _spread(value, storage, depth + 1, offset + index * stride, fail)

@@ -5,6 +5,7 @@ It gives the same result as :mod:`shootdown.check.reference`, whose text defines
 
 from __future__ import annotations
 
+import ctypes
 import math
 import time
 from collections.abc import Callable
@@ -82,6 +83,7 @@ class _Search:
             self.good_code_after = math.inf
         else:
             functions = jit.load(self.ir, FUNCTIONS, jit.FAST)
+        self.provide(functions)
         lines, goals = len(system.lines), len(system.goals)
         limit = memory_limit(self.limits)
         store = Store(layout.words, most_outcomes(system), lines, goals, limit)
@@ -125,7 +127,17 @@ class _Search:
         patience = self.good_code_after + self.ir.count("\n") * 1e-4
         if time.perf_counter() - self.began >= patience:
             self.good_code_after = math.inf
-            store.use(jit.load(self.ir, FUNCTIONS, jit.GOOD))
+            functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
+            self.provide(functions)
+            store.use(functions)
+
+    def provide(self, functions: jit.Library) -> None:
+        """Put the values that no action writes into the table beside the code."""
+        if self.layout.given:
+            table = ctypes.c_int64 * len(self.system.variables)
+            numbers = table.from_address(functions.addresses["given"])
+            for variable, value in self.layout.given:
+                numbers[variable] = value
 
     def over_time(self, store: Store) -> bool:
         """Whether time is up; reports progress by the way."""
