@@ -136,6 +136,7 @@ def _braces(text: str, file: str) -> tuple[int, int]:
             if depth == 0:
                 return opening, found.start()
     if opening < 0:
+        parse_header(text, len(text), file)  # a file that is no test at all says so
         message = "no initial state: a test has one between { and }, perhaps empty"
         raise LitmusSyntaxError(message, file=file, line=line_of(text, len(text.rstrip())))
     raise LitmusSyntaxError(
