@@ -192,6 +192,31 @@ def test_conditions_for_several_architectures() -> None:
     assert str(error).endswith("not modelled: conditions for several architectures (with ...)")
 
 
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("exists (", "exists " + "(" * 5000),
+        ("exists (", "exists (" + "~" * 5000),
+        ("exists (", "exists (" + "0:X1=1 => " * 5000),
+        ("int x=1", f"int x={LONG}"),
+        ("int x=1", f"int x=0x{LONG}"),
+        ("0:X1=x", f"{LONG}:X1=x"),
+        ("0:X1=x", f'0:X1=label:"P{LONG}:x"'),
+        ("0:X1=x", f"0:X1=P{LONG}:x"),
+        ("fault(P1", f"fault(P{LONG}"),
+        ("P1.F", f"P{LONG}"),
+        ("EL0=P1", f"EL0=P{LONG}"),
+        ("TTHM=P0", f"TTHM=P{LONG}"),
+        ("LDR W0,[X1]", f"LDR W0,[X1,#{LONG}]"),
+    ],
+)
+def test_far_too_much_of_something(old: str, new: str) -> None:
+    assert len(str(refuse(GOOD.replace(old, new, 1)))) < 250
+
+
 # ------------------------------------------------------------------------------- anything at all
 
 PIECES = st.sampled_from(

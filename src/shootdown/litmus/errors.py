@@ -6,6 +6,8 @@ from typing import Self
 
 from shootdown.errors import ShootdownError
 
+LONGEST = 200  # characters
+
 
 class LitmusError(ShootdownError):
     """A test that cannot be used. ``str(error)`` is ``FILE:LINE: what is wrong``.
@@ -14,7 +16,8 @@ class LitmusError(ShootdownError):
     """
 
     def __init__(self, message: str, *, file: str | None = None, line: int | None = None) -> None:
-        self.message = message
+        # A message quotes the source, which may be anything.
+        self.message = message if len(message) <= LONGEST else f"{message[:LONGEST]}..."
         self.file = file
         self.line = line
         where = "".join(f"{part}:" for part in (file, line) if part is not None)

@@ -57,11 +57,14 @@ def parse_ending(words: Words) -> Ending:
     found = Ending()
     if words.accept("locations"):
         _locations(words, found)
-    if words.accept("filter"):
-        found.filter = _or(words)
-    if words.peek().kind != "end":
-        found.condition = Condition(_quantifier(words), _or(words))
-        words.accept(";")
+    try:
+        if words.accept("filter"):
+            found.filter = _or(words)
+        if words.peek().kind != "end":
+            found.condition = Condition(_quantifier(words), _or(words))
+            words.accept(";")
+    except RecursionError:
+        words.wrong("the condition is nested too deeply")
     if words.peek().text == "with":
         words.unsupported("conditions for several architectures (with ...)")
     if words.peek().kind != "end":
@@ -207,7 +210,7 @@ def fault_arguments(
     ``{L0,L1}``), address, kind."""
     words.expect("(")
     who = words.name("a processor, such as P0")
-    if who[0] != "P" or not who[1:].isdecimal():
+    if who[0] != "P" or not who[1:].isdecimal() or len(who) > 5:
         words.wrong(f"a fault happens on a processor, such as P0, not {who}")
     labels: list[str] = []
     if words.accept(":"):

@@ -12,7 +12,7 @@ from shootdown.litmus.model import Ets, FaultHandling, Variants
 
 _FIRST: Final = re.compile(r"\s*(\w+)[ \t]+([\w/.+\[\]:-]+)")
 _KEY: Final = re.compile(r"[ \t]*([A-Za-z][\w/.-]*)[ \t]*=[ \t]*(.*?)[ \t\r]*")
-_MANAGED: Final = re.compile(r"(?:P?(\d+):)?([A-Za-z]+)")
+_MANAGED: Final = re.compile(r"(?:P?(\d{1,4}):)?([A-Za-z]+)")
 _DOCUMENTATION: Final = re.compile(r'"[^"]*"')
 _ARCHITECTURES: Final = frozenset(
     ("ARM", "ASL", "BPF", "C", "CPP", "JAVA", "LISA", "MIPS", "PPC", "RISCV", "X86", "X86_64")
@@ -110,7 +110,7 @@ def unprivileged(header: Header, processors: int, file: str) -> frozenset[int]:
         return frozenset()
     found = set()
     for word in re.split(r"[\s,]+", text.strip(" ,")):
-        number = re.fullmatch(r"P(\d+)", word)
+        number = re.fullmatch(r"P(\d{1,4})", word)
         if number is None or int(number[1]) >= processors:
             message = f"EL0 lists processors of the test, such as P0, not {word!r}"
             raise LitmusSyntaxError(message, file=file, line=header.lines["el0"])

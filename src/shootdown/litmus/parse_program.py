@@ -13,7 +13,7 @@ from shootdown.litmus.model import Code, Step
 from shootdown.litmus.tokens import line_of
 
 _LABEL: Final = re.compile(r"([A-Za-z_.$][\w.$/]*)\s*:\s*")
-_TITLE: Final = re.compile(r"P(\d+)(\.F)?(\s*:.*)?", re.DOTALL)
+_TITLE: Final = re.compile(r"P(\d{1,4})(\.F)?(\s*:.*)?", re.DOTALL)
 
 
 @dataclass(slots=True)

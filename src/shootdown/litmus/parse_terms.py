@@ -23,7 +23,7 @@ from shootdown.litmus.values import (
 
 _GENERAL: Final = re.compile(r"[xXwW]([0-9]|[12][0-9]|30)")
 _NOT_OBSERVED: Final = ("XZR", "WZR", "SP", "LR", "NZCV")
-_PROCESSOR: Final = re.compile(r"P(\d+)")
+_PROCESSOR: Final = re.compile(r"P(\d{1,4})")
 _DESCRIPTOR: Final = ("PTE", "TTD")
 _TAGGED: Final = frozenset(("TaggedNormal", "Tagged"))
 _DEVICES: Final = frozenset(("GRE", "nGRE", "nGnRE", "nGnRnE"))
@@ -56,7 +56,7 @@ def at_processor(words: Words) -> int | None:
     if words.peek(1).text != ":":
         return None
     if word.kind == "number":
-        return int(word.text) if word.text.isdecimal() else None
+        return int(word.text) if word.text.isdecimal() and len(word.text) <= 4 else None
     found = _PROCESSOR.fullmatch(word.text)
     return int(found[1]) if found else None
 
@@ -180,7 +180,7 @@ def quoted(words: Words) -> CodeLabel:
         words.wrong(f"expected a string, not {words.shown()}")
     if kind == "instr":
         words.unsupported("instructions as data")
-    found = re.fullmatch(r'"P?(\d+):([^"]+)"', words.peek().text)
+    found = re.fullmatch(r'"P?(\d{1,4}):([^"]+)"', words.peek().text)
     if found is None:
         words.wrong(f'expected label:"P0:NAME", not {words.shown()}')
     words.take()

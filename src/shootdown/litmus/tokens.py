@@ -87,7 +87,10 @@ class Words:
         """Take a number, or fail."""
         if self.peek().kind != "number":
             self.wrong(f"expected {what}, not {self.shown()}")
-        return number_of(self.take().text)
+        try:
+            return number_of(self.take().text)
+        except LitmusSyntaxError as error:
+            raise error.at(self.file, self.line()) from None
 
     def shown(self) -> str:
         """The word at hand, for a message."""
@@ -108,5 +111,8 @@ class Words:
 
 
 def number_of(text: str) -> int:
-    """A decimal or hexadecimal number. A leading zero means nothing."""
+    """A decimal or hexadecimal number. A leading zero means nothing. Fails, without a place, for
+    one that fits into nothing."""
+    if len(text) > 40:
+        raise LitmusSyntaxError(f"a number of {len(text)} digits")
     return int(text, 16) if text[:2] in ("0x", "0X") else int(text)
