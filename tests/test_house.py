@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "hardware": {"lang", "errors"},
     "linux": {"hardware", "lang", "errors"},
     "races": {"linux", "hardware", "lang", "errors"},
+    "litmus": {"errors"},
     "check": {"lang", "errors"},
     "cost": {"lang", "errors"},
     "trace": {"lang", "errors"},
