@@ -487,6 +487,8 @@ class Kinds:
         """Kind and initial value of a field or global from annotation and default."""
         provided = isinstance(default, Given)
         ghost = isinstance(default, (Ghost, Given))
+        if isinstance(default, Given):
+            given = default.has
         if isinstance(default, (Ghost, Given)):
             default = default.default
         if isinstance(default, Ranged):

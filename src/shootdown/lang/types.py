@@ -40,9 +40,11 @@ class Ghost:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Marks a field that the scenario provides; ``default`` is for elements that it does not."""
+    """Marks a field that the scenario provides; ``default`` is for elements that it does not, if
+    it ``has`` one."""
 
     default: Any
+    has: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +219,14 @@ def ghost(default: T) -> T:
     return Ghost(default)  # type: ignore[return-value]
 
 
-def given(default: T) -> T:
+@overload
+def given() -> Any: ...
+@overload
+def given(default: T) -> T: ...
+def given(*default: Any) -> Any:
     """A field that nothing writes and that ``Setup(given=...)`` provides: a table, as a program for
     a machine that is a model itself. To read it costs no step, and it is no part of the state."""
-    return Given(default)  # type: ignore[return-value]
+    return Given(default[0] if default else None, bool(default))
 
 
 class Global(Generic[T]):

@@ -94,6 +94,7 @@ def shared_with_device() -> None:
     for walker in Walker:
         if walker.index == len(Walker) - 1:
             walker.manages_flags = False
+            walker.manages_dirty = False
 
 
 @atomic
@@ -103,3 +104,4 @@ def shared_unread() -> None:
     for walker in Walker:
         if walker.index == len(Walker) - 1:
             walker.manages_flags = False
+            walker.manages_dirty = False
