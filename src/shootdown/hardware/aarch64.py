@@ -29,6 +29,8 @@ from shootdown.hardware.arm64_contiguous import (
     Translation,
     Walker,
     cached,
+    fill,
+    remember,
     serve,
     translate,
 )
@@ -36,6 +38,7 @@ from shootdown.hardware.machine import Frame, Page, TlbEntry
 from shootdown.hardware.tlbi import broadcast, complete, post
 from shootdown.lang import (
     Array,
+    Hardware,
     Object,
     Option,
     atomic,
@@ -69,6 +72,7 @@ class Op(enum.Enum):
     LOAD = enum.auto()
     STORE = enum.auto()
     UPDATE = enum.auto()
+    PROBE = enum.auto()
     LOAD_PTE = enum.auto()
     STORE_PTE = enum.auto()
     UPDATE_PTE = enum.auto()
@@ -141,16 +145,17 @@ class Point(Object):
 
 
 class Memory(Frame):
-    """A physical page."""
+    """A physical page. ``probed``: what AT reports of it."""
 
     content: Array[Cell, Value]
+    probed: Value = given()
 
 
 class Tables(Arm64Space):
     """The descriptors, and what each is besides its flags. ``user``: EL0 may access the page."""
 
     kind: Array[Page, Kind]
-    user: Array[Page, bool] = given(True)
+    user: Array[Page, bool] = given()
 
 
 class Core(Walker):
@@ -306,10 +311,11 @@ def outcome(core: Core, page: Page, write: bool) -> Translation:
 def access(core: Core, here: Point, mm: Tables) -> None:
     """A load, store or update of memory. A CAS that fails needs the right to write; whether it sets
     the dirty state is up to the implementation (Arm ARM D8.5.3)."""
-    write = here.op != Op.LOAD
+    write = here.op == Op.STORE or here.op == Op.UPDATE
     fails = here.op == Op.UPDATE and choose(False, True)
     if fails:
         write = False
+        when(core.early_page is None)
         when(mm.table[here.page].writable and core.manages_dirty)
     found = outcome(core, here.page, write)
     fault = found.fault
@@ -321,7 +327,9 @@ def access(core: Core, here: Point, mm: Tables) -> None:
         synchronize(core)
     else:
         memory = cast(Memory, found.frame)
-        if here.op == Op.STORE:
+        if here.op == Op.PROBE:
+            core.at = here.row.next[memory.probed]
+        elif here.op == Op.STORE:
             memory.content[here.cell] = here.value
             core.at = here.next
         else:
@@ -341,7 +349,7 @@ def step(core: Core) -> None:
     mm = cast(Tables, core.walks)
     op = here.op
     when(op != Op.END)
-    if op == Op.LOAD or op == Op.STORE or op == Op.UPDATE:
+    if op == Op.LOAD or op == Op.STORE or op == Op.UPDATE or op == Op.PROBE:
         access(core, here, mm)
     elif op == Op.LOAD_PTE:
         core.at = here.row.next[read_descriptor(mm, here.page)]
@@ -364,3 +372,26 @@ def step(core: Core) -> None:
         else:
             synchronize(core)
         core.at = here.next
+
+
+# ------------------------------------------------------------------ the whole
+
+
+@atomic
+def power_up() -> None:
+    """All PEs use the one set of tables."""
+    for core in Core:
+        core.walks = Tables(0)
+
+
+aarch64 = Hardware(
+    "aarch64",
+    rules=(step, translate_early, update_late, tlbi_arrives, fill),
+    observers=(remember, run_ahead),
+    options={"blocks": "ignored"},
+    assumptions=(
+        "memory is sequentially consistent; translations may come early, and hardware updates late",
+        "a TLBI reaches each PE some time later; only a full DSB of the PE that issued it waits",
+        "no entry is cached from a descriptor that is invalid or has its access flag clear",
+    ),
+)

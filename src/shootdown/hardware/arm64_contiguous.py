@@ -22,7 +22,19 @@ import enum
 from shootdown.hardware.machine import AddressSpace, Frame, Page, TlbEntry
 from shootdown.hardware.tlb import TLB
 from shootdown.hardware.tlbi import Pe
-from shootdown.lang import Array, Option, Word, atomic, choose, note, on_write, replace, rule, when
+from shootdown.lang import (
+    Array,
+    Option,
+    Word,
+    atomic,
+    choose,
+    given,
+    note,
+    on_write,
+    replace,
+    rule,
+    when,
+)
 
 BBM = Option(
     "bbm",
@@ -104,8 +116,8 @@ class Walker(Pe):
 
     walks: Arm64Space | None = None
     blocks: set[TlbEntry]
-    manages_flags: bool = True
-    manages_dirty: bool = True
+    manages_flags: bool = given(True)
+    manages_dirty: bool = given(True)
 
 
 @atomic

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from shootdown.errors import ModelError
@@ -187,7 +188,7 @@ class _Compilation:
             goals.append(self._all_finish(processes))
         system = ir.System(
             name=self.scenario.name,
-            variables=tuple(space.variables),
+            variables=self._variables(),
             init=init,
             processes=processes,
             rules=tuple(rules),
@@ -460,6 +461,16 @@ class _Compilation:
         self.executed.update(found[0].covered)
         return tuple(found[0].state)
 
+    def _variables(self) -> tuple[ir.Variable, ...]:
+        """The variables; a field that could be given, and is not, is a constant."""
+        variables = list(self.unit.space.variables)
+        provided = {(population(ref.owner), ref.name) for ref in self.setup.given}
+        for key, storage in self.unit.space.named_storages():
+            if storage.given and key not in provided:
+                for v in range(storage.base, storage.base + storage.length):
+                    variables[v] = replace(variables[v], given=False)
+        return tuple(variables)
+
     def _provided(self, init: tuple[int, ...]) -> tuple[int, ...]:
         """The initial state with the fields that the scenario provides."""
         values = list(init)
@@ -533,8 +544,6 @@ def _put(state: tuple[int, ...], variable: int, value: int) -> tuple[int, ...]:
 
 
 def _with_fingerprint(system: ir.System) -> ir.System:
-    from dataclasses import replace
-
     digest = hashlib.blake2b(digest_size=8)
     digest.update(repr([(v.name, v.size) for v in system.variables]).encode())
     digest.update(repr(system.init).encode())

@@ -77,6 +77,10 @@ class StateSpace:
         """Every field and global that is in use."""
         return iter(self._storage.values())
 
+    def named_storages(self) -> Iterator[tuple[Any, Storage]]:
+        """Every field that is in use, as (population, name); a global as itself."""
+        return iter(self._storage.items())
+
     def storage_of(self, variable: int) -> Storage:
         """The field or global that a variable belongs to."""
         for storage in self._storage.values():

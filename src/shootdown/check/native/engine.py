@@ -9,6 +9,7 @@ import ctypes
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from shootdown.check.memory import check_limits, memory_limit
@@ -53,6 +54,42 @@ def explore(
     return search.result()
 
 
+class Prepared:
+    """A system with its good code: for many searches that differ in the initial state only."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.layout = plan(system)
+        self.outcomes = most_outcomes(system)
+        self.functions = jit.load(emit(system, self.layout), FUNCTIONS, jit.GOOD)
+
+    def reached(
+        self,
+        init: tuple[int, ...],
+        final: Callable[[tuple[int, ...]], bool],
+        shown: tuple[int, ...],
+        limits: Limits = NO_LIMITS,
+    ) -> tuple[set[tuple[int, ...]], Result]:
+        """What the variables ``shown`` can be, from one initial state, in those of the states that
+        ``final`` accepts, and how the search went. ``final`` is asked once for each combination of
+        these variables."""
+        system = replace(self.system, init=init)
+        search = _Search(system, limits, None, 0.0, self)
+        search.run()
+        store = search.store
+        assert store is not None
+        slots = [self.layout.slots[v] for v in shown]
+        found = set()
+        masks: dict[int, int] = {}
+        for slot in slots:
+            masks[slot.word] = masks.get(slot.word, 0) | slot.mask
+        for words in store.distinct(sorted(masks.items())):
+            values = tuple((words[s.word] & s.mask) >> s.shift for s in slots)
+            if final(values):
+                found.add(values)
+        return found, search.result()
+
+
 class _Search:
     """One search; the counts live in the store, so an interrupt at any point finds them whole."""
 
@@ -62,13 +99,15 @@ class _Search:
         limits: Limits,
         on_progress: Callable[[Progress], None] | None,
         good_code_after: float,
+        prepared: Prepared | None = None,
     ) -> None:
         self.system = system
         self.limits = limits
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
         self.good_code_after = good_code_after
-        self.layout = plan(system)
+        self.prepared = prepared
+        self.layout = plan(system) if prepared is None else prepared.layout
         self.ir = ""
         self.store: Store | None = None
         self.violation: Violation | None = None
@@ -76,17 +115,13 @@ class _Search:
 
     def run(self) -> None:
         system, layout = self.system, self.layout
-        self.ir = emit(system, layout)
-        functions = jit.load_cached(self.ir, FUNCTIONS)
-        if functions is not None or self.good_code_after <= 0:
-            functions = functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
-            self.good_code_after = math.inf
-        else:
-            functions = jit.load(self.ir, FUNCTIONS, jit.FAST)
+        functions = self.code()
         self.provide(functions)
         lines, goals = len(system.lines), len(system.goals)
         limit = memory_limit(self.limits)
-        store = Store(layout.words, most_outcomes(system), lines, goals, limit)
+        prepared = self.prepared
+        outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
+        store = Store(layout.words, outcomes, lines, goals, limit)
         code = store.begin(functions, layout.pack(system.init), self.limits.states)
         self.store = store
         if code:
@@ -101,6 +136,18 @@ class _Search:
             self.violation = self.bad_step(store, store["CODE"])
         elif status == LIMITED:
             self.stopped = "states"
+
+    def code(self) -> jit.Library:
+        """The functions of the model: good ones if they are at hand, else quick ones."""
+        if self.prepared is not None:
+            self.good_code_after = math.inf
+            return self.prepared.functions
+        self.ir = emit(self.system, self.layout)
+        functions = jit.load_cached(self.ir, FUNCTIONS)
+        if functions is None and self.good_code_after > 0:
+            return jit.load(self.ir, FUNCTIONS, jit.FAST)
+        self.good_code_after = math.inf
+        return functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
 
     def search(self, store: Store) -> int:
         """Run the core in slices until it ends or a limit is reached; the last status."""
@@ -135,9 +182,7 @@ class _Search:
         """Put the values that no action writes into the table beside the code."""
         if self.layout.given:
             table = ctypes.c_int64 * len(self.system.variables)
-            numbers = table.from_address(functions.addresses["given"])
-            for variable, value in self.layout.given:
-                numbers[variable] = value
+            table.from_address(functions.addresses["given"])[:] = self.system.init
 
     def over_time(self, store: Store) -> bool:
         """Whether time is up; reports progress by the way."""

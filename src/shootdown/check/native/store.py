@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from shootdown.check.native import core, jit
 from shootdown.errors import UnfinishedError
@@ -204,6 +204,15 @@ class Store:
         while numbers[-1] != 0:
             numbers.append(parents[numbers[-1]])
         return [states[n * self.words : (n + 1) * self.words] for n in reversed(numbers)]
+
+    def distinct(self, masks: Sequence[tuple[int, int]]) -> Iterator[dict[int, int]]:
+        """The known states, as far as some bits of some words go: each combination once."""
+        count, width = self["KNOWN"], self.words
+        states = (ctypes.c_uint64 * (count * width)).from_address(self["STATES"])
+        columns = [[value & mask for value in states[word::width]] for word, mask in masks]
+        numbers = [word for word, _ in masks]
+        for values in set(zip(*columns, strict=True)):
+            yield dict(zip(numbers, values, strict=True))
 
     def covered(self) -> tuple[bool, ...]:
         """For each line, whether it was executed."""
