@@ -138,6 +138,9 @@ def test_states_outside_the_filter_do_not_count() -> None:
          [FAULT, Fault(0, frozenset(), None, FaultType(Cause.UNDEFINED))],
          " Fault(P0,UndefinedInstruction); Fault(P0:L0,x+4,MMU:Translation);"
          " ~Fault(P1:L0); ~Fault(P1,x);"),
+        ("exists fault(P0,pte_x)", {},
+         [Fault(0, frozenset(), PteAddress("x"), FaultType(Cause.PERMISSION, "D"), "EL0")],
+         " Fault(P0,PTE(x),D-MMU:Permission,EL0);"),
         ("exists fault(P0:L1)", {},
          [Fault(0, frozenset(("L1", "L0")), None, FaultType(Cause.SUPERVISOR_CALL))],
          " Fault(P0:{L0,L1},SupervisorCall);"),

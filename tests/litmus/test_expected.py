@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shootdown.litmus import LitmusSyntaxError
+from shootdown.litmus import LitmusSyntaxError, parse_text, show_state
 from shootdown.litmus.expected import Answer, normal, read_expected, read_state, same_states
 from shootdown.litmus.propositions import Quantifier
 
@@ -100,6 +100,12 @@ def test_order_and_spaces_of_a_state_do_not_matter() -> None:
 def test_states_are_compared_as_sets() -> None:
     assert same_states({"a=1; b=2;"}, ("b=2; a=1;",)) == (set(), set())
     assert same_states({"a=1;", "a=2;"}, ("a=2;", "a=3;")) == ({"a=1;"}, {"a=3;"})
+
+
+def test_a_state_is_read_back() -> None:
+    test = parse_text("AArch64 T {} P0; a: b: NOP; exists x=1 /\\ fault(P0,PTE(y))", "t")
+    text = "[x]=3; Fault(P0:{a,b},PTE(y),D-MMU:Permission,EL0);"
+    assert show_state(test, read_state(text)) == text
 
 
 @pytest.mark.parametrize(

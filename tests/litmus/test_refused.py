@@ -110,6 +110,7 @@ def test_the_good_one_is_good() -> None:
         ("exists (0:X0=1", "exists (fault(Q)", 15, "a fault happens on a processor"),
         ("exists (0:X0=1", "exists (fault(P9)", 13, "there is no processor P9"),
         ("x,MMU:Translation", "x,MMU:Transition", 15, "Transition is no kind of translation"),
+        ("x,MMU:Translation", "x,MMU:Translation,EL0", 15, "expected ')', not 'EL0'"),
         ("x,MMU:Translation", "x,Nothing", 15, "'Nothing' is no kind of fault"),
         ("=1 /\\ ~", "=1 /\\ /\\", 15, "expected a name, not"),
         ("=1 /\\ ~", "=1 | ~", 15, "unexpected character '|'"),

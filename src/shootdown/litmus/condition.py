@@ -24,18 +24,20 @@ from shootdown.litmus.propositions import (
 )
 from shootdown.litmus.values import Address, PteAddress, Value, show_value
 
-_Key: TypeAlias = tuple[int, tuple[str, ...], str, str]
+_Key: TypeAlias = tuple[int, tuple[str, ...], str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A fault that happened: ``labels`` are all labels of the instruction, ``address`` is what it
-    accessed (``None`` if it was no access)."""
+    accessed (``None`` if it was no access). ``message`` is printed, no condition asks for it:
+    ``EL0`` where an access to a descriptor from EL0 was refused."""
 
     processor: int
     labels: frozenset[str]
     address: Address | PteAddress | None
     type: FaultType
+    message: str | None = None
 
     def fits(self, atom: FaultAtom) -> bool:
         """Whether ``atom`` speaks about this fault. The offset of an address does not matter."""
@@ -185,7 +187,8 @@ def show_state(test: LitmusTest, state: FinalState) -> str:
 
 
 def _key(fault: Fault) -> _Key:
-    return (fault.processor, tuple(sorted(fault.labels)), str(fault.address), str(fault.type))
+    labels = tuple(sorted(fault.labels))
+    return (fault.processor, labels, str(fault.address), str(fault.type), fault.message or "")
 
 
 def _show_fault(fault: Fault, watched: Iterable[FaultAtom]) -> str:
@@ -195,5 +198,5 @@ def _show_fault(fault: Fault, watched: Iterable[FaultAtom]) -> str:
     where = f"P{fault.processor}"
     if labels:
         where += ":" + (labels[0] if len(labels) == 1 else f"{{{','.join(labels)}}}")
-    parts = (where, fault.address, next(said, fault.type))
+    parts = (where, fault.address, next(said, fault.type), fault.message)
     return f"Fault({','.join(str(part) for part in parts if part is not None)})"

@@ -155,9 +155,9 @@ def read_state(text: str) -> FinalState:
     while words.peek().kind != "end":
         absent = words.accept("~")
         if words.accept("Fault"):
-            processor, labels, address, kind = fault_arguments(words)
+            processor, labels, address, kind, message = fault_arguments(words)
             if kind is not None and not absent:
-                faults.add(Fault(processor, labels, address, kind))
+                faults.add(Fault(processor, labels, address, kind, message))
             elif not absent:
                 words.wrong("a fault that happened has a type")
         else:

@@ -199,15 +199,17 @@ def _place(words: Words) -> Place:
 def _fault(words: Words) -> FaultAtom:
     """``fault(P0:L0,x,MMU:Translation)``; all but the processor is optional."""
     words.take()
-    processor, labels, address, kind = fault_arguments(words)
+    processor, labels, address, kind, message = fault_arguments(words)
+    if message is not None:
+        words.wrong(f"expected ')', not {message!r}")
     return FaultAtom(processor, next(iter(labels), None), address, kind)
 
 
 def fault_arguments(
     words: Words,
-) -> tuple[int, frozenset[str], Address | PteAddress | None, FaultType | None]:
-    """``(P0:L0,x,MMU:Translation)``: processor, labels (in a printed state perhaps several, as
-    ``{L0,L1}``), address, kind."""
+) -> tuple[int, frozenset[str], Address | PteAddress | None, FaultType | None, str | None]:
+    """``(P0:L0,x,MMU:Translation)``: processor, labels, address, kind. In a printed state there
+    may be several labels, as ``{L0,L1}``, and a message behind the kind."""
     words.expect("(")
     who = words.name("a processor, such as P0")
     if who[0] != "P" or not who[1:].isdecimal() or len(who) > 5:
@@ -230,8 +232,11 @@ def fault_arguments(
                 kind = _fault_type(words)
                 if kind is None:
                     words.wrong(f"{words.shown()} is no kind of fault (such as MMU:Translation)")
+    message = None
+    if kind is not None and words.accept(","):
+        message = words.name("a message")
     words.expect(")")
-    return int(who[1:]), frozenset(labels), address, kind
+    return int(who[1:]), frozenset(labels), address, kind, message
 
 
 def _fault_type(words: Words) -> FaultType | None:
