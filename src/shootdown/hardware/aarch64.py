@@ -13,8 +13,9 @@ acquire and release forms have nothing to do. What is out of order is translatio
   waits for accesses that use the old translation);
 * without FEAT_ETS2 it may also translate, and fault, for any access after the last context
   synchronization event (``ETS``; Arm ARM D8.2.5 RNNFPF);
-* a hardware update of the access flag may become visible later than the access (``HW_UPDATES``);
-  a DSB waits for it (Arm ARM D8.5.2).
+* a hardware update of the access flag or the dirty state may become visible later than the access
+  (``HW_UPDATES``); a full DSB waits for it, and until then nobody else writes the descriptor, since
+  the update is atomic with the look at it (Arm ARM D8.5.2, D8.5.3).
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ HW_UPDATES = Option(
     "hw_updates",
     "late",
     choices=("late", "at-once"),
-    doc="a hardware update of the access flag may become visible after the access, until a DSB.",
+    doc="a hardware update of a descriptor may become visible after the access, until a full DSB.",
 )
 
 
@@ -73,6 +74,7 @@ class Op(enum.Enum):
     STORE = enum.auto()
     UPDATE = enum.auto()
     PROBE = enum.auto()
+    PROBE_WRITE = enum.auto()
     LOAD_PTE = enum.auto()
     STORE_PTE = enum.auto()
     UPDATE_PTE = enum.auto()
@@ -160,13 +162,15 @@ class Tables(Arm64Space):
 
 class Core(Walker):
     """A PE. ``early``: the translation that its next store has got already, for ``early_page``.
-    ``late``: pages whose access flag it has yet to set. ``faults`` and ``ahead``: the faults and
+    ``late``: pages whose access flag it has yet to set; ``late_dirty``: and the dirty state.
+    ``faults`` and ``ahead``: the faults and
     entries that it may have met since its last context synchronization event."""
 
     at: Point
     early_page: Page | None = None
     early: Frame
     late: set[Page]
+    late_dirty: set[Page]
     faults: Array[Page, set[Fault]]
     ahead: Array[Page, set[TlbEntry]]
 
@@ -251,17 +255,40 @@ def translate_early(core: Core) -> None:
         core.early = found.frame
 
 
-@rule(fair=True, show="{core} sets an access flag late")
+@rule(fair=True, show="{core} updates the descriptor of {page} late")
 def update_late(core: Core, page: Page) -> None:
-    """The update is atomic with the look at the descriptor: it must still be valid."""
+    """A hardware update becomes visible."""
     when(HW_UPDATES == "late" and page in core.late)
     mm = core.walks
     if mm is not None:
         descriptor = mm.table[page]
-        when(descriptor.valid)
+        dirty = descriptor.dirty or page in core.late_dirty
         core.late.discard(page)
-        if not descriptor.accessed:
-            mm.table[page] = replace(descriptor, accessed=True)
+        core.late_dirty.discard(page)
+        if not (descriptor.accessed and descriptor.dirty == dirty):
+            mm.table[page] = replace(descriptor, accessed=True, dirty=dirty)
+
+
+@atomic
+def updated_late(core: Core, page: Page, write: bool) -> Translation:
+    """A walk whose update of the descriptor is still to come."""
+    mm = core.walks
+    if mm is None:
+        return Translation(fault=Fault.TRANSLATION)
+    descriptor = mm.table[page]
+    when(descriptor.valid and core.manages_flags)
+    when(not descriptor.accessed or (write and not descriptor.dirty))
+    when(not write or (descriptor.writable and (descriptor.dirty or core.manages_dirty)))
+    core.late.add(page)
+    if write:
+        core.late_dirty.add(page)
+    return Translation(frame=descriptor.frame)
+
+
+@atomic
+def settled(page: Page) -> bool:
+    """Whether no hardware update of a descriptor is under way."""
+    return not any(page in core.late for core in Core)
 
 
 @rule(fair=True, show="TLBI of {issuer} reaches {target}")
@@ -299,11 +326,8 @@ def outcome(core: Core, page: Page, write: bool) -> Translation:
             entry = choose(core.ahead[page])
             when(not write or (entry.writable and entry.dirty))
             return Translation(frame=entry.frame)
-    descriptor = mm.table[page]
-    if HW_UPDATES == "late" and not write and core.manages_flags:
-        if descriptor.valid and not descriptor.accessed and choose(False, True):
-            core.late.add(page)
-            return Translation(frame=descriptor.frame)
+    if HW_UPDATES == "late" and choose(False, True):
+        return updated_late(core, page, write)
     return translate(core, page, write)
 
 
@@ -319,6 +343,10 @@ def access(core: Core, here: Point, mm: Tables) -> None:
         when(mm.table[here.page].writable and core.manages_dirty)
     found = outcome(core, here.page, write)
     fault = found.fault
+    if fault == Fault.NONE and here.op == Op.PROBE_WRITE:
+        descriptor = mm.table[here.page]
+        if not (descriptor.writable and (descriptor.dirty or core.manages_dirty)):
+            fault = Fault.PERMISSION
     if fault == Fault.NONE and here.unprivileged and not mm.user[here.page]:
         fault = Fault.PERMISSION
     if fault != Fault.NONE:
@@ -327,7 +355,7 @@ def access(core: Core, here: Point, mm: Tables) -> None:
         synchronize(core)
     else:
         memory = cast(Memory, found.frame)
-        if here.op == Op.PROBE:
+        if here.op == Op.PROBE or here.op == Op.PROBE_WRITE:
             core.at = here.row.next[memory.probed]
         elif here.op == Op.STORE:
             memory.content[here.cell] = here.value
@@ -349,17 +377,21 @@ def step(core: Core) -> None:
     mm = cast(Tables, core.walks)
     op = here.op
     when(op != Op.END)
-    if op == Op.LOAD or op == Op.STORE or op == Op.UPDATE or op == Op.PROBE:
+    if op == Op.LOAD or op == Op.STORE or op == Op.UPDATE:
+        access(core, here, mm)
+    elif op == Op.PROBE or op == Op.PROBE_WRITE:
         access(core, here, mm)
     elif op == Op.LOAD_PTE:
         core.at = here.row.next[read_descriptor(mm, here.page)]
     elif op == Op.STORE_PTE:
+        when(settled(here.page))
         write_descriptor(mm, here.page, here.value)
         core.at = here.next
     elif op == Op.UPDATE_PTE:
         old = read_descriptor(mm, here.page)
         new = here.row.write[old]
         if new is not None:
+            when(settled(here.page))
             write_descriptor(mm, here.page, new)
         core.at = here.row.next[old]
     else:

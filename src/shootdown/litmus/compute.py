@@ -174,6 +174,8 @@ def compute(op: Alu, left: Word, right: Word, bits: int) -> Word:
             return Code(left.processor, left.handler, left.index + delta // 4)
         if isinstance(left, Address) and op is Alu.LSR and right == PAGE_SHIFT:
             return PageNumber(left.name)
+        if isinstance(left, PteAddress) and op is Alu.LSR and right == PAGE_SHIFT:
+            return left  # of a page that no test has
         if isinstance(left, PageNumber) and op is Alu.LSL and right == PAGE_SHIFT:
             return Address(left.name)
         if op is Alu.AND and right == 0:

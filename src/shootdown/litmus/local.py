@@ -117,7 +117,8 @@ class Local:
 class Effect:
     """What an instruction does outside of the processor.
 
-    ``kind`` is ``load``, ``store``, ``update``, ``probe`` (AT), ``tlbi``, ``dsb`` or ``sync``.
+    ``kind`` is ``load``, ``store``, ``update``, ``probe`` or ``probe for write`` (AT), ``tlbi``,
+    ``dsb`` or ``sync``.
     ``then`` gives, for the value read (0 where nothing is), what is written (``None``: nothing) and
     the local state that follows; ``fault`` what follows a fault.
     """
@@ -301,6 +302,19 @@ class Executor:
         """To a label of the same processor."""
         return replace(local, at=self.label(local.at.processor, label))
 
+    def plain(self, before: Local, after: Local) -> bool:
+        """Whether two points of one column have neither a barrier nor a branch between them."""
+        if after.ended or (before.at.handler != after.at.handler):
+            return False
+        between = self.column(before.at).steps[before.at.index : after.at.index]
+        return bool(between) and not any(
+            isinstance(
+                step.instruction,
+                DataBarrier | InstructionBarrier | Branch | BranchIfZero | BranchIfBit | BranchTo,
+            )
+            for step in between
+        )
+
     # ------------------------------------------------------------------ effects
 
     def effect(self, local: Local) -> Effect:
@@ -393,7 +407,7 @@ class Executor:
         """What follows, when it is asked for."""
         return lambda: self.settle(local.next())
 
-    def memory(
+    def memory(  # noqa: PLR0913 - what an access is made of
         self,
         kind: str,
         local: Local,
@@ -403,7 +417,10 @@ class Executor:
         *,
         always: bool = False,
     ) -> Effect:
-        """An access."""
+        """An access. Descriptors are out of bounds for EL0."""
+        if local.el0 and isinstance(place, PteAddress):
+            refused = self.settle(self.raised(local, Cause.PERMISSION, place))
+            return Effect("sync", then=lambda _: (None, refused))
         return Effect(
             kind,
             place,
@@ -461,22 +478,24 @@ class Executor:
         return place, local
 
     def invalidated(self, local: Local, operand: Word) -> frozenset[str]:
-        """The pages that TLBI names."""
+        """The pages of the test that TLBI names: a number that is no page number of one names
+        none."""
         if isinstance(operand, PageNumber):
             return frozenset((operand.name,))
-        if isinstance(operand, int):
+        if isinstance(operand, int | Address | PteAddress):
             return frozenset()
         raise Unknown(f"TLB maintenance of {operand}")
 
     def probe(self, local: Local, operand: Word, write: bool) -> Effect:
         """AT: the outcome goes to PAR_EL1."""
-        if write or not isinstance(operand, Address):
-            raise Unknown("AT for a write" if write else f"AT of {operand}")
+        if not isinstance(operand, Address):
+            raise Unknown(f"AT of {operand}")
 
         def found(value: Word) -> tuple[None, Local]:
             return None, self.settle(local.put_system(SystemRegister.PAR_EL1, value).next())
 
-        return Effect("probe", operand, 8, found, lambda _: found(Par(None))[1])
+        kind = "probe for write" if write else "probe"
+        return Effect(kind, operand, 8, found, lambda _: found(Par(None))[1])
 
     # ------------------------------------------------------------------ exceptions
 

@@ -35,6 +35,7 @@ SIZES = {  # of the populations; a test takes the first that it fits in
     "large": {hw.Point: 512, hw.Row: 64, hw.Value: 64, hw.Kind: 32, Page: 7, hw.Memory: 7, hw.Cell: 2},
 }
 MOST_PES = 5
+READING = ("load", "update", "probe", "probe for write")
 FAULTS = {
     Cause.TRANSLATION: Fault.TRANSLATION,
     Cause.ACCESS_FLAG: Fault.ACCESS_FLAG,
@@ -256,6 +257,7 @@ class Loader:
             "store": hw.Op.STORE_PTE if pte else hw.Op.STORE,
             "update": hw.Op.UPDATE_PTE if pte else hw.Op.UPDATE,
             "probe": hw.Op.PROBE,
+            "probe for write": hw.Op.PROBE_WRITE,
             "tlbi": hw.Op.TLBI if effect.broadcast else hw.Op.TLBI_LOCAL,
             "dsb": hw.Op.DSB,
             "sync": hw.Op.SYNC,
@@ -280,7 +282,7 @@ class Loader:
         elif point.then:
             (written, after), *_ = point.then.values()
             self.put(hw.Point.next, f"{name}.next", hw.Point(self.points[after]))
-            if written is not None:
+            if written in self.values:  # else the store always faults
                 self.put(hw.Point.value, f"{name}.value", hw.Value(self.values[written]))
         for cause, after in point.faults.items():
             fault = FAULTS[cause]
@@ -292,7 +294,7 @@ class Loader:
 
 def reads(point: Reaction) -> bool:
     """Whether what follows depends on a value."""
-    return point.effect is not None and point.effect.kind in ("load", "update", "probe")
+    return point.effect is not None and point.effect.kind in READING
 
 
 def run(test: LitmusTest, ets2: bool = True, limits: Limits | None = None) -> Answer:

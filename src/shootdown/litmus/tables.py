@@ -149,7 +149,7 @@ class Tables:
         assert effect.place is not None
         grew = False
         places = self.places(effect)
-        if effect.kind == "probe":
+        if effect.kind.startswith("probe"):
             found: list[Word] = [Par(Physical(name)) for name in self.frames(effect)]
         elif effect.kind == "store":
             found = [0]
@@ -213,7 +213,8 @@ class Tables:
             found.append(Cause.TRANSLATION)
         if any(not pte.af for pte in ptes) and not processor.hardware_af:
             found.append(Cause.ACCESS_FLAG)
-        writes = effect.kind in ("store", "update") and any(not pte.db for pte in ptes)
+        kinds = ("store", "update", "probe for write")
+        writes = effect.kind in kinds and any(not pte.db for pte in ptes)
         if writes or (local.el0 and any(not pte.el0 for pte in ptes)):
             found.append(Cause.PERMISSION)
         return found
@@ -221,8 +222,9 @@ class Tables:
     # ------------------------------------------------------------------ early translation
 
     def _find_early(self) -> None:
-        """For each point the page of the next store, if the store is certain whatever is read: what
-        comes before it are accesses to descriptors, which cannot fault."""
+        """For each point the page of the next store, if the store is certain whatever is read and
+        nothing orders it: what comes before it are accesses to descriptors, which cannot fault, and
+        neither barriers nor branches."""
         known: dict[Local, str | None] = {}
 
         def page(local: Local, depth: int) -> str | None:
@@ -234,7 +236,10 @@ class Tables:
             if effect is not None and isinstance(effect.place, Address):
                 result = effect.place.name if effect.writes_always else None
             elif effect is not None and isinstance(effect.place, PteAddress) and depth:
-                after = {page(next_, depth - 1) for _, next_ in self.points[local].then.values()}
+                after = {
+                    page(next_, depth - 1) if self.executor.plain(local, next_) else None
+                    for _, next_ in self.points[local].then.values()
+                }
                 result = after.pop() if len(after) == 1 else None
             known[local] = result
             return result
