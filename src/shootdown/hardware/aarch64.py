@@ -55,8 +55,8 @@ ETS = Option(
     "ets",
     "ets2",
     choices=("ets2", "none"),
-    doc="FEAT_ETS2: a translation sees what is ordered before its access; without, it may run ahead "
-    "to the last context synchronization event, faults too.",
+    doc="FEAT_ETS2: a translation sees what is ordered before its access; without, it may run "
+    "ahead to the last context synchronization event, faults too.",
 )
 HW_UPDATES = Option(
     "hw_updates",
@@ -73,11 +73,15 @@ class Op(enum.Enum):
     LOAD = enum.auto()
     STORE = enum.auto()
     UPDATE = enum.auto()
+    LOAD_EXCLUSIVE = enum.auto()
+    STORE_EXCLUSIVE = enum.auto()
     PROBE = enum.auto()
     PROBE_WRITE = enum.auto()
     LOAD_PTE = enum.auto()
     STORE_PTE = enum.auto()
     UPDATE_PTE = enum.auto()
+    LOAD_EXCLUSIVE_PTE = enum.auto()
+    STORE_EXCLUSIVE_PTE = enum.auto()
     TLBI = enum.auto()
     TLBI_LOCAL = enum.auto()
     DSB = enum.auto()
@@ -128,19 +132,22 @@ class Cell(Object):
 class Point(Object):
     """A place in a program together with the registers.
 
-    ``page`` and ``cell`` are what it accesses, ``pages`` what it invalidates; ``row`` is what a
-    load or update does with what it finds, ``value`` what a store writes, ``next`` where a point
-    goes on that reads nothing, ``faults`` where each fault leads. ``unprivileged``: at EL0.
+    ``page`` and ``cell`` are what it accesses, by a virtual address if ``translated``; ``pages``
+    what it invalidates; ``row`` what a load or update does with what it finds; ``value`` what a
+    store writes; ``next`` where a point goes on that reads nothing, ``otherwise`` where a store
+    exclusive goes on that is not done, ``faults`` where each fault leads. ``unprivileged``: at EL0.
     ``early``: the page of the next store, if nothing can prevent it any more.
     """
 
     op: Op = given(Op.END)
+    translated: bool = given(False)
     page: Page = given()
     cell: Cell = given()
     pages: set[Page] = given(set())
     row: Row = given()
     value: Value = given()
     next: Point = given()
+    otherwise: Point = given()
     faults: Array[Fault, Point] = given()
     unprivileged: bool = given(False)
     early: Page | None = given(None)
@@ -164,9 +171,13 @@ class Core(Walker):
     """A PE. ``early``: the translation that its next store has got already, for ``early_page``.
     ``late``: pages whose access flag it has yet to set; ``late_dirty``: and the dirty state.
     ``faults`` and ``ahead``: the faults and
-    entries that it may have met since its last context synchronization event."""
+    entries that it may have met since its last context synchronization event. ``marked``,
+    ``marked_page``: the exclusive monitor, for a location of a frame or for a descriptor."""
 
     at: Point
+    marked: Frame | None = None
+    marked_cell: Cell
+    marked_page: Page | None = None
     early_page: Page | None = None
     early: Frame
     late: set[Page]
@@ -304,6 +315,25 @@ def tlbi_arrives(target: Core, issuer: Core) -> None:
             target.ahead[page] = target.tlb[page]
 
 
+# ------------------------------------------------------------------ exclusive accesses
+
+
+@atomic
+def written(frame: Frame, cell: Cell) -> None:
+    """A store takes the mark from every PE's exclusive monitor that has it (Arm ARM B2.12)."""
+    for core in Core:
+        if core.marked == frame and core.marked_cell == cell:
+            core.marked = None
+
+
+@on_write(Arm64Space.table)
+def table_written(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
+    """The same for a descriptor, also when hardware updates it."""
+    for core in Core:
+        if core.marked_page == page:
+            core.marked_page = None
+
+
 # ------------------------------------------------------------------ instructions
 
 
@@ -335,7 +365,8 @@ def outcome(core: Core, page: Page, write: bool) -> Translation:
 def access(core: Core, here: Point, mm: Tables) -> None:
     """A load, store or update of memory. A CAS that fails needs the right to write; whether it sets
     the dirty state is up to the implementation (Arm ARM D8.5.3)."""
-    write = here.op == Op.STORE or here.op == Op.UPDATE
+    exclusive = here.op == Op.STORE_EXCLUSIVE
+    write = here.op == Op.STORE or here.op == Op.UPDATE or exclusive
     fails = here.op == Op.UPDATE and choose(False, True)
     if fails:
         write = False
@@ -357,9 +388,19 @@ def access(core: Core, here: Point, mm: Tables) -> None:
         memory = cast(Memory, found.frame)
         if here.op == Op.PROBE or here.op == Op.PROBE_WRITE:
             core.at = here.row.next[memory.probed]
-        elif here.op == Op.STORE:
-            memory.content[here.cell] = here.value
-            core.at = here.next
+        elif here.op == Op.STORE or exclusive:
+            done = True
+            if exclusive:
+                done = core.marked == found.frame and core.marked_cell == here.cell
+                done = done and choose(True, False)
+                core.marked = None
+                core.marked_page = None
+            if done:
+                memory.content[here.cell] = here.value
+                written(found.frame, here.cell)
+                core.at = here.next
+            else:
+                core.at = here.otherwise
         else:
             old = memory.content[here.cell]
             if here.op == Op.UPDATE:
@@ -367,6 +408,11 @@ def access(core: Core, here: Point, mm: Tables) -> None:
                 when(not fails or new is None)
                 if new is not None:
                     memory.content[here.cell] = new
+                    written(found.frame, here.cell)
+            if here.op == Op.LOAD_EXCLUSIVE:
+                core.marked = found.frame
+                core.marked_cell = here.cell
+                core.marked_page = None
             core.at = here.row.next[old]
 
 
@@ -377,12 +423,23 @@ def step(core: Core) -> None:
     mm = cast(Tables, core.walks)
     op = here.op
     when(op != Op.END)
-    if op == Op.LOAD or op == Op.STORE or op == Op.UPDATE:
+    if here.translated:
         access(core, here, mm)
-    elif op == Op.PROBE or op == Op.PROBE_WRITE:
-        access(core, here, mm)
-    elif op == Op.LOAD_PTE:
+    elif op == Op.LOAD_PTE or op == Op.LOAD_EXCLUSIVE_PTE:
+        if op == Op.LOAD_EXCLUSIVE_PTE:
+            core.marked = None
+            core.marked_page = here.page
         core.at = here.row.next[read_descriptor(mm, here.page)]
+    elif op == Op.STORE_EXCLUSIVE_PTE:
+        done = core.marked_page == here.page and choose(True, False)
+        core.marked = None
+        core.marked_page = None
+        if done:
+            when(settled(here.page))
+            write_descriptor(mm, here.page, here.value)
+            core.at = here.next
+        else:
+            core.at = here.otherwise
     elif op == Op.STORE_PTE:
         when(settled(here.page))
         write_descriptor(mm, here.page, here.value)
@@ -419,7 +476,7 @@ def power_up() -> None:
 aarch64 = Hardware(
     "aarch64",
     rules=(step, translate_early, update_late, tlbi_arrives, fill),
-    observers=(remember, run_ahead),
+    observers=(remember, run_ahead, table_written),
     options={"blocks": "ignored"},
     assumptions=(
         "memory is sequentially consistent; translations may come early, and hardware updates late",
