@@ -66,6 +66,14 @@ HW_UPDATES = Option(
 )
 
 
+EXCLUSIVES = Option(
+    "exclusives",
+    "off",
+    choices=("on", "off"),
+    doc="Whether programs use exclusive accesses; without, the monitors are left out.",
+)
+
+
 class Op(enum.Enum):
     """What a point does. ``PTE`` forms access a descriptor, which needs no translation here."""
 
@@ -321,6 +329,8 @@ def tlbi_arrives(target: Core, issuer: Core) -> None:
 @atomic
 def written(frame: Frame, cell: Cell) -> None:
     """A store takes the mark from every PE's exclusive monitor that has it (Arm ARM B2.12)."""
+    if EXCLUSIVES == "off":
+        return
     for core in Core:
         if core.marked == frame and core.marked_cell == cell:
             core.marked = None
@@ -329,6 +339,8 @@ def written(frame: Frame, cell: Cell) -> None:
 @on_write(Arm64Space.table)
 def table_written(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
     """The same for a descriptor, also when hardware updates it."""
+    if EXCLUSIVES == "off":
+        return
     for core in Core:
         if core.marked_page == page:
             core.marked_page = None
@@ -365,7 +377,7 @@ def outcome(core: Core, page: Page, write: bool) -> Translation:
 def access(core: Core, here: Point, mm: Tables) -> None:
     """A load, store or update of memory. A CAS that fails needs the right to write; whether it sets
     the dirty state is up to the implementation (Arm ARM D8.5.3)."""
-    exclusive = here.op == Op.STORE_EXCLUSIVE
+    exclusive = EXCLUSIVES == "on" and here.op == Op.STORE_EXCLUSIVE
     write = here.op == Op.STORE or here.op == Op.UPDATE or exclusive
     fails = here.op == Op.UPDATE and choose(False, True)
     if fails:
@@ -409,7 +421,7 @@ def access(core: Core, here: Point, mm: Tables) -> None:
                 if new is not None:
                     memory.content[here.cell] = new
                     written(found.frame, here.cell)
-            if here.op == Op.LOAD_EXCLUSIVE:
+            if EXCLUSIVES == "on" and here.op == Op.LOAD_EXCLUSIVE:
                 core.marked = found.frame
                 core.marked_cell = here.cell
                 core.marked_page = None
@@ -426,11 +438,11 @@ def step(core: Core) -> None:
     if here.translated:
         access(core, here, mm)
     elif op == Op.LOAD_PTE or op == Op.LOAD_EXCLUSIVE_PTE:
-        if op == Op.LOAD_EXCLUSIVE_PTE:
+        if EXCLUSIVES == "on" and op == Op.LOAD_EXCLUSIVE_PTE:
             core.marked = None
             core.marked_page = here.page
         core.at = here.row.next[read_descriptor(mm, here.page)]
-    elif op == Op.STORE_EXCLUSIVE_PTE:
+    elif EXCLUSIVES == "on" and op == Op.STORE_EXCLUSIVE_PTE:
         done = core.marked_page == here.page and choose(True, False)
         core.marked = None
         core.marked_page = None

@@ -325,8 +325,13 @@ def reads(point: Reaction) -> bool:
 
 def run(test: LitmusTest, ets2: bool = True, limits: Limits | None = None) -> Answer:
     """All final states of a test. :class:`Unsupported` if it needs what is not modelled."""
-    options = (("ets", "ets2" if ets2 else "none"),)
     tables = Tables(test, run_ahead=not ets2)
+    exclusive = any(e is not None and "exclusive" in e.kind for e in tables.effects())
+    options = (
+        ("ets", "ets2" if ets2 else "none"),
+        ("exclusives", "on" if exclusive else "off"),
+        ("hw_updates", "late" if tables.any_af else "at-once"),
+    )
     loader = Loader(tables, options)
     engine, init = loader.machine, loader.load()
     numbers = engine.numbers

@@ -7,7 +7,7 @@ of values), which is harmless: the search decides what does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from shootdown.litmus.compute import Word
@@ -266,6 +266,12 @@ class Tables:
             found.update(held)
         found.update((Par(Physical(name)), None) for name in self.pages)
         return list(found)
+
+    def effects(self) -> Iterator[Effect]:
+        """What the points do."""
+        for point in self.points.values():
+            if point.effect is not None:
+                yield point.effect
 
     def el0_pages(self) -> dict[str, bool]:
         """Whether EL0 may access each page."""
