@@ -13,8 +13,9 @@ acquire and release forms have nothing to do. What is out of order is translatio
   waits for accesses that use the old translation);
 * without FEAT_ETS2 it may also translate, and fault, for any access after the last context
   synchronization event (``ETS``; Arm ARM D8.2.5 RNNFPF);
-* a hardware update of the access flag may become visible later than the access (``HW_UPDATES``);
-  a DSB waits for it (Arm ARM D8.5.2).
+* a hardware update of the access flag or the dirty state may become visible later than the access
+  (``HW_UPDATES``); a full DSB waits for it, and until then nobody else writes the descriptor, since
+  the update is atomic with the look at it (Arm ARM D8.5.2, D8.5.3).
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ ETS = Option(
     "ets",
     "ets2",
     choices=("ets2", "none"),
-    doc="FEAT_ETS2: a translation sees what is ordered before its access; without, it may run ahead "
-    "to the last context synchronization event, faults too.",
+    doc="FEAT_ETS2: a translation sees what is ordered before its access; without, it may run "
+    "ahead to the last context synchronization event, faults too.",
 )
 HW_UPDATES = Option(
     "hw_updates",
     "late",
     choices=("late", "at-once"),
-    doc="a hardware update of the access flag may become visible after the access, until a DSB.",
+    doc="a hardware update of a descriptor may become visible after the access, until a full DSB.",
 )
 
 
@@ -72,10 +73,15 @@ class Op(enum.Enum):
     LOAD = enum.auto()
     STORE = enum.auto()
     UPDATE = enum.auto()
+    LOAD_EXCLUSIVE = enum.auto()
+    STORE_EXCLUSIVE = enum.auto()
     PROBE = enum.auto()
+    PROBE_WRITE = enum.auto()
     LOAD_PTE = enum.auto()
     STORE_PTE = enum.auto()
     UPDATE_PTE = enum.auto()
+    LOAD_EXCLUSIVE_PTE = enum.auto()
+    STORE_EXCLUSIVE_PTE = enum.auto()
     TLBI = enum.auto()
     TLBI_LOCAL = enum.auto()
     DSB = enum.auto()
@@ -126,19 +132,22 @@ class Cell(Object):
 class Point(Object):
     """A place in a program together with the registers.
 
-    ``page`` and ``cell`` are what it accesses, ``pages`` what it invalidates; ``row`` is what a
-    load or update does with what it finds, ``value`` what a store writes, ``next`` where a point
-    goes on that reads nothing, ``faults`` where each fault leads. ``unprivileged``: at EL0.
+    ``page`` and ``cell`` are what it accesses, by a virtual address if ``translated``; ``pages``
+    what it invalidates; ``row`` what a load or update does with what it finds; ``value`` what a
+    store writes; ``next`` where a point goes on that reads nothing, ``otherwise`` where a store
+    exclusive goes on that is not done, ``faults`` where each fault leads. ``unprivileged``: at EL0.
     ``early``: the page of the next store, if nothing can prevent it any more.
     """
 
     op: Op = given(Op.END)
+    translated: bool = given(False)
     page: Page = given()
     cell: Cell = given()
     pages: set[Page] = given(set())
     row: Row = given()
     value: Value = given()
     next: Point = given()
+    otherwise: Point = given()
     faults: Array[Fault, Point] = given()
     unprivileged: bool = given(False)
     early: Page | None = given(None)
@@ -160,13 +169,19 @@ class Tables(Arm64Space):
 
 class Core(Walker):
     """A PE. ``early``: the translation that its next store has got already, for ``early_page``.
-    ``late``: pages whose access flag it has yet to set. ``faults`` and ``ahead``: the faults and
-    entries that it may have met since its last context synchronization event."""
+    ``late``: pages whose access flag it has yet to set; ``late_dirty``: and the dirty state.
+    ``faults`` and ``ahead``: the faults and
+    entries that it may have met since its last context synchronization event. ``marked``,
+    ``marked_page``: the exclusive monitor, for a location of a frame or for a descriptor."""
 
     at: Point
+    marked: Frame | None = None
+    marked_cell: Cell
+    marked_page: Page | None = None
     early_page: Page | None = None
     early: Frame
     late: set[Page]
+    late_dirty: set[Page]
     faults: Array[Page, set[Fault]]
     ahead: Array[Page, set[TlbEntry]]
 
@@ -251,17 +266,40 @@ def translate_early(core: Core) -> None:
         core.early = found.frame
 
 
-@rule(fair=True, show="{core} sets an access flag late")
+@rule(fair=True, show="{core} updates the descriptor of {page} late")
 def update_late(core: Core, page: Page) -> None:
-    """The update is atomic with the look at the descriptor: it must still be valid."""
+    """A hardware update becomes visible."""
     when(HW_UPDATES == "late" and page in core.late)
     mm = core.walks
     if mm is not None:
         descriptor = mm.table[page]
-        when(descriptor.valid)
+        dirty = descriptor.dirty or page in core.late_dirty
         core.late.discard(page)
-        if not descriptor.accessed:
-            mm.table[page] = replace(descriptor, accessed=True)
+        core.late_dirty.discard(page)
+        if not (descriptor.accessed and descriptor.dirty == dirty):
+            mm.table[page] = replace(descriptor, accessed=True, dirty=dirty)
+
+
+@atomic
+def updated_late(core: Core, page: Page, write: bool) -> Translation:
+    """A walk whose update of the descriptor is still to come."""
+    mm = core.walks
+    if mm is None:
+        return Translation(fault=Fault.TRANSLATION)
+    descriptor = mm.table[page]
+    when(descriptor.valid and core.manages_flags)
+    when(not descriptor.accessed or (write and not descriptor.dirty))
+    when(not write or (descriptor.writable and (descriptor.dirty or core.manages_dirty)))
+    core.late.add(page)
+    if write:
+        core.late_dirty.add(page)
+    return Translation(frame=descriptor.frame)
+
+
+@atomic
+def settled(page: Page) -> bool:
+    """Whether no hardware update of a descriptor is under way."""
+    return not any(page in core.late for core in Core)
 
 
 @rule(fair=True, show="TLBI of {issuer} reaches {target}")
@@ -275,6 +313,25 @@ def tlbi_arrives(target: Core, issuer: Core) -> None:
     if ETS == "none" and target != issuer:
         for page in pages:
             target.ahead[page] = target.tlb[page]
+
+
+# ------------------------------------------------------------------ exclusive accesses
+
+
+@atomic
+def written(frame: Frame, cell: Cell) -> None:
+    """A store takes the mark from every PE's exclusive monitor that has it (Arm ARM B2.12)."""
+    for core in Core:
+        if core.marked == frame and core.marked_cell == cell:
+            core.marked = None
+
+
+@on_write(Arm64Space.table)
+def table_written(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
+    """The same for a descriptor, also when hardware updates it."""
+    for core in Core:
+        if core.marked_page == page:
+            core.marked_page = None
 
 
 # ------------------------------------------------------------------ instructions
@@ -299,11 +356,8 @@ def outcome(core: Core, page: Page, write: bool) -> Translation:
             entry = choose(core.ahead[page])
             when(not write or (entry.writable and entry.dirty))
             return Translation(frame=entry.frame)
-    descriptor = mm.table[page]
-    if HW_UPDATES == "late" and not write and core.manages_flags:
-        if descriptor.valid and not descriptor.accessed and choose(False, True):
-            core.late.add(page)
-            return Translation(frame=descriptor.frame)
+    if HW_UPDATES == "late" and choose(False, True):
+        return updated_late(core, page, write)
     return translate(core, page, write)
 
 
@@ -311,7 +365,8 @@ def outcome(core: Core, page: Page, write: bool) -> Translation:
 def access(core: Core, here: Point, mm: Tables) -> None:
     """A load, store or update of memory. A CAS that fails needs the right to write; whether it sets
     the dirty state is up to the implementation (Arm ARM D8.5.3)."""
-    write = here.op == Op.STORE or here.op == Op.UPDATE
+    exclusive = here.op == Op.STORE_EXCLUSIVE
+    write = here.op == Op.STORE or here.op == Op.UPDATE or exclusive
     fails = here.op == Op.UPDATE and choose(False, True)
     if fails:
         write = False
@@ -319,6 +374,10 @@ def access(core: Core, here: Point, mm: Tables) -> None:
         when(mm.table[here.page].writable and core.manages_dirty)
     found = outcome(core, here.page, write)
     fault = found.fault
+    if fault == Fault.NONE and here.op == Op.PROBE_WRITE:
+        descriptor = mm.table[here.page]
+        if not (descriptor.writable and (descriptor.dirty or core.manages_dirty)):
+            fault = Fault.PERMISSION
     if fault == Fault.NONE and here.unprivileged and not mm.user[here.page]:
         fault = Fault.PERMISSION
     if fault != Fault.NONE:
@@ -327,11 +386,21 @@ def access(core: Core, here: Point, mm: Tables) -> None:
         synchronize(core)
     else:
         memory = cast(Memory, found.frame)
-        if here.op == Op.PROBE:
+        if here.op == Op.PROBE or here.op == Op.PROBE_WRITE:
             core.at = here.row.next[memory.probed]
-        elif here.op == Op.STORE:
-            memory.content[here.cell] = here.value
-            core.at = here.next
+        elif here.op == Op.STORE or exclusive:
+            done = True
+            if exclusive:
+                done = core.marked == found.frame and core.marked_cell == here.cell
+                done = done and choose(True, False)
+                core.marked = None
+                core.marked_page = None
+            if done:
+                memory.content[here.cell] = here.value
+                written(found.frame, here.cell)
+                core.at = here.next
+            else:
+                core.at = here.otherwise
         else:
             old = memory.content[here.cell]
             if here.op == Op.UPDATE:
@@ -339,6 +408,11 @@ def access(core: Core, here: Point, mm: Tables) -> None:
                 when(not fails or new is None)
                 if new is not None:
                     memory.content[here.cell] = new
+                    written(found.frame, here.cell)
+            if here.op == Op.LOAD_EXCLUSIVE:
+                core.marked = found.frame
+                core.marked_cell = here.cell
+                core.marked_page = None
             core.at = here.row.next[old]
 
 
@@ -349,17 +423,32 @@ def step(core: Core) -> None:
     mm = cast(Tables, core.walks)
     op = here.op
     when(op != Op.END)
-    if op == Op.LOAD or op == Op.STORE or op == Op.UPDATE or op == Op.PROBE:
+    if here.translated:
         access(core, here, mm)
-    elif op == Op.LOAD_PTE:
+    elif op == Op.LOAD_PTE or op == Op.LOAD_EXCLUSIVE_PTE:
+        if op == Op.LOAD_EXCLUSIVE_PTE:
+            core.marked = None
+            core.marked_page = here.page
         core.at = here.row.next[read_descriptor(mm, here.page)]
+    elif op == Op.STORE_EXCLUSIVE_PTE:
+        done = core.marked_page == here.page and choose(True, False)
+        core.marked = None
+        core.marked_page = None
+        if done:
+            when(settled(here.page))
+            write_descriptor(mm, here.page, here.value)
+            core.at = here.next
+        else:
+            core.at = here.otherwise
     elif op == Op.STORE_PTE:
+        when(settled(here.page))
         write_descriptor(mm, here.page, here.value)
         core.at = here.next
     elif op == Op.UPDATE_PTE:
         old = read_descriptor(mm, here.page)
         new = here.row.write[old]
         if new is not None:
+            when(settled(here.page))
             write_descriptor(mm, here.page, new)
         core.at = here.row.next[old]
     else:
@@ -387,7 +476,7 @@ def power_up() -> None:
 aarch64 = Hardware(
     "aarch64",
     rules=(step, translate_early, update_late, tlbi_arrives, fill),
-    observers=(remember, run_ahead),
+    observers=(remember, run_ahead, table_written),
     options={"blocks": "ignored"},
     assumptions=(
         "memory is sequentially consistent; translations may come early, and hardware updates late",

@@ -35,7 +35,7 @@ class Code:
 Word = int | Address | PteAddress | Physical | CodeLabel | Pte | Par | PageNumber | Code
 
 
-class Unknown(Exception):
+class UnknownResultError(Exception):
     """A computation that has no result here; the caller knows the line."""
 
 
@@ -121,7 +121,7 @@ def _descriptor(op: Alu, pte: Pte, mask: int) -> Word:
     if op is Alu.AND and not ~mask & ~_FLAG_BITS & (1 << 64) - 1:
         return with_flags(pte, flags & mask)
     if mask & ~_FLAG_BITS:
-        raise Unknown(f"bits {mask & ~_FLAG_BITS:#x} of a descriptor")
+        raise UnknownResultError(f"bits {mask & ~_FLAG_BITS:#x} of a descriptor")
     match op:
         case Alu.ORR:
             return with_flags(pte, flags | mask)
@@ -129,7 +129,7 @@ def _descriptor(op: Alu, pte: Pte, mask: int) -> Word:
             return with_flags(pte, flags ^ mask)
         case Alu.BIC:
             return with_flags(pte, flags & ~mask)
-    raise Unknown(f"{op.value} of a descriptor")
+    raise UnknownResultError(f"{op.value} of a descriptor")
 
 
 # ------------------------------------------------------------------------------- arithmetic
@@ -174,13 +174,15 @@ def compute(op: Alu, left: Word, right: Word, bits: int) -> Word:
             return Code(left.processor, left.handler, left.index + delta // 4)
         if isinstance(left, Address) and op is Alu.LSR and right == PAGE_SHIFT:
             return PageNumber(left.name)
+        if isinstance(left, PteAddress) and op is Alu.LSR and right == PAGE_SHIFT:
+            return left  # of a page that no test has
         if isinstance(left, PageNumber) and op is Alu.LSL and right == PAGE_SHIFT:
             return Address(left.name)
         if op is Alu.AND and right == 0:
             return 0
     elif isinstance(left, int) and op in (Alu.ADD, Alu.ORR, Alu.EOR, Alu.AND):
         return compute(op, right, left, bits)
-    raise Unknown(f"{op.value} of {left} and {right}")
+    raise UnknownResultError(f"{op.value} of {left} and {right}")
 
 
 def compare(op: Alu, left: Word, right: Word, bits: int) -> Nzcv:
@@ -212,4 +214,4 @@ def extended(value: Word, extend: Extend, amount: int, bits: int) -> Word:
         return cut(value << amount, bits)
     if width == 64 and amount == 0:
         return value
-    raise Unknown(f"{extend.value} of {value}")
+    raise UnknownResultError(f"{extend.value} of {value}")

@@ -7,14 +7,14 @@ does, and which local state follows for each value read and for each fault.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from shootdown.litmus.compute import (
     Code,
     Nzcv,
     PageNumber,
-    Unknown,
+    UnknownResultError,
     Word,
     compare,
     compute,
@@ -37,6 +37,7 @@ from shootdown.litmus.instructions import (
     BranchTo,
     CompareAndSwap,
     Compute,
+    Cond,
     DataBarrier,
     ExceptionReturn,
     Instruction,
@@ -63,30 +64,41 @@ from shootdown.litmus.instructions import (
     Undefined,
     Writeback,
     WriteSystem,
+    label_of,
 )
-from shootdown.litmus.model import FaultHandling, LitmusTest, Processor
 from shootdown.litmus.model import Code as Column
+from shootdown.litmus.model import FaultHandling, LitmusTest, Processor
 from shootdown.litmus.propositions import Cause, FaultType, RegisterOf
 from shootdown.litmus.values import Address, CodeLabel, Par, Pte, PteAddress
 
 LONGEST = 1000  # instructions in a row without an effect: more are a loop
 RETURN = 30  # the link register
+UNBOUNDED = 1 << 30
+NO_FLAGS = Nzcv()
+FLAGS = -1  # stands for NZCV where registers are numbered
 
 
 @dataclass(frozen=True, slots=True)
 class Local:
     """A processor between two effects. ``registers`` holds those that were written or given;
-    ``part`` counts the accesses of a pair that are done."""
+    ``part`` counts the accesses of a pair that are done.
+
+    ``under_way`` are the accesses (loads as their place in the program, stores as -1 less that)
+    that may still be incomplete, as nothing has waited for them: an ISB waits for none of them.
+    ``depends`` says on which of those loads a register depends; number -1 stands for the flags.
+    """
 
     at: Code
     registers: tuple[tuple[int, Word], ...]
-    flags: Nzcv = Nzcv()
+    flags: Nzcv = NO_FLAGS
     el0: bool = False
     saved_el0: bool = False
     system: tuple[tuple[SystemRegister, Word], ...] = ()
     faults: frozenset[Fault] = frozenset()
     part: int = 0
     ended: bool = False
+    under_way: frozenset[int] = frozenset()
+    depends: tuple[tuple[int, frozenset[int]], ...] = ()
 
     def get(self, register: Register) -> Word:
         """What a register holds: 0 if nobody gave it a value."""
@@ -103,6 +115,27 @@ class Local:
         registers = {**dict(self.registers), register.number: cut(value, register.bits)}
         return replace(self, registers=tuple(sorted(registers.items(), key=lambda item: item[0])))
 
+    def loads(self, sources: Iterable[int]) -> frozenset[int]:
+        """The loads under way on which some registers depend."""
+        known = dict(self.depends)
+        found: frozenset[int] = frozenset()
+        for source in sources:
+            found |= known.get(source, frozenset())
+        return found & self.under_way
+
+    def depending(self, number: int, loads: frozenset[int]) -> Local:
+        """With a register that depends on some loads."""
+        known = {**dict(self.depends), number: loads}
+        kept = ((n, still) for n, on in known.items() if (still := on & self.under_way))
+        return replace(self, depends=tuple(sorted(kept, key=lambda item: item[0])))
+
+    def done(self, accesses: frozenset[int]) -> Local:
+        """Something has waited for some accesses."""
+        if not self.under_way & accesses:
+            return self
+        after = replace(self, under_way=self.under_way - accesses)
+        return after.depending(FLAGS, dict(self.depends).get(FLAGS, frozenset()))
+
     def put_system(self, register: SystemRegister, value: Word) -> Local:
         """With another value in a system register."""
         found = {**dict(self.system), register: value}
@@ -117,9 +150,11 @@ class Local:
 class Effect:
     """What an instruction does outside of the processor.
 
-    ``kind`` is ``load``, ``store``, ``update``, ``probe`` (AT), ``tlbi``, ``dsb`` or ``sync``.
+    ``kind`` is ``load``, ``store``, ``update``, ``load exclusive``, ``store exclusive``, ``probe``
+    or ``probe for write`` (AT), ``tlbi``, ``dsb`` or ``sync``.
     ``then`` gives, for the value read (0 where nothing is), what is written (``None``: nothing) and
-    the local state that follows; ``fault`` what follows a fault.
+    the local state that follows; for a store exclusive 1 stands for done, 0 for not. ``fault`` is
+    what follows a fault.
     """
 
     kind: str
@@ -133,10 +168,12 @@ class Effect:
 
 
 class Executor:
-    """Runs the programs of one test."""
+    """Runs the programs of one test. ``tracking``: whether it matters which accesses may be
+    incomplete at an ISB."""
 
-    def __init__(self, test: LitmusTest) -> None:
+    def __init__(self, test: LitmusTest, tracking: bool = False) -> None:
         self.test = test
+        self.tracking = tracking
         self.processors = {processor.number: processor for processor in test.processors}
 
     # ------------------------------------------------------------------ beginning
@@ -190,23 +227,69 @@ class Executor:
         step = self.column(local.at).steps[local.at.index]
         return Unsupported(f"{what} ({step.text})", file=self.test.file, line=step.line)
 
+    def most_writes(self) -> int:
+        """How often the programs can write, all together: unbounded if one can go back."""
+        count = 0
+        for processor in self.test.processors:
+            for column in filter(None, (processor.code, processor.handler)):
+                for index, step in enumerate(column.steps):
+                    label = label_of(step.instruction)
+                    if label is not None and column.labels.get(label, index + 1) <= index:
+                        return UNBOUNDED
+                    if isinstance(step.instruction, BranchTo | ExceptionReturn):
+                        return UNBOUNDED
+                    count += isinstance(step.instruction, WRITING)
+                    count += isinstance(step.instruction, StorePair)
+        retried = self.test.variants.handling is FaultHandling.HANDLED
+        return UNBOUNDED if retried else count
+
     # ------------------------------------------------------------------ local instructions
 
     def settle(self, local: Local) -> Local:
         """Run to the next effect or the end."""
         for _ in range(LONGEST):
             if self.ended(local):
-                return replace(local, ended=True, flags=Nzcv(), part=0)
+                return replace(local, ended=True, flags=NO_FLAGS, part=0)
             try:
                 after = self.step(local)
-            except Unknown as error:
+            except UnknownResultError as error:
                 raise self.unsupported(local, str(error)) from None
             if after is None:
                 return local
-            local = after
+            local = self.waited(local, after) if self.tracking else after
         raise self.unsupported(local, "a loop without an access")
 
-    def step(self, local: Local) -> Local | None:
+    def waited(self, before: Local, after: Local) -> Local:
+        """After a local instruction: what its target depends on, and what it has waited for. A
+        conditional branch before an ISB waits for the loads that decide it (Arm ARM B2.3.8)."""
+        if not before.under_way:
+            return after
+        instruction = self.instruction(before)
+        loads = before.loads(sources(instruction))
+        match instruction:
+            case Branch(_, Cond.AL):
+                return after
+            case Branch() | BranchIfZero() | BranchIfBit() | BranchTo():
+                return after.done(loads)
+            case DataBarrier(True, _, access):
+                stores = access is Access.STORES
+                return after.done(frozenset(a for a in before.under_way if (a < 0) == stores))
+            case Compute(flags=True):
+                after = after.depending(FLAGS, loads)
+        number = target(instruction)
+        return after if number is None else after.depending(number, loads)
+
+    def issued(self, local: Local, after: Local, *targets: Register) -> Local:
+        """After an access: it is under way, and what it has loaded depends on it."""
+        if not self.tracking:
+            return after
+        access = local.at.index if targets else -1 - local.at.index
+        after = replace(after, under_way=after.under_way | {access})
+        for register in targets:
+            after = after.depending(register.number, frozenset((access,)))
+        return after
+
+    def step(self, local: Local) -> Local | None:  # noqa: PLR0912 - a case for each instruction
         """One instruction, or ``None`` if it has an effect."""
         instruction = self.instruction(local)
         match instruction:
@@ -216,7 +299,7 @@ class Executor:
             case MoveKeep(target, part, shift):
                 old = local.get(target)
                 if not isinstance(old, int):
-                    raise Unknown(f"MOVK of {old}")
+                    raise UnknownResultError(f"MOVK of {old}")
                 return local.put(target, old & ~(0xFFFF << shift) | part << shift).next()
             case Compute(op, target, left, right, flags):
                 a, b = local.get(left), self.operand(local, right, target.bits)
@@ -231,7 +314,7 @@ class Executor:
                 if not isinstance(value, int):
                     if low == 0 and width == 64:
                         return local.put(target, value).next()
-                    raise Unknown(f"bits of {value}")
+                    raise UnknownResultError(f"bits of {value}")
                 value = value >> low & (1 << width) - 1
                 return local.put(target, signed(value, width) if is_signed else value).next()
             case Select():
@@ -250,7 +333,7 @@ class Executor:
             case BranchTo(register, link):
                 to = local.get(register)
                 if not isinstance(to, Code) or to.processor != local.at.processor:
-                    raise Unknown(f"a jump to {to}")
+                    raise UnknownResultError(f"a jump to {to}")
                 if link:
                     local = local.put(Register(RETURN, 64), local.next().at)
                 return replace(local, at=to)
@@ -259,7 +342,7 @@ class Executor:
             case ReadSystem(target, source):
                 found = dict(local.system).get(source)
                 if found is None:
-                    raise Unknown(f"{source.value}, which nobody has set,")
+                    raise UnknownResultError(f"{source.value}, which nobody has set,")
                 return local.put(target, found).next()
             case WriteSystem(target, source):
                 return local.put_system(target, local.get(source)).next()
@@ -269,6 +352,8 @@ class Executor:
                 return local.next()
             case DataBarrier(_, _, access) if access is not Access.ALL:
                 return local.next()
+            case InstructionBarrier() if local.under_way:
+                return local.next()  # later translations may be older than it
             case _:
                 return None
 
@@ -301,31 +386,46 @@ class Executor:
         """To a label of the same processor."""
         return replace(local, at=self.label(local.at.processor, label))
 
+    def plain(self, before: Local, after: Local) -> bool:
+        """Whether two points of one column have neither a barrier nor a branch between them."""
+        if after.ended or (before.at.handler != after.at.handler):
+            return False
+        between = self.column(before.at).steps[before.at.index : after.at.index]
+        return bool(between) and not any(
+            isinstance(
+                step.instruction,
+                DataBarrier | InstructionBarrier | Branch | BranchIfZero | BranchIfBit | BranchTo,
+            )
+            for step in between
+        )
+
     # ------------------------------------------------------------------ effects
 
     def effect(self, local: Local) -> Effect:
         """What the next instruction of a settled local state does."""
         try:
             return self._effect(local, self.instruction(local))
-        except Unknown as error:
+        except UnknownResultError as error:
             raise self.unsupported(local, str(error)) from None
 
     def _effect(self, local: Local, instruction: Instruction) -> Effect:
         match instruction:
-            case Load(target, address, size, is_signed, _, exclusive) if not exclusive:
+            case Load(target, address, size, is_signed, _, exclusive):
                 place, local_after = self.address(local, address)
 
                 def loaded(old: Word) -> tuple[None, Local]:
                     value = cut(old, 8 * size)
                     if is_signed and isinstance(value, int):
                         value = signed(value, 8 * size)
-                    return None, self.settle(local_after.put(target, value).next())
+                    found = self.issued(local, local_after.put(target, value), target)
+                    return None, self.settle(found.next())
 
-                return self.memory("load", local, place, size, loaded)
+                kind = "load exclusive" if exclusive else "load"
+                return self.memory(kind, local, place, size, loaded)
             case Store(source, address, size):
                 place, local_after = self.address(local, address)
                 value = cut(local.get(source), 8 * size)
-                after = self.settle_later(local_after)
+                after = self.settle_later(self.issued(local, local_after))
                 return self.memory("store", local, place, size, lambda _: (value, after()))
             case LoadPair(first, second, address, size):
                 return self.pair(local, (first, second), address, size, True)
@@ -336,7 +436,8 @@ class Executor:
                 wanted, written = cut(local.get(expected), 8 * size), cut(local.get(new), 8 * size)
 
                 def swapped(old: Word) -> tuple[Word | None, Local]:
-                    after = self.settle(local.put(expected, old).next())
+                    after = self.issued(local, local.put(expected, old), expected)
+                    after = self.settle(after.next())
                     return (written if cut(old, 8 * size) == wanted else None), after
 
                 return self.memory("update", local, place, size, swapped)
@@ -346,10 +447,11 @@ class Executor:
 
                 def updated(old: Word) -> tuple[Word, Local]:
                     found = cut(old, 8 * size)
-                    after = self.settle(local.put(target, found).next())
+                    after = self.issued(local, local.put(target, found), target)
+                    after = self.settle(after.next())
                     try:
                         return atomic(op, found, given, 8 * size), after
-                    except Unknown as error:
+                    except UnknownResultError as error:
                         raise self.unsupported(local, str(error)) from None
 
                 return self.memory("update", local, place, size, updated, always=True)
@@ -365,7 +467,7 @@ class Executor:
                     broadcast=instruction.broadcast,
                 )
             case DataBarrier():
-                after = self.settle_later(local)
+                after = self.settle_later(local.done(local.under_way))
                 return Effect("dsb", then=lambda _: (None, after()))
             case InstructionBarrier():
                 after = self.settle_later(local)
@@ -379,15 +481,22 @@ class Executor:
             case ExceptionReturn():
                 to = dict(local.system).get(SystemRegister.ELR_EL1)
                 if not isinstance(to, Code):
-                    raise Unknown(f"a return to {to}")
+                    raise UnknownResultError(f"a return to {to}")
                 back = self.settle(replace(local, at=to, el0=local.saved_el0))
                 return Effect("sync", then=lambda _: (None, back))
             case TranslateAddress(_, write, register):
                 return self.probe(local, local.get(register), write)
-            case StoreExclusive():
-                raise Unknown("an exclusive access")
+            case StoreExclusive(status, source, address, size):
+                place, _ = self.address(local, address)
+                value = cut(local.get(source), 8 * size)
+
+                def tried(done: Word) -> tuple[Word | None, Local]:
+                    after = self.issued(local, local.put(status, 0 if done else 1))
+                    return (value if done else None), self.settle(after.next())
+
+                return self.memory("store exclusive", local, place, size, tried)
             case _:
-                raise Unknown("this instruction")
+                raise UnknownResultError("this instruction")
 
     def settle_later(self, local: Local) -> Callable[[], Local]:
         """What follows, when it is asked for."""
@@ -403,7 +512,10 @@ class Executor:
         *,
         always: bool = False,
     ) -> Effect:
-        """An access."""
+        """An access. Descriptors are out of bounds for EL0."""
+        if local.el0 and isinstance(place, PteAddress):
+            refused = self.settle(self.raised(local, Cause.PERMISSION, place))
+            return Effect("sync", then=lambda _: (None, refused))
         return Effect(
             kind,
             place,
@@ -424,7 +536,7 @@ class Executor:
         """LDP and STP are two accesses."""
         place, moved = self.address(local, address)
         if not isinstance(place, Address):
-            raise Unknown("a pair of descriptors")
+            raise UnknownResultError("a pair of descriptors")
         register = registers[local.part]
         place = Address(place.name, place.offset + local.part * size)
 
@@ -437,8 +549,9 @@ class Executor:
 
         def then(old: Word) -> tuple[Word | None, Local]:
             if load:
-                return None, after(local.put(register, cut(old, 8 * size)))
-            return cut(local.get(register), 8 * size), after(local)
+                done = self.issued(local, local.put(register, cut(old, 8 * size)), register)
+                return None, after(done)
+            return cut(local.get(register), 8 * size), after(self.issued(local, local))
 
         return self.memory("load" if load else "store", local, place, size, then)
 
@@ -455,28 +568,30 @@ class Executor:
         moved = compute(Alu.ADD, base, cut(offset, 64), 64)
         place = base if address.writeback is Writeback.POST else moved
         if not isinstance(place, Address | PteAddress):
-            raise Unknown(f"an access to address {place}")
+            raise UnknownResultError(f"an access to address {place}")
         if address.writeback is not Writeback.NO:
             local = local.put(address.base, moved)
         return place, local
 
     def invalidated(self, local: Local, operand: Word) -> frozenset[str]:
-        """The pages that TLBI names."""
+        """The pages of the test that TLBI names: a number that is no page number of one names
+        none."""
         if isinstance(operand, PageNumber):
             return frozenset((operand.name,))
-        if isinstance(operand, int):
+        if isinstance(operand, int | Address | PteAddress):
             return frozenset()
-        raise Unknown(f"TLB maintenance of {operand}")
+        raise UnknownResultError(f"TLB maintenance of {operand}")
 
     def probe(self, local: Local, operand: Word, write: bool) -> Effect:
         """AT: the outcome goes to PAR_EL1."""
-        if write or not isinstance(operand, Address):
-            raise Unknown("AT for a write" if write else f"AT of {operand}")
+        if not isinstance(operand, Address):
+            raise UnknownResultError(f"AT of {operand}")
 
         def found(value: Word) -> tuple[None, Local]:
             return None, self.settle(local.put_system(SystemRegister.PAR_EL1, value).next())
 
-        return Effect("probe", operand, 8, found, lambda _: found(Par(None))[1])
+        kind = "probe for write" if write else "probe"
+        return Effect(kind, operand, 8, found, lambda _: found(Par(None))[1])
 
     # ------------------------------------------------------------------ exceptions
 
@@ -487,7 +602,7 @@ class Executor:
         fault = Fault(
             processor.number, frozenset(step.labels), place, FaultType(cause, side(cause))
         )
-        local = replace(local, faults=local.faults | {fault})
+        local = replace(local, faults=local.faults | {fault}, under_way=frozenset(), depends=())
         if processor.handler is not None:
             elr = local.next().at if cause is Cause.SUPERVISOR_CALL else local.at
             local = local.put_system(SystemRegister.ELR_EL1, elr)
@@ -502,6 +617,36 @@ class Executor:
                 return local.next()
             case FaultHandling.HANDLED:
                 return local if cause is not Cause.SUPERVISOR_CALL else local.next()
+
+
+WRITING = Store | StorePair | StoreExclusive | CompareAndSwap | AtomicAccess
+
+
+def target(instruction: Instruction) -> int | None:
+    """The general register that a local instruction writes."""
+    match instruction:
+        case Move(to) | MoveKeep(to) | Compute(_, to) | BitField(to) | Select(to) | ReadSystem(to):
+            return to.number
+    return None
+
+
+def sources(instruction: Instruction) -> set[int]:
+    """What a local instruction reads: numbers of registers, and ``FLAGS``."""
+    found = set()
+    for name in ("source", "left", "right", "register"):
+        operand = getattr(instruction, name, None)
+        if isinstance(operand, Modified):
+            operand = operand.register
+        if isinstance(operand, Register):
+            found.add(operand.number)
+    match instruction:
+        case MoveKeep(to):
+            found.add(to.number)
+        case Select():
+            found.add(FLAGS)
+        case Branch(_, cond) if cond is not Cond.AL:
+            found.add(FLAGS)
+    return found
 
 
 def side(cause: Cause) -> str:
@@ -525,7 +670,7 @@ def atomic(op: AtomicOp, old: Word, operand: Word, bits: int) -> Word:
         case AtomicOp.SET:
             return compute(Alu.ORR, old, operand, bits)
     if not isinstance(old, int) or not isinstance(operand, int):
-        raise Unknown(f"{op.value} of {old} and {operand}")
+        raise UnknownResultError(f"{op.value} of {old} and {operand}")
     if op in (AtomicOp.SMAX, AtomicOp.SMIN):
         pick = max if op is AtomicOp.SMAX else min
         return cut(pick(signed(old, bits), signed(operand, bits)), bits)

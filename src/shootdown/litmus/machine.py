@@ -22,6 +22,7 @@ from shootdown.lang.ir import System
 from shootdown.lang.kinds import Kinds
 from shootdown.lang.types import FieldRef
 from shootdown.litmus.compute import Code, Word
+from shootdown.litmus.condition import Fault as Happened
 from shootdown.litmus.condition import FinalState
 from shootdown.litmus.errors import Unsupported
 from shootdown.litmus.local import Local
@@ -31,10 +32,27 @@ from shootdown.litmus.tables import Location, Reaction, Tables
 from shootdown.litmus.values import Address, CodeLabel, Par, Physical, Pte, PteAddress
 
 SIZES = {  # of the populations; a test takes the first that it fits in
-    "small": {hw.Point: 64, hw.Row: 16, hw.Value: 16, hw.Kind: 8, Page: 4, hw.Memory: 4, hw.Cell: 1},
-    "large": {hw.Point: 512, hw.Row: 64, hw.Value: 64, hw.Kind: 32, Page: 7, hw.Memory: 7, hw.Cell: 2},
+    "small": {
+        hw.Point: 64,
+        hw.Row: 16,
+        hw.Value: 16,
+        hw.Kind: 8,
+        Page: 4,
+        hw.Memory: 4,
+        hw.Cell: 1,
+    },
+    "large": {
+        hw.Point: 512,
+        hw.Row: 64,
+        hw.Value: 64,
+        hw.Kind: 32,
+        Page: 7,
+        hw.Memory: 7,
+        hw.Cell: 2,
+    },
 }
 MOST_PES = 5
+READING = ("load", "load exclusive", "update", "probe", "probe for write")
 FAULTS = {
     Cause.TRANSLATION: Fault.TRANSLATION,
     Cause.ACCESS_FLAG: Fault.ACCESS_FLAG,
@@ -47,7 +65,8 @@ TABLES: tuple[Any, ...] = (
     hw.Kind.value,
     hw.Row.next, hw.Row.write,
     *(getattr(hw.Point, f) for f in (
-        "op", "page", "cell", "pages", "row", "value", "next", "faults", "unprivileged", "early",
+        "op", "translated", "page", "cell", "pages", "row", "value", "next", "otherwise", "faults",
+        "unprivileged", "early",
     )),
     hw.Memory.probed,
     hw.Tables.user,
@@ -80,7 +99,7 @@ class Machine:
                 threads=[],
                 hardware=hw.aarch64,
                 start=hw.power_up,
-                given={table: () for table in TABLES},
+                given=dict.fromkeys(TABLES, ()),
             )
 
         self.system: System = build.compile(options=options)
@@ -175,7 +194,9 @@ class Loader:
                 place = f"f{self.pages[name]}.content[cell]"
             self.put(hw.Memory.content, place, hw.Value(self.values[held]))
         for number, processor in enumerate(self.test.processors):
-            self.put(hw.Core.at, f"CPU{number}.at", hw.Point(self.points[self.tables.entries[number]]))
+            self.put(
+                hw.Core.at, f"CPU{number}.at", hw.Point(self.points[self.tables.entries[number]])
+            )
             self.put(Walker.manages_flags, f"CPU{number}.manages_flags", processor.hardware_af)
             self.put(Walker.manages_dirty, f"CPU{number}.manages_dirty", processor.hardware_dirty)
         return tuple(self.state)
@@ -258,12 +279,16 @@ class Loader:
             "load": hw.Op.LOAD_PTE if pte else hw.Op.LOAD,
             "store": hw.Op.STORE_PTE if pte else hw.Op.STORE,
             "update": hw.Op.UPDATE_PTE if pte else hw.Op.UPDATE,
+            "load exclusive": hw.Op.LOAD_EXCLUSIVE_PTE if pte else hw.Op.LOAD_EXCLUSIVE,
+            "store exclusive": hw.Op.STORE_EXCLUSIVE_PTE if pte else hw.Op.STORE_EXCLUSIVE,
             "probe": hw.Op.PROBE,
+            "probe for write": hw.Op.PROBE_WRITE,
             "tlbi": hw.Op.TLBI if effect.broadcast else hw.Op.TLBI_LOCAL,
             "dsb": hw.Op.DSB,
             "sync": hw.Op.SYNC,
         }[effect.kind]
         self.put(hw.Point.op, f"{name}.op", op)
+        self.put(hw.Point.translated, f"{name}.translated", isinstance(effect.place, Address))
         if effect.place is not None:
             self.put(hw.Point.page, f"{name}.page", Page(self.pages[effect.place.name]))
         if isinstance(effect.place, Address):
@@ -281,9 +306,12 @@ class Loader:
                 if new is not None:
                     self.put(hw.Row.write, f"row{row}.write[{at}]", hw.Value(self.values[new]))
         elif point.then:
-            (written, after), *_ = point.then.values()
+            written, after = point.then.get(1) or next(iter(point.then.values()))
+            if effect.kind == "store exclusive":
+                other = hw.Point(self.points[point.then[0][1]])
+                self.put(hw.Point.otherwise, f"{name}.otherwise", other)
             self.put(hw.Point.next, f"{name}.next", hw.Point(self.points[after]))
-            if written is not None:
+            if written in self.values:  # else the store always faults
                 self.put(hw.Point.value, f"{name}.value", hw.Value(self.values[written]))
         for cause, after in point.faults.items():
             fault = FAULTS[cause]
@@ -295,13 +323,13 @@ class Loader:
 
 def reads(point: Reaction) -> bool:
     """Whether what follows depends on a value."""
-    return point.effect is not None and point.effect.kind in ("load", "update", "probe")
+    return point.effect is not None and point.effect.kind in READING
 
 
 def run(test: LitmusTest, ets2: bool = True, limits: Limits | None = None) -> Answer:
     """All final states of a test. :class:`Unsupported` if it needs what is not modelled."""
     options = (("ets", "ets2" if ets2 else "none"),)
-    tables = Tables(test)
+    tables = Tables(test, run_ahead=not ets2)
     loader = Loader(tables, options)
     engine, init = loader.machine, loader.load()
     numbers = engine.numbers
@@ -344,7 +372,7 @@ def decode(
     """A final state in the test's own words."""
     words = list(loader.values)
     found: dict[Place, Any] = {}
-    faults = set()
+    faults: set[Happened] = set()
     for number, processor in enumerate(tables.test.processors):
         local = locals_[values[number]]
         faults |= local.faults

@@ -35,14 +35,17 @@ class Reaction:
 
 
 class Tables:
-    """The tables of one test. ``points`` by local state, ``values`` by location."""
+    """The tables of one test. ``points`` by local state, ``values`` by location. ``run_ahead``:
+    for a machine whose translations may be older than what an ISB does not wait for."""
 
-    def __init__(self, test: LitmusTest) -> None:
+    def __init__(self, test: LitmusTest, run_ahead: bool = False) -> None:
         self.test = test
-        self.executor = Executor(test)
+        self.executor = Executor(test, run_ahead)
         self.values: dict[Location, dict[Word, None]] = {}
         self.points: dict[Local, Reaction] = {}
         self.entries: list[Local] = []
+        self.writes: dict[tuple[Location, Word], int] = {}
+        self.most_writes = self.executor.most_writes()
         self.pages = self._pages()
         self.any_af = any(p.hardware_af for p in test.processors)
         self.any_dirty = any(p.hardware_dirty for p in test.processors)
@@ -93,15 +96,16 @@ class Tables:
             self.values[place] = {0: None}
         return self.values[place]
 
-    def _add(self, place: Location, value: Word) -> bool:
-        """A location may hold a value; and what hardware makes of it."""
+    def _add(self, place: Location, value: Word, writes: int = 0) -> bool:
+        """A location may hold a value after so many writes; and what hardware makes of it."""
         held = self._held(place)
-        if value in held:
+        if value in held or writes > self.most_writes:
             return False
+        self.writes[place, value] = writes
         held[self._checked(place, value)] = None
         if isinstance(value, Pte) and isinstance(place, PteAddress):
             for other in self._updated(value):
-                self._add(place, other)
+                self._add(place, other, writes)
         if sum(map(len, self.values.values())) > MOST_VALUES:
             raise Unsupported(f"more than {MOST_VALUES} values", file=self.test.file)
         return True
@@ -126,7 +130,9 @@ class Tables:
         if local in self.points:
             return
         if len(self.points) >= MOST_POINTS:
-            raise Unsupported(f"more than {MOST_POINTS} points of its programs", file=self.test.file)
+            raise Unsupported(
+                f"more than {MOST_POINTS} points of its programs", file=self.test.file
+            )
         effect = None if local.ended else self.executor.effect(local)
         self.points[local] = Reaction(effect)
 
@@ -149,18 +155,22 @@ class Tables:
         assert effect.place is not None
         grew = False
         places = self.places(effect)
-        if effect.kind == "probe":
+        if effect.kind.startswith("probe"):
             found: list[Word] = [Par(Physical(name)) for name in self.frames(effect)]
         elif effect.kind == "store":
             found = [0]
+        elif effect.kind == "store exclusive":
+            found = [0, 1]
         else:
             found = [value for place in places for value in self._held(place)]
         for value in found:
             grew |= self._follow(point, value)
             written = point.then[value][0]
             if written is not None:
+                reads = effect.kind == "update"
                 for place in places:
-                    grew |= self._add(place, written)
+                    writes = 1 + (self.writes.get((place, value), 0) if reads else 0)
+                    grew |= self._add(place, written, writes)
         for cause in self._causes(local, effect):
             if cause not in point.faults:
                 assert effect.fault is not None
@@ -213,7 +223,8 @@ class Tables:
             found.append(Cause.TRANSLATION)
         if any(not pte.af for pte in ptes) and not processor.hardware_af:
             found.append(Cause.ACCESS_FLAG)
-        writes = effect.kind in ("store", "update") and any(not pte.db for pte in ptes)
+        kinds = ("store", "update", "store exclusive", "probe for write")
+        writes = effect.kind in kinds and any(not pte.db for pte in ptes)
         if writes or (local.el0 and any(not pte.el0 for pte in ptes)):
             found.append(Cause.PERMISSION)
         return found
@@ -221,8 +232,9 @@ class Tables:
     # ------------------------------------------------------------------ early translation
 
     def _find_early(self) -> None:
-        """For each point the page of the next store, if the store is certain whatever is read: what
-        comes before it are accesses to descriptors, which cannot fault."""
+        """For each point the page of the next store, if the store is certain whatever is read and
+        nothing orders it: what comes before it are accesses to descriptors, which cannot fault, and
+        neither barriers nor branches."""
         known: dict[Local, str | None] = {}
 
         def page(local: Local, depth: int) -> str | None:
@@ -234,7 +246,10 @@ class Tables:
             if effect is not None and isinstance(effect.place, Address):
                 result = effect.place.name if effect.writes_always else None
             elif effect is not None and isinstance(effect.place, PteAddress) and depth:
-                after = {page(next_, depth - 1) for _, next_ in self.points[local].then.values()}
+                after = {
+                    page(next_, depth - 1) if self.executor.plain(local, next_) else None
+                    for _, next_ in self.points[local].then.values()
+                }
                 result = after.pop() if len(after) == 1 else None
             known[local] = result
             return result

@@ -205,7 +205,7 @@ class _Search:
         """Put the values that no action writes into the table beside the code."""
         if self.layout.given:
             table = ctypes.c_int64 * len(self.system.variables)
-            table.from_address(functions.addresses["given"])[:] = self.system.init
+            table.from_address(functions.addresses["given"])[:] = list(self.system.init)
 
     def over_time(self, store: Store) -> bool:
         """Whether time is up; reports progress by the way."""
