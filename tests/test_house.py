@@ -26,13 +26,14 @@ MAY_IMPORT = {
     "hardware": {"lang", "errors"},
     "linux": {"hardware", "lang", "errors"},
     "races": {"linux", "hardware", "lang", "errors"},
-    "litmus": {"errors"},
     "check": {"lang", "errors"},
     "cost": {"lang", "errors"},
     "trace": {"lang", "errors"},
-    "report": {"check", "cost", "trace", "lang", "errors"},
+    "litmus": {"check", "hardware", "lang", "errors"},
+    "report": {"litmus", "check", "cost", "trace", "lang", "errors"},
     "commands": {
-        "report", "check", "cost", "trace", "races", "linux", "hardware", "lang", "errors",
+        "report", "litmus", "check", "cost", "trace", "races", "linux", "hardware", "lang",
+        "errors",
     },
 }  # fmt: skip
 # The front door offers what a user's own model needs; `python -m shootdown` is the command line.

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from shootdown.commands.check import CheckCommand
 from shootdown.commands.list_scenarios import ListCommand
+from shootdown.commands.litmus import LitmusCommand
 from shootdown.commands.replay import ReplayCommand
 from shootdown.commands.show import ShowCommand
 from shootdown.commands.version import VersionAction
@@ -57,6 +58,7 @@ COMMANDS: tuple[Command, ...] = (
     WhyCommand(),
     ShowCommand(),
     ReplayCommand(),
+    LitmusCommand(),
 )
 
 

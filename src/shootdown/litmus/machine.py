@@ -6,7 +6,7 @@ state of it and the contents of its tables.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -76,10 +76,13 @@ TABLES: tuple[Any, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """All final states of a test, and how the search went."""
+    """All final states of a test, the nearest first, and how the search went. ``path`` gives the
+    states of the machine on a shortest way to one of them, by its index."""
 
     states: tuple[FinalState, ...]
     result: Result
+    tables: Tables
+    path: Callable[[int], tuple[tuple[int, ...], ...]]
 
 
 class Machine:
@@ -358,9 +361,10 @@ def run(test: LitmusTest, ets2: bool = True, limits: Limits | None = None) -> An
     def final(values: tuple[int, ...]) -> bool:
         return all(values[n] in ended for n in pes) and not any(values[late])
 
-    found, result = engine.prepared.reached(init, final, tuple(shown), limits or Limits())
-    states = [decode(values, tables, loader, where, locals_) for values in sorted(found)]
-    return Answer(tuple(states), result)
+    reached = engine.prepared.reached(init, final, tuple(shown), limits or Limits())
+    found = sorted(reached.found, key=reached.found.__getitem__)
+    states = [decode(values, tables, loader, where, locals_) for values in found]
+    return Answer(tuple(states), reached.result, tables, lambda index: reached.path(found[index]))
 
 
 def decode(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import ctypes
 import math
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from shootdown.check.memory import check_limits, memory_limit
@@ -54,6 +54,28 @@ def explore(
     return search.result()
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What a search of :class:`Prepared` found: for each combination of the variables asked for the
+    number of the first state, nearest to the initial one, that has it."""
+
+    found: Mapping[tuple[int, ...], int]
+    result: Result
+    _search: _Search
+
+    def path(self, values: tuple[int, ...]) -> Path:
+        """The states of a shortest path from the initial one to a combination in ``found``."""
+        search, init = self._search, self.result.system.init
+        assert search.store is not None
+        given = [number for number, _ in search.layout.given]
+        path = []
+        for state in map(list, search.path(search.store, self.found[values])):
+            for number in given:
+                state[number] = init[number]
+            path.append(tuple(state))
+        return tuple(path)
+
+
 class Prepared:
     """A system with its good code: for many searches that differ in the initial state only."""
 
@@ -69,25 +91,26 @@ class Prepared:
         final: Callable[[tuple[int, ...]], bool],
         shown: tuple[int, ...],
         limits: Limits = NO_LIMITS,
-    ) -> tuple[set[tuple[int, ...]], Result]:
+    ) -> Reached:
         """What the variables ``shown`` can be, from one initial state, in those of the states that
-        ``final`` accepts, and how the search went. ``final`` is asked once for each combination of
-        these variables."""
-        system = replace(self.system, init=init)
-        search = _Search(system, limits, None, 0.0, self)
-        search.run()
-        store = search.store
-        assert store is not None
-        slots = [self.layout.slots[v] for v in shown]
-        found = set()
-        masks: dict[int, int] = {}
-        for slot in slots:
-            masks[slot.word] = masks.get(slot.word, 0) | slot.mask
-        for words in store.distinct(sorted(masks.items())):
-            values = tuple((words[s.word] & s.mask) >> s.shift for s in slots)
-            if final(values):
-                found.add(values)
-        return found, search.result()
+        ``final`` accepts. ``final`` is asked once for each combination of these variables."""
+        check_limits(limits)
+        search = _Search(replace(self.system, init=init), limits, None, 0.0, self)
+        found: dict[tuple[int, ...], int] = {}
+        try:
+            search.run()
+            slots = [self.layout.slots[v] for v in shown]
+            masks: dict[int, int] = {}
+            for slot in slots:
+                masks[slot.word] = masks.get(slot.word, 0) | slot.mask
+            store = search.store
+            for words, first in store.distinct(sorted(masks.items())) if store else ():
+                values = tuple((words[s.word] & s.mask) >> s.shift for s in slots)
+                if final(values):
+                    found[values] = first
+        except KeyboardInterrupt:
+            search.stopped = "interrupt"
+        return Reached(found, search.result(), search)
 
 
 class _Search:

@@ -205,14 +205,19 @@ class Store:
             numbers.append(parents[numbers[-1]])
         return [states[n * self.words : (n + 1) * self.words] for n in reversed(numbers)]
 
-    def distinct(self, masks: Sequence[tuple[int, int]]) -> Iterator[dict[int, int]]:
-        """The known states, as far as some bits of some words go: each combination once."""
+    def distinct(self, masks: Sequence[tuple[int, int]]) -> Iterator[tuple[dict[int, int], int]]:
+        """The known states, as far as some bits of some words go: each combination once, with the
+        number of the first state that has it."""
         count, width = self["KNOWN"], self.words
         states = (ctypes.c_uint64 * (count * width)).from_address(self["STATES"])
-        columns = [[value & mask for value in states[word::width]] for word, mask in masks]
+        columns = [
+            [value & mask for value in reversed(states[word::width])] for word, mask in masks
+        ]
         numbers = [word for word, _ in masks]
-        for values in set(zip(*columns, strict=True)):
-            yield dict(zip(numbers, values, strict=True))
+        # backwards, so that the first state of a combination is what stays
+        found = dict(zip(zip(*columns, strict=True), range(count - 1, -1, -1), strict=True))
+        for values, first in found.items():
+            yield dict(zip(numbers, values, strict=True)), first
 
     def covered(self) -> tuple[bool, ...]:
         """For each line, whether it was executed."""
