@@ -24,8 +24,6 @@ from shootdown.litmus.propositions import Quantifier
 from shootdown.litmus.tables import Tables
 from shootdown.litmus.values import PteAddress
 
-ACCESSES = ("load", "store", "update", "probe")
-
 
 class Agreement(Enum):
     """How an answer relates to an expected one."""
@@ -119,7 +117,7 @@ def unordered(tables: Tables) -> Iterator[str]:
     that waits for both kinds of access. Accesses to one descriptor stay in order."""
     executor = Executor(tables.test)
     for first, point in tables.points.items():
-        if point.effect is None or point.effect.kind not in ACCESSES:
+        if point.effect is None or point.effect.place is None:
             continue
         seen, open_ = set(), [after for _, after in point.then.values()]
         while open_:
@@ -131,7 +129,7 @@ def unordered(tables: Tables) -> Iterator[str]:
             if effect.kind == "sync":
                 open_ += [after for _, after in tables.points[local].then.values()]
             same = isinstance(effect.place, PteAddress) and effect.place == point.effect.place
-            if effect.kind in (*ACCESSES, "tlbi") and not same:
+            if (effect.place is not None or effect.kind == "tlbi") and not same:
                 one, other = (executor.column(at).steps[at.index] for at in (first.at, local.at))
                 yield (
                     f"P{first.at.processor}: {' '.join(one.text.split())} (line {one.line}) and "

@@ -15,7 +15,7 @@ from shootdown.litmus.model import LitmusTest
 from shootdown.litmus.tables import Tables
 from shootdown.litmus.values import Address
 
-READING = ("load", "update", "probe")
+READING = ("load", "load exclusive", "update", "probe", "probe for write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ def history(answer: Answer, index: int) -> tuple[Event, ...]:
 class _Recorder(Executor):
     """Notes the instructions that are passed while a processor settles."""
 
-    def __init__(self, test: LitmusTest) -> None:
-        super().__init__(test)
+    def __init__(self, test: LitmusTest, tracking: bool) -> None:
+        super().__init__(test, tracking)
         self.passed: list[Code] = []
 
     def step(self, local: Local) -> Local | None:
@@ -59,7 +59,7 @@ class _Teller:
         names = {variable.name: number for number, variable in enumerate(system.variables)}
         self.at = [names[f"CPU{p.number}.at"] for p in tables.test.processors]
         self.locals = list(tables.points)
-        self.executor = _Recorder(tables.test)
+        self.executor = _Recorder(tables.test, tables.executor.tracking)
         self.events: list[Event] = []
         self.begun: set[int] = set()
 
@@ -110,12 +110,17 @@ class _Teller:
         if came and effect.then is not None:
             effect.then(came[0])
             shown = {self._value(value) for value in came}
-            if effect.kind in READING and len(shown) == 1:
+            if effect.kind == "store exclusive":
+                text += " -> done" if came[0] else " -> not done"
+            elif effect.kind in READING and len(shown) == 1:
                 text += f" -> {shown.pop()}"
         elif effect.fault is not None:
-            cause = next(cause for cause, after in point.faults.items() if after == there)
-            effect.fault(cause)
-            text += f" -> fault({effect.place}, {cause.value})"
+            effect.fault(next(cause for cause, after in point.faults.items() if after == there))
+        for fault in there.faults - here.faults:
+            cause = fault.type.cause.value
+            text += (
+                f" -> {cause}" if fault.address is None else f" -> fault({fault.address}, {cause})"
+            )
         text += self._elsewhere(step, effect)
         notes = (text for kind, text in step.notes if kind is NoteKind.NOTE)
         text += "".join(f" ({self._named(note)})" for note in notes)

@@ -264,8 +264,8 @@ class Tables:
         found: dict[Word, None] = {0: None}
         for held in self.values.values():
             found.update(held)
-        for point in self.points.values():  # also what no location ever holds, as none is mapped
-            found.update((written, None) for written, _ in point.then.values() if written is not None)
+        for point in self.points.values():  # also what is written where nothing is mapped
+            found.update((new, None) for new, _ in point.then.values() if new is not None)
         found.update((Par(Physical(name)), None) for name in self.pages)
         return list(found)
 
