@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from shootdown.check.native import Prepared
+from shootdown.check.native.kept import prepared
 from shootdown.check.result import Limits, Result
 from shootdown.errors import ModelError
 from shootdown.hardware import aarch64 as hw
@@ -102,11 +102,11 @@ class Machine:
                 given=dict.fromkeys(TABLES, ()),
             )
 
-        self.system: System = build.compile(options=options)
-        self.prepared = Prepared(self.system)
+        key = f"litmus {size} {pes} {sorted(options.items())}"
+        self.prepared = prepared(key, lambda: build.compile(options=options))
+        self.system: System = self.prepared.system
         self.numbers = {v.name: i for i, v in enumerate(self.system.variables)}
         self.kinds = Kinds(self.sizes, 0)
-        self.bases: dict[tuple[str, str], tuple[int, Any]] = {}
         self.decls: dict[Any, Any] = {}
 
     def encode(self, ref: Any, value: Any) -> int:
@@ -329,7 +329,7 @@ def reads(point: Reaction) -> bool:
 def run(test: LitmusTest, ets2: bool = True, limits: Limits | None = None) -> Answer:
     """All final states of a test. :class:`Unsupported` if it needs what is not modelled."""
     tables = Tables(test, run_ahead=not ets2)
-    exclusive = any(e is not None and "exclusive" in e.kind for e in tables.effects())
+    exclusive = any("exclusive" in e.kind for e in tables.effects())
     options = (
         ("ets", "ets2" if ets2 else "none"),
         ("exclusives", "on" if exclusive else "off"),

@@ -83,7 +83,15 @@ class Prepared:
         self.system = system
         self.layout = plan(system)
         self.outcomes = most_outcomes(system)
-        self.functions = jit.load(emit(system, self.layout), FUNCTIONS, jit.GOOD)
+        self.ir = emit(system, self.layout)
+        self.load()
+
+    def load(self) -> None:
+        """Get the code: after unpickling, too."""
+        self.functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "functions"}
 
     def reached(
         self,
