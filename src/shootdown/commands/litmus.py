@@ -55,6 +55,7 @@ class LitmusCommand:
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Run them one after the other."""
+        from shootdown.check.memory import check_limits
         from shootdown.check.result import Limits
         from shootdown.commands.console import Console
         from shootdown.commands.version import version
@@ -68,6 +69,7 @@ class LitmusCommand:
         console = Console(arguments)
         questions = list(_expected(arguments) if arguments.expected else _plain(arguments))
         limits = Limits(arguments.max_states, arguments.max_memory, arguments.max_time)
+        check_limits(limits)
         runs: list[Asked] = []
         interrupted = False
         try:
@@ -169,19 +171,20 @@ def _named(
 ) -> Iterator[tuple[Path, ExpectedTest]]:
     """Each test of the file that a name covers, whether it is there or not: a test that is missing
     is an error of its own. A copy of the folder elsewhere is known by the paths below it."""
-    at = {(home / test.file).resolve(): test for test in known.values()}
     done = set()
     for name in names:
         path = Path(name)
         if not path.exists():
             raise UsageError(f"there is no file or folder '{name}'")
         here = path.resolve()
-        for place, test in at.items():
-            if place.is_relative_to(here) and test.file not in done:
+        for test in known.values():
+            place = (home / test.file).resolve()
+            covered = place.is_relative_to(here)
+            copy = path / test.file
+            if (covered or copy.exists()) and test.file not in done:
                 done.add(test.file)
-                yield (path / place.relative_to(here) if path.is_dir() else path), test
-        for below in sorted(path.rglob(f"*{SUFFIX}")) if path.is_dir() else ():
-            test_there = known.get(below.relative_to(path).as_posix())
-            if test_there is not None and test_there.file not in done:
-                done.add(test_there.file)
-                yield below, test_there
+                original = path / place.relative_to(here) if covered and path.is_dir() else path
+                yield (
+                    (original if covered and (place.exists() or not copy.exists()) else copy),
+                    test,
+                )

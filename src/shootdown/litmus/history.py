@@ -15,7 +15,8 @@ from shootdown.litmus.machine import Answer, Loader, external
 from shootdown.litmus.model import LitmusTest
 from shootdown.litmus.values import Address
 
-READING = ("load", "load exclusive", "update", "probe", "probe for write")
+LOADING = ("load", "load exclusive", "update")
+READING = (*LOADING, "probe", "probe for write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class _Teller:
         frame = self._written(step)
         old = False
         if came and isinstance(effect.place, Address):
-            old = self._is_old(step, effect.place, frame, came)
+            old = self._is_old(step, effect.place, frame, came if effect.kind in LOADING else ())
             if frame not in (None, effect.place.name):
                 text += f" (in PA({frame}))"
             for page in self._changed(step, r"tables\.table\[page(\d+)\]"):
@@ -163,7 +164,7 @@ class _Teller:
         content = f"f{now.frame.index}.content"
         cell = self.names.get(f"{content}[cell{self.loader.cells.get(place.offset, 0)}]")
         held = step.before[cell if cell is not None else self.names[f"{content}[cell]"]]
-        return not any(self.loader.values[value] == held for value in came)
+        return bool(came) and all(self.loader.values[value] != held for value in came)
 
     # ------------------------------------------------------------------ hardware
 

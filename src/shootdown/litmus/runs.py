@@ -9,7 +9,7 @@ from shootdown.check.result import Limits, Result
 from shootdown.errors import ShootdownError
 from shootdown.litmus.compare import Agreement, Comparison, compare
 from shootdown.litmus.condition import FinalState, Outcome, counts, holds, judge, show_state
-from shootdown.litmus.errors import LitmusSyntaxError, Unsupported
+from shootdown.litmus.errors import LitmusError, LitmusSyntaxError, Unsupported
 from shootdown.litmus.expected import Answer as Theirs
 from shootdown.litmus.expected import ExpectedTest
 from shootdown.litmus.history import Event, history
@@ -99,10 +99,10 @@ def ask(question: Question, limits: Limits, *, show: bool = False) -> Asked:
         _check_run(test, answer)
     except ShootdownError as error:
         agreement = Agreement.UNSUPPORTED if error.exit_code == 3 else Agreement.MALFORMED
-        comparison = None if question.expected is None else Comparison(agreement, (str(error),))
-        return Asked(
-            question, test, error=str(error), comparison=comparison, exit_code=error.exit_code
-        )
+        named = isinstance(error, LitmusError) and error.file is not None
+        told = str(error) if named else f"{question.path}: {error}"
+        comparison = None if question.expected is None else Comparison(agreement, (told,))
+        return Asked(question, test, error=told, comparison=comparison, exit_code=error.exit_code)
     return _judged(question, test, answer, show=show)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shootdown.litmus.compare import Agreement
+from shootdown.litmus.condition import Outcome
 from shootdown.litmus.propositions import Quantifier
 from shootdown.litmus.runs import Asked, Witness
 from shootdown.report.diagram import laid_out
@@ -37,7 +38,7 @@ def test_text(asked: Asked, *, show: bool) -> str:
         f"Test {test.name} {KINDS[test.condition.quantifier]}",
         f"States {len(asked.states)}",
         *(state for state in asked.states if state),
-        "Ok" if outcome.ok else "No",
+        _truth(asked, outcome),
         "Witnesses",
         f"Positive: {outcome.positive} Negative: {outcome.negative}",
         f"Condition {test.condition}",
@@ -49,6 +50,15 @@ def test_text(asked: Asked, *, show: bool) -> str:
     if show:
         lines += ["", history_text(asked)]
     return "\n".join(map(printable, lines))
+
+
+def _truth(asked: Asked, outcome: Outcome) -> str:
+    """Whether the condition is true; after an unfinished search only where it is decided."""
+    forall = asked.test is not None and asked.test.condition.quantifier is Quantifier.FORALL
+    decided = outcome.negative if forall else outcome.positive
+    if asked.stopped is not None and not decided:
+        return "Unknown"
+    return "Ok" if outcome.ok else "No"
 
 
 def observation(asked: Asked) -> str:
@@ -158,8 +168,8 @@ def _difference(run: Asked, *, show: bool) -> str:
     ):
         if states:
             lines += [f"      {heading}", *(f"        {printable(state)}" for state in states)]
-    if show and run.outcome is not None:
-        lines.append(history_text(run))
+    if show and run.witness is not None:
+        lines += ["", history_text(run), ""]
     return "\n".join(lines)
 
 
