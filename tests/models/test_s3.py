@@ -116,7 +116,9 @@ def test_safe_variants_are_not_vacuous(name: str) -> None:
     assert len(result.goals) > 1  # more than that all threads finish
 
 
-@pytest.mark.parametrize("name", ["S3.O2", "S3.O1b", "S3.ADJ.last", "S3.BBM"])
+@pytest.mark.parametrize(
+    "name", ["S3.O2", "S3.O1b", "S3.ADJ.anyhow", "S3.ADJ.anyhow-last", "S3.BBM"]
+)
 def test_blocks_of_four_have_the_same_verdict(name: str) -> None:
     result = native.explore(S3[name].compile(bounds={"pages": 4}), LIMITS)
     assert verdict(result) == (S3[name].expect, S3[name].violates)

@@ -21,6 +21,7 @@ from shootdown.races import s3_properties as s3
 from shootdown.races import s3_start as start
 from shootdown.races.s3_callers import (
     exit_mmap,
+    exit_mmap_anyhow,
     load_anywhere,
     madvise_dontneed,
     store_anywhere,
@@ -255,6 +256,66 @@ TEARDOWN = (
         "ADJ0",
         "copy A and D to the first PTE, which is empty by then: it is not none any more",
         violates="INV-S3-4",
+    ),
+)
+
+
+# ------------------------------------------------------------------ exit in any order
+
+
+def anyhow(
+    name: str,
+    variant: str,
+    title: str,
+    *,
+    violates: str | None = None,
+    monotone: bool = True,
+    young: bool = False,
+) -> Scenario:
+    """The process exits while a device goes on using its page table; the PTEs are cleared in any
+    order, and the gather may be full after any of them. INV-S3-1, INV-S3-2; ``monotone``: INV-S3-3.
+    ``young``: the block was not used before, and the device reads."""
+
+    @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
+    def build(pages: int = 3) -> Setup:
+        user = load_anywhere if young else store_anywhere
+        given = tuple(Page(p) for p in range(pages))
+        return Setup(
+            sizes={Cpu: 2, Page: pages, Frame: 1, AddressSpace: 1},
+            start=start.old_block if young else start.block,
+            threads=[
+                Thread(exit_mmap_anyhow, MM, given, monotone=monotone, on=Cpu(0)),
+                Thread(user, MM, on=Cpu(1), name="device"),
+            ],
+            hardware=observed(s3.flags_set),
+            options=OPTIONS[variant],
+            invariants=ALWAYS,
+            goals=[
+                s3.used_late if young else s3.dirtied_late,
+                s3.window,
+                s3.last_left,
+                s3.all_empty,
+            ],
+        )
+
+    return build
+
+
+ANYHOW = (
+    anyhow(
+        "S3.O1b.anyhow",
+        "O1b",
+        "copy A and D to all atomically: nothing is lost, in any order and with any break",
+        monotone=False,
+    ),
+    anyhow("S3.ADJ.anyhow", "ADJ.atomic", "copy A and D to the next PTE atomically, in any order"),
+    anyhow("S3.ADJ.anyhow-young", "ADJ.atomic", "the same for A: the device reads", young=True),
+    anyhow("S3.ADJ.anyhow-last", "ADJ.last", "copy them to the last PTE atomically, in any order"),
+    anyhow(
+        "S3.ADJ.anyhow-plain",
+        "ADJ",
+        "copy them to the next PTE with a plain store",
+        violates="INV-S3-1",
     ),
 )
 
