@@ -14,8 +14,8 @@ NO_TLB = (
 )
 NOT_REACHED = "the paths that would execute it are not taken in this scenario"
 FLAGS = (
-    "the property is about flags only: nothing is given up, so nothing that is stale does harm, and "
-    "there is one writer (S3.O2 and S3.O2.break look at the rest)"
+    "the property is about flags only: nothing is given up, so nothing that is stale does harm, "
+    "and there is one writer (S3.O2 and S3.O2.break look at the rest)"
 )
 ANYHOW = ("S3.O1b.anyhow", "S3.ADJ.anyhow", "S3.ADJ.anyhow-*")
 READERS = ("S3.LOCKLESS", "S3.LOCKLESS.*", "S3.EARLY", "S3.EARLY.*", "S3.LIVE", "S3.LIVE.*")
