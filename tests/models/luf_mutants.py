@@ -10,6 +10,7 @@ NOT_COUNTED = (("*",), "nobody looks at reference and map counts here (S0 and X3
 ALONE = "nobody else takes it here (S0, S2a and X3 have those who do)"
 X1 = "memory is sequentially consistent, and these are for store buffers (system X1)"
 LEAVES = "CPU1, the only one that matters, loses the page by leaving its process"
+THREE = "V1, tlb_end_vma() and the end of truncation each flush, and each is enough"
 MIGRATE = ("LUF.noV2.copy", "LUF.V*.fault", "LUF.V11.ptl", "LUF.wpdefer.*")
 
 REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
@@ -26,10 +27,12 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             "tlb_end_vma() flushes all that LUF owes, so V1 has nothing left to do: it is needed "
             "where there is no V3 (LUF.V10.munmap, LUF.V11.no-table)",
         ),
+        (("LUF.V11.punch", "LUF.noV4.punch"), THREE),
+        (("LUF.noV1.punch",), "V1 is left out, and nobody else looks at the count"),
         (
             (
                 *("LUF.V11", "LUF.initfree.refuse", "LUF.keyalias.fold", "LUF.noV2.copy"),
-                *("LUF.V*.fault", "LUF.V11.ptl", "LUF.V11.swap*", "LUF.V11.write"),
+                *("LUF.V*.fault", "LUF.V11.ptl", "LUF.V11.swap*", "LUF.V11.write", "LUF.wrap.*"),
                 *("LUF.wpdefer.*", "LUF.arm64.dsb", "LUF.diet.copy", "LUF.lazymask.*"),
             ),
             "nobody decides from an empty PTE here (V1); LUF's other give-up points do not look at "
@@ -41,15 +44,19 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             ("LUF.V11.munmap",),
             "V1 has flushed before: either of the two is enough for munmap() (LUF.V11.munmap-V3)",
         ),
+        (("LUF.V11.punch", "LUF.noV4.punch"), THREE),
     ),
+    "truncate_inode_pages_range: luf_flush_mapping()": ((("LUF.V11.punch",), THREE),),
+    "unmap_mapping_range: lock mm.i_mmap_rwsem.read()": ((("LUF.*.punch",), ALONE),),
     "try_to_unmap_flush: arch_tlbbatch_flush()": (
         (
             (
                 *("LUF.V11", "LUF.keyalias.fold", "LUF.V1?.munmap", "LUF.V11.no-table"),
-                *("LUF.noV2.copy", "LUF.lazymask.*"),
+                *("LUF.noV2.copy", "LUF.lazymask.*", "LUF.wrap.*"),
             ),
             "every folio is unmapped by LUF here, so nothing is left to flush before it is freed",
         ),
+        (("LUF.V11.punch", "LUF.noV4.punch"), "V1 flushes without it, and is enough"),
     ),
     "luf_takeoff_end: flush_takeoff()": (
         (
@@ -137,6 +144,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (
             (
                 *("LUF.V1*", "LUF.initfree.refuse", "LUF.keyalias.fold", "LUF.wpdefer.*"),
+                *("LUF.wrap.*", "LUF.noV?.punch"),
                 *("LUF.arm64.dsb", "LUF.diet.copy", "LUF.lazymask.loaded"),
             ),
             "reclaim and migration flush at once only if no other CPU runs the process",
@@ -155,7 +163,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (
             (
                 *("LUF.V11", "LUF.initfree.refuse", "LUF.keyalias.fold", "LUF.V11.write"),
-                *("LUF.arm64.dsb", "LUF.diet.copy", "LUF.lazymask.*"),
+                *("LUF.wrap.*", "LUF.arm64.dsb", "LUF.diet.copy", "LUF.lazymask.*"),
             ),
             "nobody else touches the PTE here",
         ),

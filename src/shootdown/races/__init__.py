@@ -17,6 +17,7 @@ MODULES: tuple[str, ...] = (  # in the order of `shootdown list`
     "shootdown.races.s2a",
     "shootdown.races.s2a_reclaim",
     "shootdown.races.luf",
+    "shootdown.races.luf_contents",
     "shootdown.races.luf_protect",
     "shootdown.races.luf_findings",
     "shootdown.races.x3",

@@ -195,7 +195,8 @@ def exit_mmap_anyhow(mm: Arm64Mm, pages: Pages, *, monotone: bool = True) -> Non
         dirty = dirty or pte.dirty or old.dirty
         left = left - {page}
         gathered = gathered | {page}
-        if left and choose(False, True):
+        full = bool(left) and choose(False, True)
+        if full:
             note("the gather is full")
             spin_unlock(mm.ptl)
             flush_tlb_range(gathered)

@@ -163,6 +163,7 @@ def zap_page_range_single(
             zap_pte_range(mm, (page,), tlb, file=file, force=True)
     else:
         zap_pte_range(mm, pages, tlb, file=file, force=force, pfnmap=pfnmap)
+    tlb_end_vma(mm)
     mmu_notifier_invalidate_range_end(mm, pages)
     tlb_finish_mmu(mm, tlb, pages)
 
