@@ -27,6 +27,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             "the mmap lock keeps the two apart already; the PTL is there for page faults and for "
             "whoever comes through the rmap",
         ),
+        (("S0.V?.disjoint", "S0.V6.table-disjoint"), "each page table has one user here"),
     ),
     "zap_pte_range: folio_remove_rmap_pte()": (
         (("*",), "a mapcount that stays too high makes rmap walks look in vain, no more"),
@@ -73,6 +74,28 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (
             ("S0.V8.truncate-nested", "S0.V6.truncate", "S0.V9.pae-truncate"),
             "nobody unlinks the VMA here (S0.V4.munmap-truncate does)",
+        ),
+    ),
+    "mwriteprotect_range: lock mm.mmap_lock.read()": (
+        (("S0.V8.protect-*",), "nobody takes the mmap lock for writing here (mprotect() does)"),
+    ),
+    "change_pte_range: lock pte_lockptr(mm, page)": (
+        (
+            ("S0.V8.protect-nested",),
+            "the entry is taken out by one exchange, so one of the two finds it writable, whoever "
+            "is first; S0.V8.protect-zap needs the lock",
+        ),
+    ),
+    "tlb_gather_table: atomic_inc(mm.table_flush_pending[page])": (
+        (
+            ("S0.V6.table", "S0.V6.table-disjoint"),
+            "below zero is a model error, found first; S0.V4 shows gathers that nobody counts",
+        ),
+    ),
+    "tlb_finish_mmu: atomic_dec(mm.table_flush_pending[page])": (
+        (
+            ("S0.V6.table", "S0.V6.table-disjoint"),
+            "a count that stays too high makes others flush too often, as in S0.V7",
         ),
     ),
     "set_pte_at: smp_wmb()": ((("*",), "memory is sequentially consistent"),),

@@ -27,10 +27,11 @@ ZAP_DIRTY = Option(
 PENDING = Option(
     "pending",
     "counted",
-    choices=("counted", "leaked", "flag", "none"),
+    choices=("counted", "leaked", "flag", "table", "none"),
     doc="mm->tlb_flush_pending counts open gathers; or is never decremented (the first posting of "
-    "56236a59556c); or is a flag (20841405940e to 16af97dc5a89, 4.13); or gathers are not counted "
-    "(before 4.13).",
+    "56236a59556c); or is a flag (20841405940e to 16af97dc5a89, 4.13); or each page table has a "
+    "count, of the gathers that have been there (asked about in October 2022); or gathers are not "
+    "counted (before 4.13).",
 )
 
 NESTED = Option(

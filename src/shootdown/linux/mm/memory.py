@@ -25,6 +25,7 @@ from shootdown.linux.mm.mmu_gather import (
     tlb_flush_mmu_tlbonly,
     tlb_flush_rmaps,
     tlb_gather_mmu,
+    tlb_gather_table,
 )
 from shootdown.linux.mm.mmu_notifier import (
     mmu_notifier_invalidate_range_end,
@@ -83,6 +84,7 @@ def zap_pte_range(
     force_flush = False
     cleared: set[Page] = set()
     with pte_lockptr(mm, pages[0]):
+        tlb_gather_table(mm, pages[0], tlb)
         flush_tlb_batched_pending(mm)
         for page in pages:
             pte = ptep_get(mm, page)
@@ -154,7 +156,8 @@ def zap_page_range_single(
     pfnmap: bool = False,
 ) -> None:
     """Z1..Z22: gather, zap, finish. ``full_after_one``: the gather has room for one page only, so
-    that zap_pte_range() stops and comes back after each (Z11, Z16)."""
+    that zap_pte_range() stops and comes back after each (Z11, Z16). tlb_end_vma() is left to the
+    callers that LUF is about."""
     tlb = MmuGather()
     tlb_gather_mmu(mm)
     mmu_notifier_invalidate_range_start(mm, pages)
@@ -163,7 +166,6 @@ def zap_page_range_single(
             zap_pte_range(mm, (page,), tlb, file=file, force=True)
     else:
         zap_pte_range(mm, pages, tlb, file=file, force=force, pfnmap=pfnmap)
-    tlb_end_vma(mm)
     mmu_notifier_invalidate_range_end(mm, pages)
     tlb_finish_mmu(mm, tlb, pages)
 
