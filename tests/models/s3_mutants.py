@@ -23,7 +23,10 @@ READERS = ("S3.LOCKLESS", "S3.LOCKLESS.*", "S3.EARLY", "S3.EARLY.*", "S3.LIVE", 
 REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "zap_ptes: lock mm.ptl": (
         (
-            ("S3.O2.break", "S3.O4.break-alone", "S3.SET", "S3.SET.bbml2", "S3.LIVE"),
+            (
+                *("S3.O2.break", "S3.O4.break-alone", "S3.SET", "S3.SET.bbml2", "S3.LIVE"),
+                "S3.*.tlbi",
+            ),
             "one writer, and hardware takes no lock. INV-S3-4, which speaks of the lock, is not "
             "looked at",
         ),

@@ -23,11 +23,11 @@ from shootdown.lang import Scenario
 from shootdown.lang.builder import Site
 from shootdown.lang.compiler import removable_sites
 from shootdown.lang.loader import scenarios_in
-from shootdown.races import s3, s3_convert, s3_lockless, s3_progress
+from shootdown.races import s3, s3_convert, s3_costs, s3_lockless, s3_progress
 
 S3: dict[str, Scenario] = {
     named.scenario.name: named.scenario
-    for module in (s3, s3_convert, s3_lockless, s3_progress)
+    for module in (s3, s3_convert, s3_lockless, s3_progress, s3_costs)
     for named in scenarios_in(vars(module))
 }
 SAFE = sorted(name for name, s in S3.items() if s.expect == "HOLDS")

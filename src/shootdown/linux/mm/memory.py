@@ -35,7 +35,7 @@ from shootdown.linux.mm.mmu_notifier import (
 )
 from shootdown.linux.mm.rmap_batch import flush_tlb_batched_pending
 from shootdown.linux.mm_types import Folio, Mm, Pages, page_folio
-from shootdown.linux.options import FAULT_FLUSH, ZAP_DIRTY, ZAP_FLUSH
+from shootdown.linux.options import FAULT_FLUSH, PTL, ZAP_DIRTY, ZAP_FLUSH
 from shootdown.linux.options_rights import PFNMAP_FLUSH
 from shootdown.linux.pgtable import (
     pte_accessible,
@@ -164,6 +164,9 @@ def zap_page_range_single(
     if full_after_one:
         for page in pages:
             zap_pte_range(mm, (page,), tlb, file=file, force=True)
+    elif PTL == "split":
+        for page in pages:
+            zap_pte_range(mm, (page,), tlb, file=file, force=force, pfnmap=pfnmap)
     else:
         zap_pte_range(mm, pages, tlb, file=file, force=force, pfnmap=pfnmap)
     mmu_notifier_invalidate_range_end(mm, pages)
