@@ -10,6 +10,7 @@ NOT_COUNTED = (("*",), "nobody looks at reference and map counts here (S0 and X3
 ALONE = "nobody else takes it here (S0, S2a and X3 have those who do)"
 X1 = "memory is sequentially consistent, and these are for store buffers (system X1)"
 LEAVES = "CPU1, the only one that matters, loses the page by leaving its process"
+SAVED = "nothing is owed any more: that is the point"
 THREE = "V1, tlb_end_vma() and the end of truncation each flush, and each is enough"
 MIGRATE = ("LUF.noV2.copy", "LUF.V*.fault", "LUF.V11.ptl", "LUF.wpdefer.*")
 
@@ -33,6 +34,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             (
                 *("LUF.V11", "LUF.initfree.refuse", "LUF.keyalias.fold", "LUF.noV2.copy"),
                 *("LUF.V*.fault", "LUF.V11.ptl", "LUF.V11.swap*", "LUF.V11.write", "LUF.wrap.*"),
+                "LUF.V11.reclaim",
                 *("LUF.wpdefer.*", "LUF.arm64.dsb", "LUF.diet.copy", "LUF.lazymask.*"),
             ),
             "nobody decides from an empty PTE here (V1); LUF's other give-up points do not look at "
@@ -52,7 +54,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (
             (
                 *("LUF.V11", "LUF.keyalias.fold", "LUF.V1?.munmap", "LUF.V11.no-table"),
-                *("LUF.noV2.copy", "LUF.lazymask.*", "LUF.wrap.*"),
+                *("LUF.noV2.copy", "LUF.lazymask.*", "LUF.wrap.*", "LUF.V11.reclaim"),
             ),
             "every folio is unmapped by LUF here, so nothing is left to flush before it is freed",
         ),
@@ -63,6 +65,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             ("LUF.initfree.refuse", "LUF.diet.copy"),
             "LUF is not applied to the page, which was flushed before it was freed",
         ),
+        (("LUF.V11.saved",), SAVED),
     ),
     "rmqueue: lock zone.lock": (
         (
@@ -92,7 +95,10 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             "runs this one, flushed or not (LUF.V10.munmap needs the flush)",
         ),
     ),
-    "call_many: wait_for_acks()": ((("LUF.lazymask.*",), "reclaim has nothing to flush here"),),
+    "call_many: wait_for_acks()": (
+        (("LUF.lazymask.*",), "reclaim has nothing to flush here"),
+        (("LUF.V11.saved",), SAVED),
+    ),
     "flush_tlb_multi: wait_for_acks()": ((("LUF.lazymask.loaded",), LEAVES),),
     "catch_up: flush_tlb_one_user()": ((("LUF.lazymask.*",), LEAVES),),
     "catch_up: flush_tlb_local()": ((("LUF.lazymask.*",), LEAVES),),
@@ -163,7 +169,13 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (
             (
                 *("LUF.V11", "LUF.initfree.refuse", "LUF.keyalias.fold", "LUF.V11.write"),
-                *("LUF.wrap.*", "LUF.arm64.dsb", "LUF.diet.copy", "LUF.lazymask.*"),
+                *(
+                    "LUF.wrap.*",
+                    "LUF.V11.reclaim",
+                    "LUF.arm64.dsb",
+                    "LUF.diet.copy",
+                    "LUF.lazymask.*",
+                ),
             ),
             "nobody else touches the PTE here",
         ),

@@ -21,6 +21,7 @@ MODULES: tuple[str, ...] = (  # in the order of `shootdown list`
     "shootdown.races.luf_contents",
     "shootdown.races.luf_protect",
     "shootdown.races.luf_findings",
+    "shootdown.races.luf_costs",
     "shootdown.races.x3",
     "shootdown.races.historic_rights",
     "shootdown.races.historic_migrate",

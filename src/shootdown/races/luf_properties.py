@@ -236,6 +236,16 @@ def two_free() -> None:
     LufKey(0).batch = LufBatch(cpus={cpu for cpu in Cpu if cpu.index > 0}, ugen=1)
 
 
+@atomic
+def two_free_flushed() -> None:
+    """The same, and all CPUs have flushed since (request 1 is done)."""
+    two_free()
+    for cpu in LufCpu:
+        cpu.ugen_done = 1
+        for page in Page:
+            cpu.tlb[page] = set()
+
+
 class LazyMm(LufMm, ContextMm, show="mm{}"):
     """An mm with LUF and with generations."""
 
