@@ -10,6 +10,9 @@ from fnmatch import fnmatchcase
 
 COSTS = ("S0.V6.rounds", "S0.V6.unlocked", "S0.V6.narrow", "S0.V6.table-narrow")
 
+BATCHED = ("S0.V9.reclaim-batched", "S0.V9.pae-reclaim-batched")
+AFTER = "the page fault comes when reclaim has left the PTE"
+
 REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "tlb_flush_mmu_tlbonly: flush_tlb_mm_range()": (
         (
@@ -106,6 +109,18 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             ("S0.V6.table", "S0.V6.table-*"),
             "a count that stays too high makes others flush too often, as in S0.V7",
         ),
+    ),
+    "shrink_folios: lock folio.lock": ((BATCHED, "nobody else locks the folio here"),),
+    "try_to_unmap_one: lock pte_lockptr(mm, page)": ((BATCHED, AFTER),),
+    "finish_fault: lock mm.ptl": ((BATCHED, AFTER),),
+    "ptep_clear_flush: flush_tlb_mm_range()": (
+        (BATCHED, "reclaim defers the flush, since others run the process: not reached"),
+    ),
+    "try_to_unmap_flush: arch_tlbbatch_flush()": (
+        (("S0.V9.pae-reclaim-batched",), "the property is about a reader of memory, without a TLB"),
+    ),
+    "finish_fault: flush_tlb_mm_range()": (
+        (BATCHED, "that of an open gather, and there is none: not reached"),
     ),
     "set_pte_at: smp_wmb()": ((("*",), "memory is sequentially consistent"),),
     "ptep_get_lockless: smp_rmb()": ((("*",), "memory is sequentially consistent"),),

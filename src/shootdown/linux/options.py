@@ -45,9 +45,10 @@ NESTED = Option(
 FAULT_FLUSH = Option(
     "fault_flush",
     "none",
-    choices=("none", "pending"),
+    choices=("none", "pending", "batched"),
     doc="a page fault flushes the address before it sets the PTE if a gather is open (proposed by "
-    "Nadav Amit in October 2022).",
+    "Nadav Amit in October 2022); or if an unmap in a batch is not flushed yet, too (proposed "
+    "here).",
 )
 
 PV_FLUSH = Option(

@@ -194,7 +194,9 @@ def finish_fault(mm: Mm, page: Page, folio: Folio, pte: Pte) -> None:
         else:
             atomic_inc(folio.refcount)
             atomic_inc(folio.mapcount)
-            if FAULT_FLUSH == "pending" and mm.tlb_flush_pending > 0:
+            if FAULT_FLUSH == "batched":
+                flush_tlb_batched_pending(mm)
+            if FAULT_FLUSH != "none" and mm.tlb_flush_pending > 0:
                 note("a gather is open: flush")
                 flush_tlb_mm_range(mm, {page})
             set_pte_at(mm, page, pte)
