@@ -24,7 +24,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "zap_ptes: lock mm.ptl": (
         (
             (
-                *("S3.O2.break", "S3.O4.break-alone", "S3.SET", "S3.SET.bbml2", "S3.LIVE"),
+                *("S3.O2.break", "S3.O4.*alone", "S3.SET", "S3.SET.bbml2", "S3.LIVE"),
                 "S3.*.tlbi",
             ),
             "one writer, and hardware takes no lock. INV-S3-4, which speaks of the lock, is not "
@@ -45,7 +45,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (READERS, NO_TLB),
     ),
     "exit_mmap: flush_tlb_range()": (
-        (("S3.O4.break-alone",), "nobody uses the page table any more: that is its point"),
+        (("S3.O4.*alone",), "nobody uses the page table any more: that is its point"),
     ),
     "replace_folio: flush_tlb_range()": ((READERS, NO_TLB),),
     "contpte_convert: flush_tlb_range()": (
@@ -57,7 +57,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     ),
     "flush_tlb_range: tlbi_is()": (
         (ANYHOW, FLAGS),
-        (("S3.O4.break-alone",), "nobody uses the page table any more: that is its point"),
+        (("S3.O4.*alone",), "nobody uses the page table any more: that is its point"),
         (READERS, NO_TLB),
         (
             ("S3.SETEACH.read",),
@@ -66,7 +66,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     ),
     "flush_tlb_range: dsb_ish()": (
         (ANYHOW, FLAGS),
-        (("S3.O4.break-alone",), "nobody uses the page table any more: that is its point"),
+        (("S3.O4.*alone",), "nobody uses the page table any more: that is its point"),
         (READERS, NO_TLB),
         (
             ("S3.SETEACH", "S3.SETEACH.read"),

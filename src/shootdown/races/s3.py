@@ -77,12 +77,14 @@ def teardown(
     young: bool = False,
     walker: bool = True,
     marker: bool = False,
+    dirty: bool = False,
 ) -> Scenario:
     """The process exits while a device goes on using its page table.
 
     ``monotone``: INV-S3-3 is looked at. ``broken``: the gather is full after the first page.
     ``backwards``: the PTEs are cleared from high to low. ``young``: the block was not used before,
     and the device reads. ``walker``: there is a device. ``marker``: cleared PTEs get a marker.
+    ``dirty``: the first PTE has D.
     """
     rest = violates == "INV-S3-4" or not (broken or marker)
 
@@ -109,7 +111,7 @@ def teardown(
             goals += [s3.used_late if young else s3.dirtied_late, s3.window]
         return Setup(
             sizes={Cpu: 2 if walker else 1, Page: pages, Frame: 1, AddressSpace: 1},
-            start=start.old_block if young else start.block,
+            start=start.dirty_block if dirty else start.old_block if young else start.block,
             threads=[
                 Thread(
                     exit_mmap,
@@ -190,6 +192,15 @@ TEARDOWN = (
         violates="INV-S3-3",
         aliases=("BAD-S3-1",),
     ),
+    teardown(
+        "S3.O4.alone",
+        "O4",
+        "the same with nobody else: hardware had left D in the PTE that is cleared first",
+        violates="INV-S3-3",
+        walker=False,
+        dirty=True,
+    ),
+    teardown("S3.O4.clean-alone", "O4", "with nobody else and no D nothing is wrong", walker=False),
     teardown("S3.O4.union", "O4", "nothing is lost for the folio, though", monotone=False),
     teardown(
         "S3.O4.young",
