@@ -10,6 +10,8 @@ NOT_COUNTED = (("*",), "nobody looks at reference and map counts here (S0 and X3
 ALONE = "nobody else takes it here (S0, S2a and X3 have those who do)"
 X1 = "memory is sequentially consistent, and these are for store buffers (system X1)"
 LEAVES = "CPU1, the only one that matters, loses the page by leaving its process"
+SAVED = "nothing is owed any more: that is the point"
+THREE = "V1, tlb_end_vma() and the end of truncation each flush, and each is enough"
 MIGRATE = ("LUF.noV2.copy", "LUF.V*.fault", "LUF.V11.ptl", "LUF.wpdefer.*")
 
 REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
@@ -26,10 +28,13 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             "tlb_end_vma() flushes all that LUF owes, so V1 has nothing left to do: it is needed "
             "where there is no V3 (LUF.V10.munmap, LUF.V11.no-table)",
         ),
+        (("LUF.V11.punch", "LUF.noV4.punch"), THREE),
+        (("LUF.noV1.punch",), "V1 is left out, and nobody else looks at the count"),
         (
             (
                 *("LUF.V11", "LUF.initfree.refuse", "LUF.keyalias.fold", "LUF.noV2.copy"),
-                *("LUF.V*.fault", "LUF.V11.ptl", "LUF.V11.swap*", "LUF.V11.write"),
+                *("LUF.V*.fault", "LUF.V11.ptl", "LUF.V11.swap*", "LUF.V11.write", "LUF.wrap.*"),
+                "LUF.V11.reclaim",
                 *("LUF.wpdefer.*", "LUF.arm64.dsb", "LUF.diet.copy", "LUF.lazymask.*"),
             ),
             "nobody decides from an empty PTE here (V1); LUF's other give-up points do not look at "
@@ -41,21 +46,26 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             ("LUF.V11.munmap",),
             "V1 has flushed before: either of the two is enough for munmap() (LUF.V11.munmap-V3)",
         ),
+        (("LUF.V11.punch", "LUF.noV4.punch"), THREE),
     ),
+    "truncate_inode_pages_range: luf_flush_mapping()": ((("LUF.V11.punch",), THREE),),
+    "unmap_mapping_range: lock mm.i_mmap_rwsem.read()": ((("LUF.*.punch",), ALONE),),
     "try_to_unmap_flush: arch_tlbbatch_flush()": (
         (
             (
                 *("LUF.V11", "LUF.keyalias.fold", "LUF.V1?.munmap", "LUF.V11.no-table"),
-                *("LUF.noV2.copy", "LUF.lazymask.*"),
+                *("LUF.noV2.copy", "LUF.lazymask.*", "LUF.wrap.*", "LUF.V11.reclaim"),
             ),
             "every folio is unmapped by LUF here, so nothing is left to flush before it is freed",
         ),
+        (("LUF.V11.punch", "LUF.noV4.punch"), "V1 flushes without it, and is enough"),
     ),
     "luf_takeoff_end: flush_takeoff()": (
         (
             ("LUF.initfree.refuse", "LUF.diet.copy"),
             "LUF is not applied to the page, which was flushed before it was freed",
         ),
+        (("LUF.V11.saved",), SAVED),
     ),
     "rmqueue: lock zone.lock": (
         (
@@ -85,7 +95,10 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             "runs this one, flushed or not (LUF.V10.munmap needs the flush)",
         ),
     ),
-    "call_many: wait_for_acks()": ((("LUF.lazymask.*",), "reclaim has nothing to flush here"),),
+    "call_many: wait_for_acks()": (
+        (("LUF.lazymask.*",), "reclaim has nothing to flush here"),
+        (("LUF.V11.saved",), SAVED),
+    ),
     "flush_tlb_multi: wait_for_acks()": ((("LUF.lazymask.loaded",), LEAVES),),
     "catch_up: flush_tlb_one_user()": ((("LUF.lazymask.*",), LEAVES),),
     "catch_up: flush_tlb_local()": ((("LUF.lazymask.*",), LEAVES),),
@@ -137,6 +150,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (
             (
                 *("LUF.V1*", "LUF.initfree.refuse", "LUF.keyalias.fold", "LUF.wpdefer.*"),
+                *("LUF.wrap.*", "LUF.noV?.punch"),
                 *("LUF.arm64.dsb", "LUF.diet.copy", "LUF.lazymask.loaded"),
             ),
             "reclaim and migration flush at once only if no other CPU runs the process",
@@ -155,7 +169,13 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (
             (
                 *("LUF.V11", "LUF.initfree.refuse", "LUF.keyalias.fold", "LUF.V11.write"),
-                *("LUF.arm64.dsb", "LUF.diet.copy", "LUF.lazymask.*"),
+                *(
+                    "LUF.wrap.*",
+                    "LUF.V11.reclaim",
+                    "LUF.arm64.dsb",
+                    "LUF.diet.copy",
+                    "LUF.lazymask.*",
+                ),
             ),
             "nobody else touches the PTE here",
         ),

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+COSTS = ("S0.V6.rounds", "S0.V6.unlocked", "S0.V6.narrow", "S0.V6.table-narrow")
+
+BATCHED = ("S0.V9.reclaim-batched", "S0.V9.pae-reclaim-batched")
+AFTER = "the page fault comes when reclaim has left the PTE"
+
 REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "tlb_flush_mmu_tlbonly: flush_tlb_mm_range()": (
         (
@@ -27,6 +32,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             "the mmap lock keeps the two apart already; the PTL is there for page faults and for "
             "whoever comes through the rmap",
         ),
+        (("S0.V?.disjoint", "S0.V6.table-disjoint", *COSTS), "each page table has one user here"),
     ),
     "zap_pte_range: folio_remove_rmap_pte()": (
         (("*",), "a mapcount that stays too high makes rmap walks look in vain, no more"),
@@ -48,6 +54,13 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             ("S0.V7.dirty",),
             "one gather, and V7 never decrements: nobody reads the count. INV-S0-6 is not looked "
             "at in V7, where it does not hold",
+        ),
+        (COSTS, "one call at a time, so nobody else reads the count"),
+    ),
+    "tlb_finish_mmu: atomic_dec(mm.tlb_flush_pending)": (
+        (
+            ("S0.V6.rounds", "S0.V6.unlocked"),
+            "one call: what a leak costs shows in the next one (S0.V6.narrow needs this)",
         ),
     ),
     "write_folio: lock folio.lock": (
@@ -74,6 +87,40 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             ("S0.V8.truncate-nested", "S0.V6.truncate", "S0.V9.pae-truncate"),
             "nobody unlinks the VMA here (S0.V4.munmap-truncate does)",
         ),
+    ),
+    "mwriteprotect_range: lock mm.mmap_lock.read()": (
+        (("S0.V8.protect-*",), "nobody takes the mmap lock for writing here (mprotect() does)"),
+    ),
+    "change_pte_range: lock pte_lockptr(mm, page)": (
+        (
+            ("S0.V8.protect-nested",),
+            "the entry is taken out by one exchange, so one of the two finds it writable, whoever "
+            "is first; S0.V8.protect-zap needs the lock",
+        ),
+    ),
+    "tlb_gather_table: atomic_inc(mm.table_flush_pending[page])": (
+        (
+            ("S0.V6.table", "S0.V6.table-*"),
+            "below zero is a model error, found first; S0.V4 shows gathers that nobody counts",
+        ),
+    ),
+    "tlb_finish_mmu: atomic_dec(mm.table_flush_pending[page])": (
+        (
+            ("S0.V6.table", "S0.V6.table-*"),
+            "a count that stays too high makes others flush too often, as in S0.V7",
+        ),
+    ),
+    "shrink_folios: lock folio.lock": ((BATCHED, "nobody else locks the folio here"),),
+    "try_to_unmap_one: lock pte_lockptr(mm, page)": ((BATCHED, AFTER),),
+    "finish_fault: lock mm.ptl": ((BATCHED, AFTER),),
+    "ptep_clear_flush: flush_tlb_mm_range()": (
+        (BATCHED, "reclaim defers the flush, since others run the process: not reached"),
+    ),
+    "try_to_unmap_flush: arch_tlbbatch_flush()": (
+        (("S0.V9.pae-reclaim-batched",), "the property is about a reader of memory, without a TLB"),
+    ),
+    "finish_fault: flush_tlb_mm_range()": (
+        (BATCHED, "that of an open gather, and there is none: not reached"),
     ),
     "set_pte_at: smp_wmb()": ((("*",), "memory is sequentially consistent"),),
     "ptep_get_lockless: smp_rmb()": ((("*",), "memory is sequentially consistent"),),

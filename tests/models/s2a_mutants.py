@@ -8,7 +8,14 @@ from __future__ import annotations
 
 COUNT = "a count that stays too high keeps the folio from being reclaimed, no more"
 
+PARTS = ("S2a.V8.parts",)
+ISOLATED = "PG_lru keeps the two reclaimers apart, and nobody else touches the folio or its PTEs"
+BELOW = "the count goes below zero, which is a model error, found first"
+
 REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
+    "unmap_a_part: lock folio.lock": ((PARTS, ISOLATED),),
+    "unmap_a_part: atomic_inc(folio.refcount)": ((PARTS, BELOW),),
+    "reclaim_the_rest: atomic_inc(folio.refcount)": ((PARTS, BELOW),),
     "try_to_unmap_one: folio_remove_rmap_pte()": ((("*",), COUNT),),
     "try_to_migrate_one: folio_remove_rmap_pte()": ((("*",), COUNT),),
     "zap_pte_range: folio_remove_rmap_pte()": ((("*",), COUNT),),
@@ -44,6 +51,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
             ),
             "nobody else locks the folio here (S2a.V8.pageout does)",
         ),
+        (PARTS, ISOLATED),
     ),
     "mprotect: lock mm.mmap_lock.write()": (
         (("*",), "one caller; reclaim does not take the mmap lock"),
@@ -59,19 +67,23 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     ),
     "ptep_clear_flush: flush_tlb_mm_range()": (
         (
-            ("S2a.V[2357]*", "S2a.V8", "S2a.V8.[acdmntw]*", "S2a.V8.pages"),
+            ("S2a.V[2357]*", "S2a.V8", "S2a.V8.[acdmntw]*", "S2a.V8.pa[gr]*"),
             "reached only if no other CPU runs the process, and then there is nobody to tell; in "
             "these scenarios others always do",
         ),
     ),
     "flush_tlb_mm_range: flush_tlb_range()": (
-        (("S2a.V8.dirty-arm64", "S2a.V8.two"), "the same: the path without a batch"),
+        (("S2a.V8.dirty-arm64", "S2a.V8.two", *PARTS), "the same: the path without a batch"),
     ),
     "flush_tlb_range: tlbi_is()": (
-        (("S2a.V8.dirty-arm64", "S2a.V8.two"), "the same: the path without a batch"),
+        (("S2a.V8.dirty-arm64", "S2a.V8.two", *PARTS), "the same: the path without a batch"),
     ),
     "flush_tlb_range: dsb_ish()": (
-        (("S2a.V8.dirty-arm64", "S2a.V8.two"), "the same: the path without a batch"),
+        (("S2a.V8.dirty-arm64", "S2a.V8.two", *PARTS), "the same: the path without a batch"),
+    ),
+    "try_to_unmap_one: lock pte_lockptr(mm, page)": ((PARTS, ISOLATED),),
+    "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()": (
+        (PARTS, "nobody decides from an empty PTE here"),
     ),
     "page_mkclean_one: lock pte_lockptr(mm, page)": (
         (

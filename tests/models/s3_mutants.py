@@ -13,16 +13,26 @@ NO_TLB = (
     "S3.O2 and S3.SET look at the same paths with somebody who does)"
 )
 NOT_REACHED = "the paths that would execute it are not taken in this scenario"
+FLAGS = (
+    "the property is about flags only: nothing is given up, so nothing that is stale does harm, "
+    "and there is one writer (S3.O2 and S3.O2.break look at the rest)"
+)
+ANYHOW = ("S3.O1b.anyhow", "S3.ADJ.anyhow", "S3.ADJ.anyhow-*")
 READERS = ("S3.LOCKLESS", "S3.LOCKLESS.*", "S3.EARLY", "S3.EARLY.*", "S3.LIVE", "S3.LIVE.*")
 
 REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "zap_ptes: lock mm.ptl": (
         (
-            ("S3.O2.break", "S3.O4.break-alone", "S3.SET", "S3.SET.bbml2", "S3.LIVE"),
+            (
+                *("S3.O2.break", "S3.O4.*alone", "S3.SET", "S3.SET.bbml2", "S3.LIVE"),
+                "S3.*.tlbi",
+            ),
             "one writer, and hardware takes no lock. INV-S3-4, which speaks of the lock, is not "
             "looked at",
         ),
     ),
+    "exit_mmap_anyhow: lock addressspace.ptl": ((ANYHOW, FLAGS),),
+    "exit_mmap_anyhow: flush_tlb_range()": ((ANYHOW, FLAGS),),
     "map_folio: lock mm.ptl": ((("S3.SET", "S3.SET.bbml2"), "one writer"),),
     "madvise_free: lock mm.ptl": ((("S3.LOCKLESS.clean-each",), "one writer"),),
     "handle_faults: lock mm.ptl": ((("S3.SETEACH", "S3.SETEACH.read"), "one writer"),),
@@ -35,7 +45,7 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (READERS, NO_TLB),
     ),
     "exit_mmap: flush_tlb_range()": (
-        (("S3.O4.break-alone",), "nobody uses the page table any more: that is its point"),
+        (("S3.O4.*alone",), "nobody uses the page table any more: that is its point"),
     ),
     "replace_folio: flush_tlb_range()": ((READERS, NO_TLB),),
     "contpte_convert: flush_tlb_range()": (
@@ -46,7 +56,8 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         (("S3.SETEACH",), "that of a single PTE, which no block is: " + NOT_REACHED),
     ),
     "flush_tlb_range: tlbi_is()": (
-        (("S3.O4.break-alone",), "nobody uses the page table any more: that is its point"),
+        (ANYHOW, FLAGS),
+        (("S3.O4.*alone",), "nobody uses the page table any more: that is its point"),
         (READERS, NO_TLB),
         (
             ("S3.SETEACH.read",),
@@ -54,7 +65,8 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
         ),
     ),
     "flush_tlb_range: dsb_ish()": (
-        (("S3.O4.break-alone",), "nobody uses the page table any more: that is its point"),
+        (ANYHOW, FLAGS),
+        (("S3.O4.*alone",), "nobody uses the page table any more: that is its point"),
         (READERS, NO_TLB),
         (
             ("S3.SETEACH", "S3.SETEACH.read"),

@@ -15,7 +15,9 @@ ONE = (
 """Only one thread of the kernel: a device takes no lock."""
 
 RECLAIM = ("N.*.reclaim", "N.*.reclaim-mprotect")
-PROTECT = ("N.*.protect", "N.*.merge")
+UFFD = ("N.*.protect", "N.*.merge")
+PROTECT = (*UFFD, "N.*.mprotect", "N.*.softdirty")
+NUMA = ("N.*.numa",)
 COPY = ("N.*.copy", "NOTIFIER-COW.fixed")
 MIGRATE = ("N.*.migrate",)
 GUEST = ("N.range", "N.range.dontneed", "N.range.protect")
@@ -52,7 +54,11 @@ REDUNDANT: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "a page that is taken without the PTL is let go again, since an invalidation is under way "
         "or has ended; what must not be done is to map it",
     ),
-    ("*: lock mm.mmap_lock.*", ("*",), "nobody takes it for writing and somebody else at all"),
+    (
+        "*: lock mm.mmap_lock.*",
+        (*RECLAIM, *UFFD, *COPY, *GUEST, *NUMA),
+        "nobody takes it for writing and somebody else at all",
+    ),
     (
         "*: lock pte_lockptr(mm, page)",
         (*PROTECT, *COPY, *MIGRATE),
@@ -109,6 +115,38 @@ REDUNDANT: tuple[tuple[str, tuple[str, ...], str], ...] = (
         ("N.conly_end.dontneed", "N.conly_end.merge"),
         "range_end has told devices. N.conly_end.full needs it",
     ),
+    (
+        "notify_gather: mmu_notifier_invalidate_range()",
+        ("N.conly_end.mprotect", "N.conly_end.numa"),
+        "range_end has told devices, before the mmap lock is dropped, or before migration copies",
+    ),
+    (
+        "mmu_notifier_invalidate_range_end: mmu_notifier_invalidate_range()",
+        ("N.conly_end.mprotect",),
+        "the gather tells devices, before the mmap lock is dropped (N.conly_end.twice). "
+        "N.conly_end.softdirty has no gather",
+    ),
+    (
+        "notify_before_unlock: mmu_notifier_invalidate_range()",
+        ("N.conly_end.mprotect", "N.conly_end.softdirty"),
+        "it tells of the copy; that nobody writes to the old page is known since the protection. "
+        "N.conly_end.copy needs it",
+    ),
+    ("clear_refs_walk: flush_tlb_mm_range()", ("N.conly_end.softdirty",), NO_CPU),
+    ("clear_refs_walk: atomic_*(mm.tlb_flush_pending)", ("N.*.softdirty",), COUNT),
+    (
+        "flush_tlb_batched_pending: flush_tlb_mm_range()",
+        NUMA,
+        "migration flushes, and tells devices, before it copies, whoever else does",
+    ),
+    ("ptep_clear_flush: flush_tlb_mm_range()", NUMA, "another CPU runs the process: not reached"),
+    ("migrate_pages: lock src.lock", NUMA, "nobody else takes the folio lock"),
+    (
+        "remove_migration_pte: lock pte_lockptr(mm, page)",
+        NUMA,
+        "NUMA balancing passes over a migration entry, so only one of the two changes the PTE",
+    ),
+    ("remove_migration_pte: atomic_inc(dst.*", NUMA, COPIES),
     ("*: folio_remove_rmap_pte()", ("*",), KEPT),
     ("do_wp_page: atomic_inc(page_folio(pte.frame).refcount)", ("*",), "others have references"),
     ("finish_fault: atomic_inc(*", ("N.*.again*",), COPIES),
