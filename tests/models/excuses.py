@@ -21,7 +21,7 @@ class Kind(Enum):
     """The protocol is as safe without it: no other scenario of this protocol asks for it."""
     TWICE = "done twice"
     """Something else in the same scenario does its work: either may go, not both."""
-    ELSEWHERE = "needed elsewhere"
+    NOT_AT_STAKE = "not at stake"
     """Nobody in this scenario does what it is against, or what it protects is not looked at."""
     COST = "costs only"
     """Something leaks or is done too often; nothing unsafe happens."""

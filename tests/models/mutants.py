@@ -13,6 +13,8 @@ from shootdown.check.result import Limits, Result, Verdict, ViolationKind
 from shootdown.lang import Scenario
 from shootdown.lang.builder import Site
 from shootdown.lang.compiler import removable_sites
+from shootdown.lang.ir import System
+from shootdown.lang.scenario import options_of
 from shootdown.races import library
 
 LIMITS = Limits(time=300)
@@ -28,7 +30,7 @@ class Outcome(Enum):
     GOAL = "VACUOUS: a goal is never reached"
     REFUSED = "an error of the model"
     UNREACHED = "HOLDS: never executed"
-    UNCHANGED = "HOLDS: the very same program"  # a barrier, where memory is in order without it
+    UNCHANGED = "HOLDS: the very same program"
 
 
 # --------------------------------------------------------------------------- names
@@ -71,30 +73,38 @@ def sites_of(scenario: str) -> dict[str, Site]:
     return names
 
 
+def is_step(scenario: str, site: Site) -> bool:
+    """Whether a site does anything: a barrier does nothing where memory is in order without it."""
+    if site.role != "barrier":
+        return True
+    options = options_of(LIBRARY[scenario].setup(), {})
+    return site.text == "smp_mb()" and options["memory"] != "sc"
+
+
 # --------------------------------------------------------------------------- outcomes
 
 
 def outcomes(name: str) -> dict[str, Outcome]:
     """What leaving out each site of a safe scenario leads to, by the site's name."""
     scenario = LIBRARY[name]
-    base = _explored(scenario)
+    base = _explored(scenario.compile())
     assert base.verdict is Verdict.HOLDS
     return {site: _outcome(scenario, at, base) for site, at in sites_of(name).items()}
 
 
-def _explored(scenario: Scenario, *without: str) -> Result:
-    system = scenario.compile(without=frozenset(without))
+def _explored(system: System) -> Result:
     result = with_progress(native.explore(system, LIMITS))
-    assert result.verdict is not Verdict.UNKNOWN, (scenario.name, without)
+    assert result.verdict is not Verdict.UNKNOWN, system.name
     return result
 
 
 def _outcome(scenario: Scenario, site: Site, base: Result) -> Outcome:
+    mutant = scenario.compile(without=frozenset({site.id}))
+    if mutant.fingerprint == base.system.fingerprint:
+        return Outcome.UNCHANGED
     if not _reached(site, base):  # so the mutant has the same states
         return Outcome.UNREACHED
-    if scenario.compile(without=frozenset({site.id})).fingerprint == base.system.fingerprint:
-        return Outcome.UNCHANGED
-    result = _explored(scenario, site.id)
+    result = _explored(mutant)
     broken = result.violation
     if broken is not None:
         model_error = broken.kind is ViolationKind.MODEL_ERROR

@@ -20,10 +20,10 @@ NO_LOSS = "what the one who write-protects loses is not looked at"
 LUF = (
     Excuse(
         "tlb_flush_end: smp_mb()",
-        "LUF.V11.munmap",
+        "LUF.V11 LUF.V11.munmap",
         Kind.NOT_NEEDED,
         "the acknowledgement of the flush orders, and so does the exchange that marks a CPU; also "
-        "with --hardware memory=tso",
+        "with store buffers (memory=tso)",
     ),
     Excuse(
         "finish_task_switch: luf_flush_mm()",
@@ -56,20 +56,20 @@ LUF = (
         "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
         "LUF.V11 LUF.initfree.refuse LUF.keyalias.fold LUF.noV2.copy LUF.V11.write LUF.wpdefer.* "
         "LUF.arm64.dsb LUF.diet.copy " + FAULT + SWAP + LAZY,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody decides from an empty PTE (V1); the other give-up points do not look at the count",
     ),
     Excuse(
         "flush_tlb_batched_pending: flush_tlb_mm_range()",
         PROTECT,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "the PTE is found empty after LUF has taken the folio: what the one who write-protects "
         "owes to others is not looked at",
     ),
     Excuse(
         "flush_tlb_batched_pending: flush_tlb_mm_range()",
         LAZY,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "what is at stake is the page of the other process, which CPU1 cannot use while it runs "
         "this one, flushed or not",
     ),
@@ -77,33 +77,33 @@ LUF = (
         """flush_tlb_multi: wait_for_acks()
         catch_up: flush_tlb_one_user()""",
         "LUF.lazymask.loaded",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         LEAVES,
     ),
     Excuse(
         "tlb_flush_mmu_tlbonly: flush_tlb_mm_range()",
         "LUF.wpdefer.clean",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "the PTE stays dirty, so LUF leaves it alone whether the one who write-protects flushes or "
         "not",
     ),
     Excuse(
         "dup_mmap: flush_tlb_mm_range()",
         "LUF.wpdefer.both",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "the PTE stays dirty, so LUF leaves it alone whether fork() flushes or not; copy on write "
         "is not looked at",
     ),
     Excuse(
         "free_empty_table: lock pte_lockptr(mm, pages[0])",
         "LUF.V11.no-table",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "the PTE is empty for good by then: reclaim does not put it back, and nobody faults",
     ),
     Excuse(
         "free_pgtables: lock mm.i_mmap_rwsem.write()",
         "LUF.V10.munmap LUF.V11.munmap LUF.V11.munmap-V3 LUF.V11.no-table-V3",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         ALONE,
     ),
     Excuse(
@@ -113,67 +113,67 @@ LUF = (
         mwriteprotect_range: lock mm.mmap_lock.read()
         do_wp_page: lock mm.mmap_lock.read()""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         ALONE,
     ),
     Excuse(
         "generic_perform_write: lock found.lock",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "it keeps reclaim from throwing away what is written, which is not looked at",
     ),
     Excuse(
         "generic_perform_write: lock new.lock",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody reclaims the new page",
     ),
     Excuse(
         "try_to_unmap_one: lock pte_lockptr(mm, page)",
         "LUF.V11 LUF.initfree.refuse LUF.keyalias.fold LUF.V11.write LUF.arm64.dsb LUF.diet.copy "
         + LAZY,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else touches the PTE",
     ),
     Excuse(
         "zap_pte_range: lock pte_lockptr(mm, pages[0])",
         LAZY,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else touches that process's PTEs",
     ),
     Excuse(
         """do_wp_page: lock pte_lockptr(mm, page)
         wp_page_copy: lock pte_lockptr(mm, page)""",
         "LUF.noV2.copy",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else changes the PTE once the page has moved",
     ),
     Excuse(
         "remove_migration_pte: lock pte_lockptr(mm, page)",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else changes a migration entry",
     ),
     Excuse(
         "try_to_migrate_one: lock pte_lockptr(mm, page)",
         "LUF.noV2.copy " + PROTECT,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NO_LOSS + "; what LUF decides from is the PTE that it has taken out",
     ),
     Excuse(
         """change_pte_range: lock pte_lockptr(mm, page)
         madvise_free_pte_range: lock mm.ptl""",
         PROTECT,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NO_LOSS,
     ),
     Excuse(
         "remove_migration_pte: atomic_inc(dst.*",
         FAULT + "LUF.wpdefer.*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NOT_COUNTED,
     ),
-    Excuse("wp_page_copy: atomic_inc(copy.*", "*", Kind.ELSEWHERE, NOT_COUNTED),
+    Excuse("wp_page_copy: atomic_inc(copy.*", "*", Kind.NOT_AT_STAKE, NOT_COUNTED),
     # ---- costs, artefacts
     Excuse(
         """try_to_migrate_one: folio_remove_rmap_pte()

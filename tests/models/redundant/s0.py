@@ -11,7 +11,7 @@ S0 = (
         "zap_pte_range: lock pte_lockptr(mm, pages[0])",
         "S0.V9",
         Kind.NOT_NEEDED,
-        "what makes the page fault flush before it sets the PTE is the count, not the PTL; that "
+        "what makes the page fault flush before it sets the PTE is the count, not the PTL; the PTL "
         "keeps zappers apart, and there is one (S0.V9.ret has two)",
     ),
     Excuse(
@@ -37,38 +37,38 @@ S0 = (
     Excuse(
         "munmap: lock mm.mmap_lock.write()",
         "S0.V4.munmap-truncate",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "truncation does not take the mmap lock: what protects munmap from it is the lock of the "
         "file's mappings, which free_pgtables() takes before the return",
     ),
     Excuse(
         "madvise_dontneed_locked: lock mm.mmap_lock.read()",
         "S0.V6.truncate",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody takes the mmap lock for writing",
     ),
     Excuse(
         "free_pgtables: lock mm.i_mmap_rwsem.write()",
         "S0.V4.munmap S0.V4.munmap-twice",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody comes from the file",
     ),
     Excuse(
         "unmap_mapping_range: lock mm.i_mmap_rwsem.read()",
         "S0.V8.truncate-nested S0.V6.truncate S0.V9.pae-truncate",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody unlinks the VMA",
     ),
     Excuse(
         "write_folio: lock folio.lock",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "it keeps writers of the folio to disk apart, and there is one",
     ),
     Excuse(
         "tlb_gather_mmu: atomic_inc(mm.tlb_flush_pending)",
         "S0.V7.dirty",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "one gather, and V7 never decrements, so nobody reads the count; INV-S0-6, which does not "
         "hold in V7, is not looked at",
     ),
@@ -76,7 +76,7 @@ S0 = (
         """finish_fault: atomic_inc(folio.refcount)
         finish_fault: atomic_inc(folio.mapcount)""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody unmaps the new page, so nobody looks at its counts",
     ),
     Excuse(

@@ -10,7 +10,7 @@ S1 = (
     Excuse(
         "coalesce_tlbi: entry_flush()",
         "PT.V0",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         LEAVES + "; the table is flushed by IPI",
     ),
     Excuse(

@@ -23,46 +23,46 @@ S2A = (
     Excuse(
         "shrink_folios: lock folio.lock",
         RECLAIM,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else locks the folio",
     ),
-    Excuse("migrate_pages: lock src.lock", "*", Kind.ELSEWHERE, "nobody else locks the folio"),
+    Excuse("migrate_pages: lock src.lock", "*", Kind.NOT_AT_STAKE, "nobody else locks the folio"),
     Excuse(
         """mprotect: lock mm.mmap_lock.write()
         munmap: lock mm.mmap_lock.write()""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "one caller, and reclaim does not take the mmap lock",
     ),
     Excuse(
         "free_pgtables: lock mm.i_mmap_rwsem.write()",
         "S2a.V8.munmap",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody comes from the file, and nobody frees the page table",
     ),
     Excuse(
         "free_empty_table: lock pte_lockptr(mm, pages[0])",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "it keeps page faults from mapping something meanwhile, and there are none",
     ),
     Excuse(
         "remove_migration_pte: lock pte_lockptr(mm, page)",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else changes the migration entry",
     ),
     Excuse(
         "try_to_migrate_one: lock pte_lockptr(mm, page)",
         "S2a.V0.migrate",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else takes the PTL",
     ),
     Excuse(
         """remove_migration_pte: atomic_inc(dst.mapcount)
         remove_migration_pte: atomic_inc(dst.refcount)""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody unmaps the copy, so nobody looks at its counts",
     ),
     Excuse(

@@ -6,18 +6,9 @@ from models.excuses import Excuse, Kind
 
 NO_TLB = "the property is about what software reads, and nobody goes through a TLB"
 READERS = "S3.LOCKLESS S3.LOCKLESS.unfold S3.LOCKLESS.same S3.EARLY S3.EARLY.same-any S3.LIVE"
-NOBODY_LEFT = "nobody uses the page table any more, as in exit_mmap(): that is its point"
 ONE_WRITER = "one writer, and hardware takes no lock"
 
 S3 = (
-    Excuse(
-        """exit_mmap: flush_tlb_range()*
-        flush_tlb_range: tlbi_is()
-        flush_tlb_range: dsb_ish()""",
-        "S3.O4.break-alone",
-        Kind.NOT_NEEDED,
-        NOBODY_LEFT,
-    ),
     Excuse(
         "flush_tlb_range: dsb_ish()",
         "S3.SETEACH",
@@ -35,41 +26,49 @@ S3 = (
     Excuse(
         "zap_ptes: lock mm.ptl",
         "S3.O2.break S3.O4.break-alone S3.SET S3.SET.bbml2 S3.LIVE",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         ONE_WRITER + "; INV-S3-4, which speaks of the lock, is not looked at",
     ),
-    Excuse("map_folio: lock mm.ptl", "S3.SET S3.SET.bbml2", Kind.ELSEWHERE, ONE_WRITER),
+    Excuse("map_folio: lock mm.ptl", "S3.SET S3.SET.bbml2", Kind.NOT_AT_STAKE, ONE_WRITER),
     Excuse(
         """madvise_free: lock mm.ptl
         handle_faults: lock mm.ptl""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         ONE_WRITER,
+    ),
+    Excuse(
+        """exit_mmap: flush_tlb_range()*
+        flush_tlb_range: tlbi_is()
+        flush_tlb_range: dsb_ish()""",
+        "S3.O4.break-alone",
+        Kind.NOT_AT_STAKE,
+        "nobody uses the page table any more: that is the point of this scenario",
     ),
     Excuse(
         """flush_tlb_range: tlbi_is()
         flush_tlb_range: dsb_ish()""",
         READERS,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NO_TLB,
     ),
     Excuse(
         "contpte_convert: flush_tlb_range()",
         "S3.LOCKLESS.unfold S3.LIVE",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NO_TLB,
     ),
-    Excuse("mprotect_page: flush_tlb_range()", "S3.LOCKLESS.unfold", Kind.ELSEWHERE, NO_TLB),
+    Excuse("mprotect_page: flush_tlb_range()", "S3.LOCKLESS.unfold", Kind.NOT_AT_STAKE, NO_TLB),
     Excuse(
         "replace_folio: flush_tlb_range()",
         "S3.LOCKLESS S3.LOCKLESS.same S3.EARLY S3.EARLY.same-any",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NO_TLB,
     ),
     Excuse(
         "tlb_remove_table_sync_one: wait_for_acks()",
         "S3.LIVE",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nothing is freed; the scenario asks whether the wait ends",
     ),
     Excuse(

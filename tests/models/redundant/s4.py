@@ -77,32 +77,32 @@ S4 = (
         "ptep_clear_flush: flush_tlb_mm_range()",
         "N.a N.b N.c N.ac N.conly_end N.a.alone N.a.protect N.arch.protect N.conly_end.merge "
         "N.a.copy N.ac.copy NOTIFIER-COW.fixed KHUGEPAGED-NOTIFIER.fixed",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NO_CPU,
     ),
     Excuse(
         "tlb_flush_mmu_tlbonly: flush_tlb_mm_range()",
         "N.c.reclaim-mprotect N.a.protect N.conly_end.merge N.arch.merge N.range.protect",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NO_CPU,
     ),
     Excuse(
         "flush_tlb_batched_pending: flush_tlb_mm_range()",
         "N.a.reclaim N.c.reclaim N.c.reclaim-mprotect N.arch.reclaim N.arch.reclaim-mprotect",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NO_CPU + "; devices were told when the batch was queued, or are told by who asks",
     ),
-    Excuse("do_wp_page: flush_tlb_mm_range()", "N.a.protect", Kind.ELSEWHERE, NO_CPU),
+    Excuse("do_wp_page: flush_tlb_mm_range()", "N.a.protect", Kind.NOT_AT_STAKE, NO_CPU),
     Excuse(
         "call_many: wait_for_acks()",
         USERFAULTFD + "N.a.copy N.ac.copy N.arch.copy NOTIFIER-COW.fixed N.range.protect",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NO_CPU,
     ),
     Excuse(
         "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
         "N.arch.batch *.reclaim *.reclaim-mprotect *.migrate N.range",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NO_CPU + "; the count of batches is there for them",
     ),
     # ---- locks
@@ -110,19 +110,19 @@ S4 = (
         """shrink_folios: lock folio.lock
         try_to_unmap_one: lock pte_lockptr(mm, page)""",
         RECLAIM_ONLY + "N.arch.batch",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         ALONE,
     ),
     Excuse(
         "shrink_folios: lock folio.lock",
         "*.reclaim *.reclaim-mprotect N.range",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else takes the folio lock: MADV_DONTNEED, mprotect() and KVM go by the PTL",
     ),
     Excuse(
         "zap_pte_range: lock pte_lockptr(mm, pages[0])",
         "N.conly_end.full N.arch.full N.arch.once",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         ALONE,
     ),
     Excuse(
@@ -133,14 +133,14 @@ S4 = (
         intel_gt_invalidate_tlbs: lock obj.tlb_invalidate_lock
         unmap_hugepage_range_2006: lock mm.ptl""",
         "KHUGEPAGED-NOTIFIER.fixed I915-BACKING.fixed HUGETLB-FREE-FIRST.fixed",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         ALONE,
     ),
     Excuse(
         """migrate_pages: lock src.lock
         try_to_merge_one_page: lock folio.lock""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else takes the folio lock",
     ),
     Excuse(
@@ -149,13 +149,13 @@ S4 = (
         try_to_merge_one_page: lock mm.mmap_lock.read()
         do_wp_page: lock mm.mmap_lock.read()""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         MMAP_LOCK,
     ),
     Excuse(
         "change_pte_range: lock pte_lockptr(mm, page)",
         USERFAULTFD,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         PTL,
     ),
     Excuse(
@@ -166,33 +166,33 @@ S4 = (
         try_to_migrate_one: lock pte_lockptr(mm, page)
         remove_migration_pte: lock pte_lockptr(mm, page)""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         PTL,
     ),
     Excuse(
         "wp_page_reuse: lock pte_lockptr(mm, page)",
         "*",
-        Kind.ELSEWHERE,
-        "both set the same PTE",
+        Kind.NOT_AT_STAKE,
+        "both page faults, the thread's and the device's, set the same PTE",
     ),
     # ---- counts
     Excuse(
         "kvm_mmu_notifier_invalidate_range_end: atomic_dec(kvm.mmu_invalidate_in_progress)",
         "N.range N.range.dontneed KHUGEPAGED-NOTIFIER.fixed",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "the guest's page faults start again until the page is gone, which it is in the end; where "
         "it stays they would for ever (N.range.protect, INV-S4-5)",
     ),
     Excuse(
         "kvm_mmu_notifier_invalidate_range_end: atomic_inc(kvm.mmu_invalidate_seq)",
         "KHUGEPAGED-NOTIFIER.fixed",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "the guest does not fault",
     ),
     Excuse(
         "do_wp_page: atomic_inc(page_folio(pte.frame).refcount)",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "others have references to the page while it is copied",
     ),
     Excuse(
@@ -201,7 +201,7 @@ S4 = (
         replace_page: atomic_inc(kpage.*
         remove_migration_pte: atomic_inc(dst.*""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         COPIES,
     ),
     Excuse(

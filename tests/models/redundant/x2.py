@@ -15,11 +15,18 @@ X2 = (
         "that it takes",
     ),
     Excuse(
-        "collapse_huge_page: lock mm.pmd_lock*",
+        "collapse_huge_page: lock mm.pmd_lock #1",
         "*",
         Kind.TWICE,
-        "it keeps page faults away, and the mmap lock has done that: the kernel's own comment says "
-        "'probably unnecessary'",
+        "it keeps page faults away, and the mmap lock has done that; 'probably unnecessary', says "
+        "the kernel's own comment",
+    ),
+    Excuse(
+        """collapse_huge_page: lock mm.pmd_lock #2
+        collapse_huge_page: lock mm.pmd_lock #3""",
+        "*",
+        Kind.TWICE,
+        "it keeps page faults away, and the mmap lock has done that",
     ),
     Excuse(
         """collapse_huge_page: lock table.ptl
@@ -44,44 +51,44 @@ X2 = (
     Excuse(
         "gup_fast: local_irq_save()",
         "GUP-COW-FORK.fixed",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "no table goes away",
     ),
     Excuse(
         "copy_page_range: flush_tlb_mm_range()",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody writes through an old entry (INV-ONE, system X3)",
     ),
     Excuse(
         "do_wp_page: flush_tlb_mm_range()",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody writes through an old entry, and the page is not freed",
     ),
     Excuse(
         "call_walkers: wait_for_acks()",
         "GUP-COW-FORK.fixed",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "the flushes that it belongs to are not needed either",
     ),
     Excuse(
         "tlb_remove_table_one: tlb_remove_table_sync_one()",
         "TABLE-FREE-SLOWPATH.fixed",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "no software walks",
     ),
     Excuse(
         "zap_pte_table_if_empty: lock mm.pmd_lock",
         "X2.V5.full",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "the only one who puts a table there finds the old one until it has gone; it takes a "
         "second page fault or zapper to need it",
     ),
     Excuse(
         "pte_alloc: lock mm.pmd_lock",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "one page fault: nobody else puts a table there (two would lose a page)",
     ),
     Excuse(
@@ -90,13 +97,13 @@ X2 = (
         remap: lock table.ptl
         retract_page_tables: lock mm.pmd_lock""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         NOBODY,
     ),
     Excuse(
         "copy_present_pte: atomic_inc(folio.refcount)",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "what becomes of the child's page is not looked at",
     ),
     Excuse(

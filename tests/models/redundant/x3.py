@@ -52,7 +52,7 @@ X3 = (
         "unmap_mapping_range: lock mm.i_mmap_rwsem.read()",
         "MUNMAP-PFNMAP.fixed",
         Kind.TWICE,
-        "the same, for who comes from the file",
+        "with the flush at the end of the VMA it does not matter when the VMA is unlinked",
     ),
     Excuse(
         "zap_pte_range: lock pte_lockptr(mm, pages[0])",
@@ -82,25 +82,25 @@ X3 = (
     Excuse(
         "ptep_clear_flush: flush_tlb_mm_range()",
         "CLEARREFS-LOCK.fixed",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "no CPU can write to the old page when a fault gets in; who reads it is not looked at",
     ),
     Excuse(
         "tlb_flush_mmu_tlbonly: flush_tlb_mm_range()",
         "X3.mremap.migrate",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "mremap() zaps its old range, where nothing is left but a migration entry",
     ),
     Excuse(
         "mremap: lock mm.mmap_lock.write()",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "truncation, writeback and migration come through the rmap, not the mmap lock",
     ),
     Excuse(
         "munmap: lock mm.mmap_lock.write()",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "the driver comes through the file, not through the mmap lock",
     ),
     Excuse(
@@ -109,14 +109,14 @@ X3 = (
         clear_refs_write: lock mm.mmap_lock.read()
         try_to_merge_one_page: lock mm.mmap_lock.read()""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         MMAP_LOCK,
     ),
-    Excuse("do_wp_page: lock mm.mmap_lock.read()", "UFFD-WP.fixed", Kind.ELSEWHERE, MMAP_LOCK),
+    Excuse("do_wp_page: lock mm.mmap_lock.read()", "UFFD-WP.fixed", Kind.NOT_AT_STAKE, MMAP_LOCK),
     Excuse(
         "unmap_mapping_range: lock mm.i_mmap_rwsem.read()",
         "X3.mremap* MREMAP-PTL.fixed",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody unlinks the VMA",
     ),
     Excuse(
@@ -124,59 +124,59 @@ X3 = (
         migrate_pages: lock src.lock
         write_folio: lock folio.lock""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else locks the folio",
     ),
     Excuse(
         "do_wp_page: lock pte_lockptr(mm, page)",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "one fault, which compares the PTE again after the copy",
     ),
     Excuse(
         "wp_page_copy: lock pte_lockptr(mm, page)",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "one fault, and nobody else makes this PTE point elsewhere",
     ),
     Excuse(
         "clear_soft_dirty: lock pte_lockptr(mm, page)",
         "SOFTDIRTY-NOFLUSH.fixed",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else changes the PTE",
     ),
     Excuse(
         "replace_page: lock pte_lockptr(mm, page)",
         KSM,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "the PTE is clean and read-only, and nobody zaps it: nothing but A changes any more",
     ),
     Excuse(
         "remove_migration_pte: lock pte_lockptr(mm, page)",
         NUMA,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "NUMA balancing leaves a migration entry alone",
     ),
     Excuse(
         "zap_pte_range: lock pte_lockptr(mm, pages[0])",
         MKCLEAN,
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "mremap() zaps its old range, which is empty by then",
     ),
     Excuse(
         "do_wp_page: atomic_inc(page_folio(pte.frame).refcount)",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         "nobody else drops a reference on the page while it is copied",
     ),
     Excuse(
         """replace_page: atomic_inc(kpage.*
         wp_page_copy: atomic_inc(copy.*""",
         "*",
-        Kind.ELSEWHERE,
+        Kind.NOT_AT_STAKE,
         COPY,
     ),
-    Excuse("remove_migration_pte: atomic_inc(dst.*", NUMA, Kind.ELSEWHERE, COPY),
+    Excuse("remove_migration_pte: atomic_inc(dst.*", NUMA, Kind.NOT_AT_STAKE, COPY),
     # ---- counts
     Excuse(
         """try_to_migrate_one: folio_remove_rmap_pte()
