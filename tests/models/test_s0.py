@@ -1,24 +1,20 @@
-"""System S0: every scenario has its verdict, both TLBs and both engines agree, races read well.
-
-Every flush, lock and counter of a safe variant is needed, or is known to be redundant.
-"""
+"""System S0: every scenario has its verdict, both TLBs and both engines agree, races read well."""
 
 from __future__ import annotations
 
-import ast
 import functools
+<<<<<<< HEAD
 import linecache
 from pathlib import Path
+=======
+>>>>>>> wt-redundant
 
 import pytest
 
-from models.s0_mutants import REDUNDANT, reason
 from shootdown.check import native, reference
-from shootdown.check.result import Limits, Result, Verdict, ViolationKind
+from shootdown.check.result import Limits, Result
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
-from shootdown.lang.builder import Site
-from shootdown.lang.compiler import removable_sites
 from shootdown.races import library
 from shootdown.report.coverage import never_executed
 
@@ -160,46 +156,3 @@ def test_tlb_explicit_needs_at_most_the_fills_more() -> None:
         assert may is not None
         assert explicit is not None
         assert may.length <= explicit.length <= may.length + 2, name
-
-
-# ------------------------------------------------------------------ mutants
-
-
-@functools.cache
-def functions_of(file: str) -> tuple[tuple[int, int, str], ...]:
-    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    return tuple(
-        (node.lineno, node.end_lineno or node.lineno, node.name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-    )
-
-
-def site_name(site: Site) -> str:
-    """``zap_pte_range: lock mm.ptl``: the same when lines move."""
-    line = site.location.line
-    (function,) = [n for a, b, n in functions_of(site.location.file) if a <= line <= b]
-    return f"{function}: {site.text}"
-
-
-@pytest.mark.parametrize("name", SAFE)
-def test_every_flush_lock_and_counter_is_needed(name: str) -> None:
-    scenario = S0[name]
-    sites = removable_sites(scenario)
-    assert sites
-    survivors = []
-    for site in sites:
-        mutant = scenario.compile(without=frozenset({site.id}))
-        result = native.explore(mutant, LIMITS)
-        assert result.verdict is not Verdict.UNKNOWN
-        broken = result.violation
-        caught = broken is not None and broken.kind is not ViolationKind.MODEL_ERROR
-        if not caught and reason(site_name(site), name) is None:
-            survivors.append(f"{site_name(site)} ({site.role}): {result.verdict.name}")
-    assert survivors == []
-
-
-def test_no_excuse_is_out_of_date() -> None:
-    """Every entry of the table is used: the site exists, and some scenario does without it."""
-    known = {site_name(site) for name in SAFE for site in removable_sites(S0[name])}
-    assert sorted(set(REDUNDANT) - known) == []

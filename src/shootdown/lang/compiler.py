@@ -7,8 +7,8 @@ import enum
 import hashlib
 import itertools
 import typing
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from shootdown.errors import ModelError
 from shootdown.lang import ir
@@ -26,6 +26,7 @@ from shootdown.lang.types import Object, population
 from shootdown.lang.values import Static, TupleV, Value
 
 MAX_STATE_BITS = 4096
+T = TypeVar("T")
 
 
 def compile_setup(
@@ -58,8 +59,7 @@ def removable_sites(
         options or {},
         frozenset(),
     )
-    compilation.system()
-    return tuple(compilation.unit.sites.values())
+    return compilation.sites()
 
 
 class _Compilation:
@@ -98,14 +98,23 @@ class _Compilation:
 
     def system(self) -> ir.System:
         """Do it."""
+        return self._located(self._system)
+
+    def _located(self, work: Callable[[], T]) -> T:
+        """The result of a part of the work; its errors are about the scenario at least."""
         try:
-            return self._system()
+            return work()
         except RecursionError:
             raise self.fail("the model is nested too deeply to be compiled") from None
         except ModelError as error:
             if error.file is not None:
                 raise
             raise self.fail(error.message, error.hint) from None
+
+    def sites(self) -> tuple[Site, ...]:
+        """What can be left out of the threads."""
+        self._located(self._cuts)
+        return tuple(self.unit.sites.values())
 
     def _check_setup(self) -> None:
         """Refuse what a Setup cannot hold."""
@@ -153,11 +162,7 @@ class _Compilation:
     def _system(self) -> ir.System:
         if not self.setup.threads and not self.setup.hardware.rules:
             raise self.fail("there is nothing to run: no threads and no rules")
-        names = self._thread_names()
-        cuts = [
-            self._thread(i, thread, name)
-            for i, (thread, name) in enumerate(zip(self.setup.threads, names, strict=True))
-        ]
+        names, cuts = self._cuts()
         drains = self._drains()
         rules = drains + [
             action for rule in self.setup.hardware.rules for action in self._rule(rule)
@@ -217,6 +222,11 @@ class _Compilation:
         return _with_fingerprint(system)
 
     # ------------------------------------------------------------------ threads
+
+    def _cuts(self) -> tuple[list[str], list[Cut]]:
+        names = self._thread_names()
+        threads = zip(self.setup.threads, names, strict=True)
+        return names, [self._thread(i, thread, name) for i, (thread, name) in enumerate(threads)]
 
     def _thread_names(self) -> list[str]:
         names = []
