@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.x2_mutants import PAIRS, PART_OF_PAIR, REDUNDANT, reason
+from models.x2_mutants import REDUNDANT, reason
 from shootdown.check import native, reference
 from shootdown.check.result import Limits, Result, Verdict, ViolationKind
 from shootdown.check.trace import trace_violation
@@ -160,28 +160,15 @@ def sites(name: str) -> dict[str, list[str]]:
     return by_name
 
 
-def left_out(scenario: str) -> dict[str, list[frozenset[str]]]:
-    """The mutants of a scenario, by the name of the site; the halves of a pair go together."""
-    by_name = sites(scenario)
-    mutants: dict[str, list[frozenset[str]]] = {}
-    for name, ids in by_name.items():
-        if name in PAIRS:
-            both = [i for part in PAIRS[name] for i in by_name.get(part, [])]
-            mutants[name] = [frozenset(both)]
-        elif name not in PART_OF_PAIR:
-            mutants[name] = [frozenset({i}) for i in ids]
-    return mutants
-
-
 @pytest.mark.parametrize("name", MUTATED)
 def test_every_flush_lock_and_counter_is_needed(name: str) -> None:
     scenario = X2[name]
     survivors = []
-    for site, mutants in left_out(name).items():
-        for without in mutants:
+    for site, ids in sites(name).items():
+        for mutant in ids:
             if reason(site, name) is not None:
                 continue
-            result = native.explore(scenario.compile(without=without), LIMITS)
+            result = native.explore(scenario.compile(without=frozenset({mutant})), LIMITS)
             assert result.verdict is not Verdict.UNKNOWN
             broken = result.violation
             if broken is None or broken.kind is ViolationKind.MODEL_ERROR:
@@ -201,7 +188,7 @@ def test_rcu_read_lock_is_needed() -> None:
 def test_no_excuse_is_out_of_date() -> None:
     """Every entry of the table is used: the site exists in a safe scenario."""
     known = {site for name in SAFE for site in sites(name)}
-    assert sorted((set(REDUNDANT) | set(PAIRS) | PART_OF_PAIR) - known) == []
+    assert sorted(set(REDUNDANT) - known) == []
 
 
 @pytest.mark.deep
@@ -209,11 +196,11 @@ def test_excuses_are_true() -> None:
     """What is excused does survive, in one scenario for each reason."""
     tried: set[tuple[str, str]] = set()
     for name in SAFE:
-        for site, mutants in left_out(name).items():
+        for site, ids in sites(name).items():
             text = reason(site, name)
             if text is None or (site, text) in tried:
                 continue
             tried.add((site, text))
-            for without in mutants:
-                result = native.explore(X2[name].compile(without=without), LIMITS)
+            for mutant in ids:
+                result = native.explore(X2[name].compile(without=frozenset({mutant})), LIMITS)
                 assert result.violation is None, f"{site} is needed by {name}"

@@ -1,23 +1,10 @@
 """Sites of system X2, and of the historic races about page tables, that do not make a safe scenario
 VIOLATED when they are left out, and why.
-
-Locks that are taken and dropped by calls of their own are left out together (``PAIRS``).
 """
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-
-PAIRS: dict[str, tuple[str, ...]] = {
-    "pte_offset_map_lock: lock ...ptl": (
-        "pte_offset_map_lock: lock ...ptl",
-        "pte_unmap_unlock: lock ...ptl",
-    ),
-}
-"""What is left out at the same time: taking a lock, and dropping it."""
-
-PART_OF_PAIR = {"pte_unmap_unlock: lock ...ptl", "zap_empty_pte_table: lock mm0.pmd_lock"}
-"""The second half of a pair, or of a lock that was only tried: nothing without the first."""
 
 REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "munmap: lock table.ptl": (
@@ -37,6 +24,9 @@ REDUNDANT: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     ),
     "tlb_remove_table_one: tlb_remove_table_sync_one()": (
         (("TABLE-FREE-SLOWPATH.fixed",), "no software walks here (X2.sync)"),
+    ),
+    "zap_empty_pte_table: lock mm.pmd_lock": (
+        (("X2.V5*",), "the same as for zap_pte_table_if_empty() below"),
     ),
     "zap_pte_table_if_empty: lock mm.pmd_lock": (
         (

@@ -23,7 +23,8 @@ from shootdown.lang.kinds import (
     RwSemKind,
     SetKind,
 )
-from shootdown.lang.operations import ROLES, Operations
+from shootdown.lang.locks import Locks
+from shootdown.lang.operations import ROLES
 from shootdown.lang.source import Source, source_of
 from shootdown.lang.types import Object, Record, Ref, Word, population
 from shootdown.lang.values import (
@@ -40,7 +41,7 @@ from shootdown.lang.values import (
 )
 
 
-class Calls(Operations):
+class Calls(Locks):
     """Evaluates calls."""
 
     def run_statements(self, statements: list[ast.stmt]) -> None:
