@@ -359,7 +359,23 @@ MODEL_ERRORS = {
     "x = mm.owner.uses": ("None", "'mm.owner' is used while it is None"),
     "f = mm.owner\nf.uses = 1": ("None", "'f' is used while it is None"),
     "mm.pte[Page(0)] = Pte(frame=mm.owner)": ("None", "is None where a Frame is wanted"),
-    "x = Page(mm.a + 2)": ("range", "leaves the declared range 0..1"),
+    "x = Page(mm.a + 2)": (
+        "range",
+        "Page(mm.a + 2) does not exist: the scenario has 2 of them",
+    ),
+    "mm.flag = mm.pte[Page(mm.never - 2)].present": (
+        "range",
+        "Page(mm.never - 2) does not exist: the scenario has 2 of them",
+    ),
+    "n: int = ranged(0, 7, init=5)\nmm.pte[Page(n)] = Pte()": (
+        "range",
+        "Page(n) does not exist: the scenario has 2 of them",
+    ),
+    "g = Gather()\nmm.flag = mm.pte[Page(g.n - 1)].present": (
+        "range",
+        "Page(g.n - 1) does not exist: the scenario has 2 of them",
+    ),
+    "mm.a = Gather().start.index": ("None", "'Gather().start' is used while it is None"),
     "n: int = ranged(0, 1)\nn = mm.a + 2": ("range", "leaves the declared range 0..1"),
     "g = Gather()\ng.n = mm.a + 4": ("range", "leaves the declared range 0..3"),
 }

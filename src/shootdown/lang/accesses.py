@@ -85,7 +85,7 @@ class Accesses(Builder):
         base, index = storage.base, []
         for (dimension, stride), key in zip(storage.dims, keys, strict=False):
             if isinstance(key.expr, ir.Const):
-                base += key.expr.value * stride
+                base += ir.within(key.expr.value, dimension.size) * stride
             else:
                 index.append((key.expr, stride, dimension.size))
         kind: Kind = storage.kind
@@ -166,8 +166,13 @@ class Accesses(Builder):
         value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
         return self.frame.source.segment(value or node)
 
-    def coerce(self, value: Value, kind: Kind, node: ast.AST) -> ir.Expr:
-        """A value as an expression of ``kind``, with a run-time check where it may not fit."""
+    def coerce(
+        self, value: Value, kind: Kind, node: ast.AST, outside: str | None = None
+    ) -> ir.Expr:
+        """A value as an expression of ``kind``, with a run-time check where it may not fit.
+
+        ``outside`` is what to say of an integer that is out of range.
+        """
         own = self.kind_of(value)
         if own is None:
             raise self.error(node, f"{describe(value)} cannot be stored: {article(kind)} is wanted")
@@ -181,12 +186,10 @@ class Accesses(Builder):
                 conditions.append(ir.Binary("ge", expr, ir.Const(kind.lo)))
             if hi > kind.hi:
                 conditions.append(ir.Binary("le", expr, ir.Const(kind.hi)))
+            declared = f"leaves the declared range {kind.lo}..{kind.hi}"
+            said = outside or f"the value of '{self.value_text(node)}' {declared}"
             for condition in conditions:
-                self.check(
-                    condition, ir.FailureKind.MODEL_ERROR, "range",
-                    f"the value of '{self.value_text(node)}' leaves the declared range "
-                    f"{kind.lo}..{kind.hi}", node,
-                )  # fmt: skip
+                self.check(condition, ir.FailureKind.MODEL_ERROR, "range", said, node)
             return expr
         if fits(own, kind):
             return self.widen(value, kind)

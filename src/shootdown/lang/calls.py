@@ -110,7 +110,8 @@ class Calls(Locks):
             self.pointer(Static(cls(index.value)), node)
             return Static(cls(index.value))
         kind = self.unit.kinds.object(cls)
-        return Dyn(self.coerce(index, IntKind(0, kind.count - 1), node), kind)
+        text = f"{self.frame.source.segment(node)} does not exist: the scenario has {kind.count}"
+        return Dyn(self.coerce(index, IntKind(0, kind.count - 1), node, f"{text} of them"), kind)
 
     def new_record(self, cls: type[Record], node: ast.Call) -> Value:
         """``Gather()``: fields as locals of this thread."""
