@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from shootdown.commands.options import add_choices, add_output, add_search
@@ -70,6 +71,7 @@ class CheckCommand:
 
 def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
     """One search; an error of the model or the limits is a result too."""
+    from shootdown.check.deadline import time_limit
     from shootdown.check.progress import with_progress
     from shootdown.check.result import Limits
     from shootdown.check.tokens import encode_token
@@ -80,12 +82,20 @@ def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
     from shootdown.lang.loader import user_code
     from shootdown.report.run import Broken, Run
 
-    limits = Limits(arguments.max_states, arguments.max_memory, arguments.max_time)
+    began = time.perf_counter()
+
+    def left() -> float | None:
+        most: float | None = arguments.max_time
+        return None if most is None else max(0.0, most - (time.perf_counter() - began))
+
     progress = ProgressLine(target.scenario.name, arguments.quiet)
     try:
-        built = compiled(target, arguments)
+        with time_limit(arguments.max_time, _too_late(target, arguments.max_time)):
+            built = compiled(target, arguments)
+        limits = Limits(arguments.max_states, arguments.max_memory, left())
         try:
-            result = with_progress(_engine(arguments.engine)(built.system, limits, progress))
+            result = _engine(arguments.engine)(built.system, limits, progress)
+            result = with_progress(result, left())
         finally:
             progress.clear()
         if result.violation is None:
@@ -98,6 +108,14 @@ def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
         return Run(built.subject, result, trace, encode_token(trace.system, trace.numbers))
     except ShootdownError as error:
         return Broken(subject_of(target, arguments), told(error), error.exit_code)
+
+
+def _too_late(target: Target, seconds: float | None) -> str:
+    """What to say when ``--max-time`` is over before the search has begun."""
+    return (
+        f"{target.text}: the time limit of {seconds or 0:g} s was reached while the model "
+        "was compiled; nothing was searched: use smaller bounds, or more time"
+    )
 
 
 def _engine(name: str) -> Engine:

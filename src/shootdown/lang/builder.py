@@ -80,6 +80,7 @@ class Unit:
     sites: dict[str, Site] = field(default_factory=dict)
     failure_numbers: dict[tuple[Any, ...], int] = field(default_factory=dict)
     used_options: dict[str, Any] = field(default_factory=dict)
+    evaluated: int = 0  # expressions
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.space, self.options)

@@ -7,6 +7,7 @@ import enum
 import hashlib
 import itertools
 import typing
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from shootdown.lang.cfg import Activation, Cut, Cutter, Graph, atomic_body
 from shootdown.lang.decorators import Function
 from shootdown.lang.interpret import ways
 from shootdown.lang.kinds import Kinds, bits_for
+from shootdown.lang.limits import MAX_STATE_BITS
 from shootdown.lang.prune import prune, without_lines
 from shootdown.lang.scenario import Hardware, Scenario, Setup, Thread, options_of
 from shootdown.lang.source import Source, source_of
@@ -24,8 +26,6 @@ from shootdown.lang.space import StateSpace
 from shootdown.lang.statements import Statements
 from shootdown.lang.types import Object, population
 from shootdown.lang.values import Static, TupleV, Value
-
-MAX_STATE_BITS = 4096
 
 
 def compile_setup(
@@ -101,7 +101,10 @@ class _Compilation:
         try:
             return self._system()
         except RecursionError:
-            raise self.fail("the model is nested too deeply to be compiled") from None
+            raise self.fail(
+                "the model is too large or nested too deeply",
+                "use smaller bounds, or shorter expressions",
+            ) from None
         except ModelError as error:
             if error.file is not None:
                 raise
@@ -153,11 +156,12 @@ class _Compilation:
     def _system(self) -> ir.System:
         if not self.setup.threads and not self.setup.hardware.rules:
             raise self.fail("there is nothing to run: no threads and no rules")
+        self._check_counters([])
         names = self._thread_names()
-        cuts = [
-            self._thread(i, thread, name)
-            for i, (thread, name) in enumerate(zip(self.setup.threads, names, strict=True))
-        ]
+        cuts: list[Cut] = []
+        for i, (thread, name) in enumerate(zip(self.setup.threads, names, strict=True)):
+            cuts.append(self._thread(i, thread, name))
+            self._check_counters(cuts)
         drains = self._drains()
         rules = drains + [
             action for rule in self.setup.hardware.rules for action in self._rule(rule)
@@ -216,6 +220,17 @@ class _Compilation:
             )
         return _with_fingerprint(system)
 
+    def _check_counters(self, cuts: list[Cut]) -> None:
+        """Refuse too many threads before all are compiled: where each stands takes some bits."""
+        known = sum(bits_for(len(cut.actions) + 1) for cut in cuts)
+        bits = known + len(self.setup.threads) - len(cuts)
+        if bits > MAX_STATE_BITS:
+            raise self.fail(
+                f"{len(self.setup.threads)} threads need at least {bits} bits of a state; "
+                f"{MAX_STATE_BITS} is the most",
+                "use smaller bounds",
+            )
+
     # ------------------------------------------------------------------ threads
 
     def _thread_names(self) -> list[str]:
@@ -227,7 +242,7 @@ class _Compilation:
                 names.append(self._show(thread.on))
             else:
                 names.append(f"T{i}")
-        repeated = {name for name in names if names.count(name) > 1}
+        repeated = {name for name, count in Counter(names).items() if count > 1}
         seen: dict[str, int] = {}
         unique = []
         for name in names:

@@ -10,6 +10,7 @@ from typing import Any
 from shootdown.errors import ModelError, UsageError
 from shootdown.lang.decorators import Function
 from shootdown.lang.ir import Location, System
+from shootdown.lang.limits import MAX_BOUND
 from shootdown.lang.types import Object, Option
 
 VERDICTS = ("HOLDS", "VIOLATED", "UNKNOWN", "VACUOUS")
@@ -109,6 +110,9 @@ class Scenario:
             name = sorted(unknown)[0]
             known = ", ".join(self.bounds) or "none"
             raise UsageError(f"{self.name} has no bound '{name}'; it has: {known}")
+        for name, value in (bounds or {}).items():
+            if value > MAX_BOUND:
+                raise UsageError(f"the bound {name}={value} is too large: {MAX_BOUND} is the most")
         setup = self.build(**{**self.bounds, **(bounds or {})})
         if not isinstance(setup, Setup):
             raise ModelError(
