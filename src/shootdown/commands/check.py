@@ -57,7 +57,7 @@ class CheckCommand:
         for target in targets:
             runs.append(check_target(target, arguments))
             _report(runs[-1], arguments, console, alone=len(targets) == 1)
-            if getattr(getattr(runs[-1], "result", None), "stopped", None) == "interrupt":
+            if interrupted(runs[-1]):
                 break
         code = worst([exit_code(run) for run in runs])
         if arguments.all:
@@ -108,6 +108,11 @@ def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
         return Run(built.subject, result, trace, encode_token(trace.system, trace.numbers))
     except ShootdownError as error:
         return Broken(subject_of(target, arguments), told(error), error.exit_code)
+
+
+def interrupted(run: Run | Broken | None) -> bool:
+    """Whether Ctrl-C ended a search."""
+    return getattr(getattr(run, "result", None), "stopped", None) == "interrupt"
 
 
 def _too_late(target: Target, seconds: float | None) -> str:
