@@ -119,6 +119,7 @@ class Frame:
     source: Source
     activation: Activation
     locals: set[str]
+    call: ast.AST | None = None  # in the caller
     returns: list[Exit] = field(default_factory=list)
     held: list[Any] = field(default_factory=list)  # locks of the with statements we are in
     loops: list[Loop] = field(default_factory=list)
