@@ -114,6 +114,19 @@ def test_memory_below_the_minimum(shootdown: Shootdown) -> None:
         assert "memory" in ran.err
 
 
+@pytest.mark.parametrize("index", ["'x'", "1.5", "True"])
+def test_an_object_that_is_not_numbered(shootdown: Shootdown, models: Path, index: str) -> None:
+    text = (models / "mine.py").read_text()
+    text = text.replace("Mm(0), on=Cpu(c)", f"Mm(0), on=Cpu({index})")
+    (models / "mine.py").write_text(text)
+    ran = shootdown("check", "mine.py::race")
+    assert (ran.code, ran.err) == (
+        2,
+        f"mine.py:70: Cpu({index}): objects are numbered, as in Cpu(0)\n"
+        f"    return [Thread(function, Mm(0), on=Cpu({index}), **options) for c in range(cpus)]\n",
+    )
+
+
 def test_a_file_that_raises(shootdown: Shootdown, models: Path) -> None:
     (models / "bad.py").write_text("x = 1\nraise ValueError('not today')\n")
     ran = shootdown("check", "bad.py")

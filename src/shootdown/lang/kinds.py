@@ -388,8 +388,8 @@ class Kinds:
         root = population(cls)
         if root not in self.sizes:
             raise ModelError(
-                f"the scenario gives no size for the population {root.__name__}",
-                hint=f"add {root.__name__}: N to Setup(sizes={{...}})",
+                f"the scenario gives no size for the population {cls.__name__}",
+                hint=f"add {cls.__name__}: N to Setup(sizes={{...}})",
             )
         return self.sizes[root]
 

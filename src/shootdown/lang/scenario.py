@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import linecache
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +23,8 @@ class Thread:
 
     ``name`` heads its column in the report (default: the object's own text). A ``daemon`` may wait
     for ever. ``when`` is an atomic function without parameters, or with the object that the thread
-    runs on as its only one, that must hold for each step of the thread.
+    runs on as its only one, that must hold for each step of the thread. ``location`` is where it
+    was made.
     """
 
     def __init__(
@@ -41,6 +44,12 @@ class Thread:
         self.daemon = daemon
         self.when = when
         self.options = options
+        made = sys._getframe(1)
+        file, line = made.f_code.co_filename, made.f_lineno
+        self.location = Location(file, line, linecache.getline(file, line).strip())
+
+    def __repr__(self) -> str:
+        return f"Thread({getattr(self.path, 'name', self.path)}, ...)"
 
 
 @dataclass(frozen=True)

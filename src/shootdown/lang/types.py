@@ -88,6 +88,9 @@ class Object(metaclass=_ObjectMeta):
     index: int
 
     def __init__(self, index: int) -> None:
+        if type(index) is not int:
+            name = type(self).__name__
+            raise ModelError(f"{name}({index!r}): objects are numbered, as in {name}(0)")
         self.__dict__["index"] = index
 
     def __init_subclass__(cls, show: str | None = None) -> None:
