@@ -16,8 +16,8 @@ from shootdown.commands.show import ShowCommand
 from shootdown.commands.version import VersionAction
 from shootdown.commands.why import WhyCommand
 from shootdown.errors import ShootdownError
+from shootdown.interrupts import INTERRUPTED
 
-INTERRUPTED = 130
 BROKEN_PIPE = 141  # as the shell reports a program that SIGPIPE ended
 
 DESCRIPTION = """\

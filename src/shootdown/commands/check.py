@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from shootdown.commands.options import add_choices, add_output, add_search
 from shootdown.errors import ShootdownError, UsageError
+from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
     from shootdown.check.result import Engine
@@ -94,8 +95,9 @@ def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
             built = compiled(target, arguments)
         limits = Limits(arguments.max_states, arguments.max_memory, left())
         try:
-            result = _engine(arguments.engine)(built.system, limits, progress)
-            result = with_progress(result, left())
+            explore = _engine(arguments.engine)
+            with Interruptible():
+                result = with_progress(explore(built.system, limits, progress), left())
         finally:
             progress.clear()
         if result.violation is None:
