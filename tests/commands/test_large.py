@@ -193,6 +193,23 @@ def test_a_time_limit_is_not_taken_for_the_users_mistake() -> None:
         time.sleep(10)
 
 
+class Slow:
+    """What happens in a destructor is lost."""
+
+    def __del__(self) -> None:
+        time.sleep(0.2)
+
+
+def test_a_time_limit_that_ends_in_a_destructor(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        Slow()
+        time.sleep(10)
+
+    with pytest.raises(UnfinishedError), time_limit(0.1, "too late"):
+        work()
+    assert capsys.readouterr().err == ""
+
+
 def test_no_time_limit_is_left_behind() -> None:
     with time_limit(0.05, "too late"):
         pass

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
 from shootdown.errors import UnfinishedError
+
+_AGAIN = 0.25  # seconds
 
 
 class _TimeIsUp(BaseException):
@@ -31,9 +34,15 @@ def time_limit(seconds: float | None, message: str) -> Iterator[None]:
         if armed:
             raise _TimeIsUp
 
-    before = signal.signal(signal.SIGALRM, ring)
+    def tell_unless_it_rang(told: sys.UnraisableHookArgs) -> None:
+        if told.exc_type is not _TimeIsUp:
+            hook(told)
+
+    before, hook = signal.signal(signal.SIGALRM, ring), sys.unraisablehook
     try:
-        signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6))
+        sys.unraisablehook = tell_unless_it_rang
+        # again and again: an exception is lost where Python calls a destructor
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-6), _AGAIN)
         yield
     except _TimeIsUp:
         raise UnfinishedError(message) from None
@@ -41,3 +50,4 @@ def time_limit(seconds: float | None, message: str) -> Iterator[None]:
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        sys.unraisablehook = hook

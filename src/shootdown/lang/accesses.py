@@ -409,20 +409,29 @@ class Accesses(Builder):
         """cmpxchg: the value found, and whether it was the expected one."""
         if isinstance(place, FieldV):
             raise self.error(node, f"{name}() works on a whole word")
-        want = self.temp(self.coerce(expected, place.kind, node), place.kind)
-        new = self.temp(self.coerce(value, place.kind, node), place.kind)
+        kind = place.kind
+        number = isinstance(kind, IntKind)
+        if isinstance(expected, Dyn) and isinstance(expected.kind, (IntKind, BoolKind)) and number:
+            want = self.temp(expected.expr, kind)
+        else:
+            want = self.temp(self.coerce(expected, kind, node), kind)
+        # only what is stored has to be in the range
+        late = number and isinstance(value, Dyn) and not fits(value.kind, kind)
+        if late and isinstance(value, Dyn):
+            new = value
+        else:
+            new = self.temp(self.coerce(value, kind, node), kind)
         old = self.rmw(place, node, name)
         hit = self.temp(ir.Binary("eq", old.expr, want.expr), BoolKind(), "hit")
-        stored = ir.Select(hit.expr, new.expr, old.expr)
-        if any(isinstance(place.field, FieldRef) for _ in self.unit.observers):
+        if late or any(isinstance(place.field, FieldRef) for _ in self.unit.observers):
             then, orelse = self.branch(hit.expr)
             self.block = then
-            self.store(place, new.expr, node)
+            self.store(place, self.coerce(new, kind, node), node)
             exits = [self.leave()]
             self.block = orelse
             self.join([*exits, self.leave()])
         else:
-            self.store(place, stored, node)
+            self.store(place, ir.Select(hit.expr, new.expr, old.expr), node)
         self.label(
             Text(f"{name}(") + place.text + ", " + self.shown(want) + ", " + self.shown(new)
             + ") -> " + self.shown(old)

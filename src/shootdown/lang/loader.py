@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from shootdown.errors import ModelError, ShootdownError, UsageError
+from shootdown.lang.definitions import check_definitions
 from shootdown.lang.scenario import Scenario
 
 
@@ -79,6 +80,7 @@ def load(path: str) -> ModelFile:
         except (RecursionError, MemoryError):
             raise ModelError("the source is nested too deeply to be read", file=path) from None
         exec(code, module.__dict__)
+        check_definitions(vars(module))
     named = tuple(scenarios_in(vars(module)))
     if not named:
         raise ModelError("no scenario in this file: decorate a function with @scenario", file=path)

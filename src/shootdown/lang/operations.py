@@ -162,10 +162,14 @@ class Operations(Folding):
         self.waiting, reads = False, self.reads_made - reads
         if begun is not None:
             if reads > 1 or self.block is not begun:
+                asked, what = node.args[0], "this condition"
+                if isinstance(asked, ast.Call):
+                    what = f"{self.frame.source.segment(asked.func)}()"
                 raise self.error(
                     node,
-                    "wait_until() may look at one shared variable; this condition reads more",
-                    "wait for one after the other",
+                    f"wait_until() may look at one shared variable; {what} reads more",
+                    "wait for one after the other, or call an @atomic function that begins with "
+                    "when(...)",
                 )
             if reads == 0:
                 raise self.error(node, "wait_until() needs a condition on shared state")

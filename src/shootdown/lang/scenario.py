@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import linecache
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +11,7 @@ from shootdown.errors import ModelError, UsageError
 from shootdown.lang.decorators import Function
 from shootdown.lang.ir import Location, System
 from shootdown.lang.limits import MAX_BOUND
+from shootdown.lang.locations import caller
 from shootdown.lang.types import Object, Option
 
 VERDICTS = ("HOLDS", "VIOLATED", "UNKNOWN", "VACUOUS")
@@ -44,9 +43,7 @@ class Thread:
         self.daemon = daemon
         self.when = when
         self.options = options
-        made = sys._getframe(1)
-        file, line = made.f_code.co_filename, made.f_lineno
-        self.location = Location(file, line, linecache.getline(file, line).strip())
+        self.location = caller()
 
     def __repr__(self) -> str:
         return f"Thread({getattr(self.path, 'name', self.path)}, ...)"

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform, overload
 
 from shootdown.errors import ModelError
+from shootdown.lang.ir import Location
+from shootdown.lang.locations import caller
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -214,11 +216,13 @@ def ghost(default: T) -> T:
 
 
 class Global(Generic[T]):
-    """A global variable, made by :func:`shared`. ``name`` is found from the module at first use."""
+    """A global variable, made by :func:`shared` at ``location``. Its name is that of the variable
+    that holds it."""
 
-    def __init__(self, declared: Any, default: Any) -> None:
+    def __init__(self, declared: Any, default: Any, location: Location) -> None:
         self.declared = declared
         self.default = default
+        self.location = location
 
 
 @overload
@@ -227,7 +231,7 @@ def shared(declared: type[T]) -> T: ...
 def shared(declared: type[T], default: T) -> T: ...
 def shared(declared: Any, default: Any = None) -> Any:
     """A global shared variable of a field type, at module level."""
-    return Global(declared, default)
+    return Global(declared, default, caller())
 
 
 class Option:
