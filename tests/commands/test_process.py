@@ -44,15 +44,39 @@ def test_exit_codes(started: Start, name: str, code: int) -> None:
     assert "Traceback" not in err
 
 
-def test_broken_pipe(started: Start) -> None:
-    process = started("check", "mine.py", "--engine", "reference")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("check", "mine.py", "--engine", "reference"), 141),  # the other six are not checked
+        (("check", "mine.py::race", "--engine", "reference"), 1),
+        (("check", "mine.py::race", "--engine", "reference", "--json"), 1),
+        (("check", "mine.py::race", "mine.py::safe", "--engine", "reference", "--quiet"), 1),
+        (("why", "mine.py::safe"), 0),
+        (("list",), 0),
+        (("show", "mine.py::safe"), 0),
+        (("--version",), 0),
+        (("--help",), 0),
+    ],
+)
+def test_broken_pipe(started: Start, words: tuple[str, ...], code: int) -> None:
+    """The exit code is the same whether or not the last results found a reader."""
+    process = started(*words)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
     err = process.stderr.read()
     process.stderr.close()
-    assert process.wait() == 141
-    assert err == ""
+    assert (process.wait(), err) == (code, "")
+
+
+def test_errors_that_nobody_reads(started: Start) -> None:
+    process = started("check", "mine.py::raises", "mine.py::safe")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stderr.close()
+    assert "1 of 2 as expected" in process.stdout.read()
+    process.stdout.close()
+    assert process.wait() == 2
 
 
 RUN = (sys.executable, "-m", "shootdown")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from shootdown.commands.options import add_choices, add_output, add_search
+from shootdown.commands.streams import BROKEN_PIPE, aside
 from shootdown.errors import ShootdownError, UsageError
 from shootdown.interrupts import Interruptible
 
@@ -58,6 +58,8 @@ class CheckCommand:
         for target in targets:
             runs.append(check_target(target, arguments))
             _report(runs[-1], arguments, console, alone=len(targets) == 1)
+            if console.deserted and len(runs) < len(targets):
+                return BROKEN_PIPE
             if interrupted(runs[-1]):
                 break
         code = worst([exit_code(run) for run in runs])
@@ -142,7 +144,7 @@ def _report(
     from shootdown.report.verdict import headline, verdict_text
 
     if isinstance(run, Broken):
-        print(run.error, file=sys.stderr, flush=True)
+        aside(run.error)
     elif arguments.quiet:
         if alone:
             console.say(headline(run))

@@ -178,6 +178,8 @@ def _find(word: str) -> list[Target]:
     found = pick(word, known)
     if found is None:
         close = did_you_mean(word, (name for name, _ in known))
+        if os.path.exists(word):
+            return in_file(word)  # refused
         if os.path.isfile(f"{word}.py"):
             close = f"; did you mean the file {word}.py?"
         raise UsageError(f"there is no scenario '{word}' (`shootdown list` shows all){close}")

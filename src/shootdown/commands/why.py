@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from shootdown.commands.options import add_choices, add_output, add_search
+from shootdown.commands.streams import aside
 from shootdown.errors import UnfinishedError, UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class WhyCommand:
         target = find_one(arguments.scenario)
         base = check_target(target, arguments)
         if isinstance(base, Broken):
-            print(base.error, file=sys.stderr, flush=True)
+            aside(base.error)
             return base.exit_code
         sites = sites_of(compiled(target, arguments))
         _refuse_unless_it_holds(base, sites)
