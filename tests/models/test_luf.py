@@ -16,11 +16,7 @@ from models.checks import (
     run,
     some_slow,
 )
-<<<<<<< HEAD
-from models.luf_mutants import REDUNDANT
-=======
 from models.mutants import sites_of
->>>>>>> wt-redundant
 from shootdown.check import native
 from shootdown.check.result import Verdict
 from shootdown.check.trace import trace_violation
@@ -105,7 +101,7 @@ NEEDED = {
 """Who changes what a reader must see, and the smallest sets of give-up points that are enough."""
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize("name", NEEDED)
 def test_which_give_up_points_are_needed(name: str) -> None:
     """All sixteen sets of them: those that hold are those that contain a smallest one."""

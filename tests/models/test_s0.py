@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import functools
-<<<<<<< HEAD
 import linecache
-from pathlib import Path
-=======
->>>>>>> wt-redundant
 
 import pytest
 
