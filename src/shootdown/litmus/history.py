@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from shootdown.check.trace import TraceStep, steps_of
-from shootdown.lang.ir import NoteKind, System
+from shootdown.hardware.arm64_contiguous import Descriptor
 from shootdown.litmus.compute import Code, PageNumber, Word
-from shootdown.litmus.local import Effect, Executor, Local
-from shootdown.litmus.machine import Answer, external
+from shootdown.litmus.local import Executor, Local
+from shootdown.litmus.machine import Answer, Loader, external
 from shootdown.litmus.model import LitmusTest
-from shootdown.litmus.tables import Tables
 from shootdown.litmus.values import Address
 
 READING = ("load", "load exclusive", "update", "probe", "probe for write")
@@ -21,6 +21,7 @@ READING = ("load", "load exclusive", "update", "probe", "probe for write")
 @dataclass(frozen=True, slots=True)
 class Event:
     """One line: an instruction of a processor with what came of it, or a step of the hardware.
+    ``old``: the descriptor, as it is now, would not have let the access do what it did.
 
     ``step`` counts from 1. Instructions that touch no memory belong to the step before them, those
     at the beginning of a program to the processor's first one.
@@ -30,12 +31,13 @@ class Event:
     processor: int
     text: str
     hardware: bool = False
+    old: bool = False
 
 
 def history(answer: Answer, index: int) -> tuple[Event, ...]:
     """A shortest way to final state number ``index`` of an answer."""
     system = answer.result.system
-    return _Teller(system, answer.tables, steps_of(system, answer.path(index))).tell()
+    return _Teller(answer.loader, steps_of(system, answer.path(index))).tell()
 
 
 class _Recorder(Executor):
@@ -53,11 +55,12 @@ class _Recorder(Executor):
 
 
 class _Teller:
-    def __init__(self, system: System, tables: Tables, steps: Sequence[TraceStep]) -> None:
-        self.tables = tables
+    def __init__(self, loader: Loader, steps: Sequence[TraceStep]) -> None:
+        self.loader = loader
+        self.tables = tables = loader.tables
         self.steps = steps
-        names = {variable.name: number for number, variable in enumerate(system.variables)}
-        self.at = [names[f"CPU{p.number}.at"] for p in tables.test.processors]
+        self.names = loader.machine.numbers
+        self.at = [self.names[f"CPU{p.number}.at"] for p in tables.test.processors]
         self.locals = list(tables.points)
         self.executor = _Recorder(tables.test, tables.executor.tracking)
         self.events: list[Event] = []
@@ -79,8 +82,10 @@ class _Teller:
             self._begin(len(self.steps), processor.number)
         return tuple(self.events)
 
-    def _add(self, step: int, number: int, text: str, *, hardware: bool = False) -> None:
-        self.events.append(Event(step, number, text, hardware))
+    def _add(
+        self, step: int, number: int, text: str, *, hardware: bool = False, old: bool = False
+    ) -> None:
+        self.events.append(Event(step, number, text, hardware, old))
 
     def _begin(self, step: int, number: int) -> None:
         """What a program does before its first access."""
@@ -121,25 +126,44 @@ class _Teller:
             text += (
                 f" -> {cause}" if fault.address is None else f" -> fault({fault.address}, {cause})"
             )
-        text += self._elsewhere(step, effect)
-        notes = (text for kind, text in step.notes if kind is NoteKind.NOTE)
-        text += "".join(f" ({self._named(note)})" for note in notes)
-        self._add(step.number, number, text)
+        frame = self._written(step)
+        old = False
+        if came and isinstance(effect.place, Address):
+            old = self._is_old(step, effect.place, frame, came)
+            if frame not in (None, effect.place.name):
+                text += f" (in PA({frame}))"
+            for page in self._changed(step, r"tables\.table\[page(\d+)\]"):
+                text += f" (hardware updates PTE({page}))"
+        self._add(step.number, number, text, old=old)
         self._passed(step.number, number)
 
     def _value(self, value: Word) -> str:
         known = external(value, self.tables)
         return known.name if isinstance(known, PageNumber) else str(known)
 
-    def _elsewhere(self, step: TraceStep, effect: Effect) -> str:
-        """The physical page that a write went to, if it is not the one that the page has at
-        first."""
-        for change in step.changes:
-            written = re.match(r"f(\d+)\.content", change.name)
-            if written and isinstance(effect.place, Address):
-                name = self.tables.pages[int(written[1])]
-                return "" if name == effect.place.name else f" (in PA({name}))"
-        return ""
+    def _changed(self, step: TraceStep, pattern: str) -> list[str]:
+        """The pages, or frames, in the names of what a step changed."""
+        found = (re.match(pattern, change.name) for change in step.changes)
+        return [self.tables.pages[int(match[1])] for match in found if match]
+
+    def _written(self, step: TraceStep) -> str | None:
+        """The physical page whose content a step changed."""
+        return next(iter(self._changed(step, r"f(\d+)\.content")), None)
+
+    def _is_old(
+        self, step: TraceStep, place: Address, frame: str | None, came: Sequence[Word]
+    ) -> bool:
+        """Whether an access that was done cannot have used the descriptor of now, as far as what it
+        read or wrote shows that."""
+        page = self.loader.pages[place.name]
+        raw = step.before[self.names[f"tables.table[page{page}]"]]
+        now = cast(Descriptor, self.loader.machine.kinds.word(Descriptor).decode(raw))
+        if not now.valid or frame is not None:
+            return not now.valid or frame != self.tables.pages[now.frame.index]
+        content = f"f{now.frame.index}.content"
+        cell = self.names.get(f"{content}[cell{self.loader.cells.get(place.offset, 0)}]")
+        held = step.before[cell if cell is not None else self.names[f"{content}[cell]"]]
+        return not any(self.loader.values[value] == held for value in came)
 
     # ------------------------------------------------------------------ hardware
 

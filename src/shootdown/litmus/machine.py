@@ -81,7 +81,7 @@ class Answer:
 
     states: tuple[FinalState, ...]
     result: Result
-    tables: Tables
+    loader: Loader
     path: Callable[[int], tuple[tuple[int, ...], ...]]
 
 
@@ -364,7 +364,7 @@ def run(test: LitmusTest, ets2: bool = True, limits: Limits | None = None) -> An
     reached = engine.prepared.reached(init, final, tuple(shown), limits or Limits())
     found = sorted(reached.found, key=reached.found.__getitem__)
     states = [decode(values, tables, loader, where, locals_) for values in found]
-    return Answer(tuple(states), reached.result, tables, lambda index: reached.path(found[index]))
+    return Answer(tuple(states), reached.result, loader, lambda index: reached.path(found[index]))
 
 
 def decode(

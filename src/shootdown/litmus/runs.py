@@ -140,7 +140,7 @@ def _judged(question: Question, test: LitmusTest, answer: Answer, *, show: bool)
             test.condition.quantifier,
             outcome,
             states,
-            answer.tables,
+            answer.loader.tables,
             complete=answer.result.stopped is None,
         )
         asked = replace(asked, comparison=comparison)

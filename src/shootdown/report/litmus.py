@@ -92,6 +92,7 @@ def columns(witness: Witness) -> str:
             f"P{event.processor}",
             0,
             ascii_text(f"<{event.text}>" if event.hardware else event.text),
+            "old translation" if event.old else "",
         )
         for event in witness.events
     ]

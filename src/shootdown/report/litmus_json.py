@@ -81,6 +81,7 @@ def _history(run: Asked) -> Json | None:
                 "processor": event.processor,
                 "text": event.text,
                 "hardware": event.hardware,
+                "old_translation": event.old,
             }
             for event in witness.events
         ],

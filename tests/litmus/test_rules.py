@@ -1,0 +1,228 @@
+"""The machine on litmus tests of our own, and which of them notice that a rule of it is missing.
+
+``own/expected.json`` says what must come out. It was decided from the Arm ARM before the tests were
+run; each test says in its comment what it is about.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import shootdown
+from shootdown.check.result import Limits
+from shootdown.litmus.compare import Agreement
+from shootdown.litmus.expected import ExpectedTest, read_expected
+from shootdown.litmus.runs import Machine, Question, ask
+
+OWN = Path(__file__).parent / "own"
+EXPECTED = read_expected(OWN / "expected.json")
+WEAK = {"message-passing"}
+WALKER = "hardware/arm64_contiguous.py"
+PE = "hardware/aarch64.py"
+
+
+def question(test: ExpectedTest, ets2: bool) -> Question:
+    return Question(OWN / test.file, Machine(ets2), test)
+
+
+@pytest.mark.parametrize("ets2", [True, False], ids=["ets2", "none"])
+@pytest.mark.parametrize("test", EXPECTED.values(), ids=lambda test: test.name)
+def test_own_tests(test: ExpectedTest, ets2: bool) -> None:
+    asked = ask(question(test, ets2), Limits())
+    assert asked.comparison is not None
+    wanted = Agreement.NOT_REACHABLE if test.name in WEAK else Agreement.AGREE
+    assert asked.comparison.agreement is wanted, asked.comparison.reasons
+    assert asked.name == test.name
+
+
+def test_every_own_test_is_expected() -> None:
+    assert {path.name for path in OWN.glob("*.litmus")} == set(EXPECTED)
+    assert len(EXPECTED) >= 60
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A rule that is left out: a text of a module and what stands there instead, and the test that
+    must notice it, on the machine that it is about."""
+
+    test: str
+    file: str
+    old: str
+    new: str
+    ets2: bool = True
+
+    def __str__(self) -> str:
+        return (
+            f"{self.test}: {' '.join(self.old.split())[:50]} -> {' '.join(self.new.split())[:50]}"
+        )
+
+
+MUTANTS = [
+    Mutant("stale-load", WALKER, "hit = bool(matches(walker, page))", "hit = False"),
+    Mutant("af0-not-cached", WALKER, "new.valid and new.accessed:", "new.valid:"),
+    Mutant("af-not-of-invalid", WALKER, "when(descriptor.valid)\n", "when(True)\n"),
+    Mutant(
+        "af-by-software", WALKER, "when(descriptor.accessed or walker.manages_flags)", "when(True)"
+    ),
+    Mutant(
+        "fault-translation-first",
+        WALKER,
+        "[source]\n    if not descriptor.valid:",
+        "[source]\n    if not descriptor.valid and descriptor.accessed:",
+    ),
+    Mutant(
+        "fault-access-flag-second",
+        WALKER,
+        "if not descriptor.accessed and not walker.manages_flags:",
+        "if not descriptor.accessed and not walker.manages_flags and not write:",
+    ),
+    Mutant(
+        "dirty-needs-hd",
+        WALKER,
+        "(descriptor.writable and (descriptor.dirty or walker.manages_dirty))",
+        "descriptor.writable",
+    ),
+    Mutant(
+        "dirty-needs-dbm",
+        WALKER,
+        "(descriptor.writable and (descriptor.dirty or walker.manages_dirty))",
+        "(descriptor.dirty or walker.manages_dirty)",
+    ),
+    Mutant(
+        "read-only",
+        WALKER,
+        "if write and not (descriptor.writable",
+        "if not write and not (descriptor.writable",
+    ),
+    Mutant(
+        "af-by-hardware", WALKER, "accessed=True, dirty=", "accessed=descriptor.accessed, dirty="
+    ),
+    Mutant("dirty-not-by-load", WALKER, "dirty=descriptor.dirty or write)", "dirty=True)"),
+    Mutant("dirty-by-hardware", WALKER, "dirty=descriptor.dirty or write)", "dirty=False)"),
+    Mutant(
+        "dirty-walks-again",
+        WALKER,
+        "if not write or (entry.writable and entry.dirty):",
+        "if not write or entry.writable:",
+    ),
+    Mutant(
+        "dirty-cached-clean", WALKER, "if entry.writable and walker.manages_dirty:", "if not write:"
+    ),
+    Mutant(
+        "read-only-stale",
+        WALKER,
+        "page, write)\n    return Translation(fault=Fault.PERMISSION)",
+        "page, write)\n    return walk(walker, page, write)",
+    ),
+    Mutant("stale-load-tlbi", WALKER, "        target.tlb[page] = set()\n", "        pass\n"),
+    Mutant(
+        "invalid-for-a-moment",
+        PE,
+        "            core.faults[page].add(fault_of(core, new))\n",
+        "",
+        False,
+    ),
+    Mutant(
+        "valid-for-a-moment",
+        PE,
+        "                core.ahead[page].add(cached(new))\n",
+        "                pass\n",
+        False,
+    ),
+    Mutant(
+        "invalid-not-cached",
+        PE,
+        "            core.faults[page] = {fault_of(core, mm.table[page])}\n",
+        "",
+        False,
+    ),
+    Mutant("stale-load-tlbi", PE, "            core.ahead[page] = core.tlb[page]\n", "", False),
+    Mutant("tlbi-done-no-isb", PE, "and target != issuer:", "and target == issuer:", False),
+    Mutant("dirty-early", PE, "rules=(step, translate_early,", "rules=(step,"),
+    Mutant(
+        "early-before-tlbi",
+        PE,
+        "when(target.early_page is None or target.early_page not in pages)",
+        "when(pages)",
+    ),
+    Mutant(
+        "late-flag", PE, 'HW_UPDATES == "late" and choose', 'HW_UPDATES == "at-once" and choose'
+    ),
+    Mutant("late-flag-dsb", PE, "when(complete(core) and not core.late)", "when(complete(core))"),
+    Mutant(
+        "late-dirty",
+        PE,
+        "when(not descriptor.accessed or (write and not descriptor.dirty))",
+        "when(not descriptor.accessed)",
+    ),
+    Mutant("dirty-cached-clean", PE, "        core.late_dirty.add(page)\n", "        pass\n"),
+    Mutant(
+        "late-flag-atomic", PE, "return not any(page in core.late for core in Core)", "return True"
+    ),
+    Mutant("tlbi-done", PE, "when(complete(core) and not core.late)", "when(not core.late)"),
+    Mutant("tlbi-local-there", PE, "post(core, here.pages)", "broadcast(core, here.pages)"),
+    Mutant("tlbi-local-here", "hardware/tlbi.py", "issuer.posted[issuer] | pages", "set()"),
+    Mutant("exclusive-atomic", PE, "if core.marked == frame and", "if core.marked != frame and"),
+    Mutant(
+        "exclusive-descriptor", PE, "if core.marked_page == page:", "if core.marked_page is None:"
+    ),
+    Mutant("exclusive-may-fail", PE, "done = done and choose(True, False)", "done = bool(done)"),
+    Mutant("el0-page", PE, "and here.unprivileged and", "and not here.unprivileged and"),
+    Mutant("el0-page-from-el1", PE, "and here.unprivileged and not", "and not"),
+    Mutant(
+        "cas-fails-dirty",
+        PE,
+        "fails = here.op == Op.UPDATE and choose(False, True)",
+        "fails = False",
+    ),
+    Mutant("cas-fails-read-only", PE, "here.op == Op.UPDATE or exclusive", "exclusive"),
+    Mutant("at-write-read-only", PE, "and here.op == Op.PROBE_WRITE:", "and here.op == Op.STORE:"),
+]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package, somewhere else."""
+    there = tmp_path_factory.mktemp("copy")
+    here = Path(shootdown.__file__).parent
+    shutil.copytree(here, there / "shootdown", ignore=shutil.ignore_patterns("__pycache__"))
+    return there
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_a_missing_rule_is_noticed(mutant: Mutant, copy: Path, tmp_path: Path) -> None:
+    file = copy / "shootdown" / mutant.file
+    source = file.read_text(encoding="utf-8")
+    assert source.count(mutant.old) == 1, "the text of the mutant is not there once"
+    file.write_text(source.replace(mutant.old, mutant.new), encoding="utf-8")
+    program = "import sys; from shootdown.commands import main; sys.exit(main())"
+    words = ["litmus", f"{OWN}/{mutant.test}.litmus", "--expected", f"{OWN}/expected.json"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program, *words, "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(copy),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "XDG_CACHE_HOME": str(tmp_path),
+            },
+        )
+    finally:
+        file.write_text(source, encoding="utf-8")
+    assert done.returncode == 1, done.stderr
+    results = json.loads(done.stdout)["results"]
+    name = "ets2" if mutant.ets2 else "none"
+    (noticed,) = [r for r in results if r["ets"] == name]
+    assert noticed["comparison"]["agreement"] == "disagree"
