@@ -18,6 +18,7 @@ import pytest
 
 import shootdown
 from shootdown.check.result import Limits
+from shootdown.hardware.tlbi import STRAWMAN
 from shootdown.litmus.compare import Agreement
 from shootdown.litmus.expected import ExpectedTest, read_expected
 from shootdown.litmus.runs import Machine, Question, ask
@@ -67,7 +68,7 @@ class Mutant:
 
 MUTANTS = [
     Mutant("stale-load", WALKER, "hit = bool(matches(walker, page))", "hit = False"),
-    Mutant("af0-not-cached", WALKER, "new.valid and new.accessed:", "new.valid:"),
+    Mutant("af0-not-cached", WALKER, "(descriptor.accessed or", "(True or"),
     Mutant("af-not-of-invalid", WALKER, "when(descriptor.valid)\n", "when(True)\n"),
     Mutant(
         "af-by-software", WALKER, "when(descriptor.accessed or walker.manages_flags)", "when(True)"
@@ -103,15 +104,18 @@ MUTANTS = [
         "if not write and not (descriptor.writable",
     ),
     Mutant(
-        "af-by-hardware", WALKER, "accessed=True, dirty=", "accessed=descriptor.accessed, dirty="
+        "af-by-hardware",
+        WALKER,
+        "accessed=True, dirty=desc",
+        "accessed=descriptor.accessed, dirty=desc",
     ),
     Mutant("dirty-not-by-load", WALKER, "dirty=descriptor.dirty or write)", "dirty=True)"),
     Mutant("dirty-by-hardware", WALKER, "dirty=descriptor.dirty or write)", "dirty=False)"),
     Mutant(
         "dirty-walks-again",
         WALKER,
-        "if not write or (entry.writable and entry.dirty):",
-        "if not write or entry.writable:",
+        "(entry.dirty or STRAWMAN",
+        "(True or STRAWMAN",
     ),
     Mutant(
         "dirty-cached-clean", WALKER, "if entry.writable and walker.manages_dirty:", "if not write:"
@@ -197,7 +201,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return there
 
 
-@pytest.mark.slow
+@pytest.mark.deep
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_a_missing_rule_is_noticed(mutant: Mutant, copy: Path, tmp_path: Path) -> None:
     file = copy / "shootdown" / mutant.file
@@ -226,3 +230,35 @@ def test_a_missing_rule_is_noticed(mutant: Mutant, copy: Path, tmp_path: Path) -
     name = "ets2" if mutant.ets2 else "none"
     (noticed,) = [r for r in results if r["ets"] == name]
     assert noticed["comparison"]["agreement"] == "disagree"
+
+
+STRAWMEN = {
+    "no-tlb": "stale-load",
+    "fills-on-use": "moved",
+    "caches-invalid": "invalid-not-cached",
+    "caches-unaccessed": "af0-not-cached",
+    "stale-dirty": "dirty-walks-again",
+    "ignores-permission": "read-only",
+    "ignores-access-flag": "af-by-software",
+    "flags-never-set": "af-by-hardware",
+    "dirty-speculatively": "dirty-not-by-load",
+    "tlbi-local": "tlbi-done",
+    "tlbi-everywhere": "tlbi-local-there",
+    "tlbi-at-issue": "tlbi-nobody-waits",
+    "tlbi-nothing": "stale-load-tlbi",
+    "dsb-waits-for-nothing": "moved-tlbi",
+    "dsb-waits-for-all": "tlbi-under-way",
+}
+"""Hardware with a mistake, and a test that notices it."""
+
+
+@pytest.mark.parametrize("strawman", [s for s in STRAWMAN.choices if s != "none"])
+def test_hardware_with_a_mistake_is_caught(strawman: str) -> None:
+    test = next(t for t in EXPECTED.values() if t.name == STRAWMEN[strawman])
+    for machine, wanted in [
+        (Machine(ets2=True), Agreement.AGREE),
+        (Machine(ets2=True, strawman=strawman), Agreement.DISAGREE),
+    ]:
+        asked = ask(Question(OWN / test.file, machine, test), Limits())
+        assert asked.comparison is not None
+        assert asked.comparison.agreement is wanted

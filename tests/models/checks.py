@@ -1,27 +1,21 @@
-"""What the tests of systems S2a and X3 do with each scenario of theirs."""
+"""What the tests of systems S2a, S2b and X3 do with each scenario of theirs."""
 
 from __future__ import annotations
 
-import ast
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shootdown.check import native, reference
-from shootdown.check.result import Limits, Result, Verdict, ViolationKind
+from shootdown.check.result import Limits, Result, Verdict
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
-from shootdown.lang.builder import Site
-from shootdown.lang.compiler import removable_sites
 from shootdown.races import library
 
 LIMITS = Limits(time=120)
 SMALL = 1_000  # states: quick enough for the reference engine
-Reasons = Mapping[str, tuple[tuple[tuple[str, ...], str], ...]]
 
 
 def belonging(*patterns: str) -> dict[str, Scenario]:
@@ -90,61 +84,3 @@ def assert_told(scenario: Scenario, longest: int) -> None:
     for step in trace.steps:
         assert step.action.column is not None
         assert step.action.info.location.line > 0
-
-
-# ------------------------------------------------------------------ mutants
-
-
-@functools.cache
-def functions_of(file: str) -> tuple[tuple[int, int, str], ...]:
-    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    return tuple(
-        (node.lineno, node.end_lineno or node.lineno, node.name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-    )
-
-
-def site_name(site: Site) -> str:
-    """``zap_pte_range: lock mm.ptl``: the same when lines move."""
-    line = site.location.line
-    (function,) = [n for a, b, n in functions_of(site.location.file) if a <= line <= b]
-    return f"{function}: {site.text}"
-
-
-def reason(reasons: Reasons, site: str, scenario: str) -> str | None:
-    """Why a site may be left out of a scenario, if it is known."""
-    for patterns, text in reasons.get(site, ()):
-        if any(fnmatchcase(scenario, pattern) for pattern in patterns):
-            return text
-    return None
-
-
-def survivors(scenario: Scenario, reasons: Reasons) -> list[str]:
-    """What can be left out of a safe scenario, one at a time, and is not known to be redundant."""
-    found = []
-    for site in removable_sites(scenario):
-        if reason(reasons, site_name(site), scenario.name) is None:
-            mutant = scenario.compile(without=frozenset({site.id}))
-            result = native.explore(mutant, LIMITS)
-            broken = result.violation
-            if broken is None or broken.kind is ViolationKind.MODEL_ERROR:
-                found.append(f"{site_name(site)} ({site.role}): {result.verdict.name}")
-    return found
-
-
-def out_of_date(scenarios: Iterable[Scenario], reasons: Reasons) -> list[str]:
-    """Entries of the table that are about no site of any of the scenarios."""
-    known = {
-        (name, s.name) for s in scenarios for name in {site_name(x) for x in removable_sites(s)}
-    }
-    return [
-        f"{site} in {patterns}"
-        for site, entries in reasons.items()
-        for patterns, _ in entries
-        if not any(
-            site == name and fnmatchcase(scenario, pattern)
-            for name, scenario in known
-            for pattern in patterns
-        )
-    ]

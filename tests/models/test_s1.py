@@ -1,25 +1,17 @@
-"""System S1: every scenario has its verdict, both TLBs and both engines agree, races read well.
-
-Every flush, acknowledgement and barrier of a safe variant is needed, or is known to be redundant.
-"""
+"""System S1: every scenario has its verdict, both TLBs and both engines agree, races read well."""
 
 from __future__ import annotations
 
-import ast
 import functools
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.s1_mutants import REDUNDANT, reason
 from shootdown.check import native, reference
-from shootdown.check.result import Limits, Result, Verdict, ViolationKind
+from shootdown.check.result import Limits, Result, Verdict
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
-from shootdown.lang.builder import Site
-from shootdown.lang.compiler import removable_sites
 from shootdown.lang.loader import scenarios_in
 from shootdown.races import s1, s1_tables
 
@@ -29,7 +21,6 @@ S1: dict[str, Scenario] = {
     for named in scenarios_in(vars(module))
 }
 SAFE = sorted(name for name, s in S1.items() if s.expect == "HOLDS")
-MUTATED = [name for name in SAFE if not name.endswith("sc")]  # those have a sibling under x86-TSO
 UNSAFE = sorted(name for name, s in S1.items() if s.expect == "VIOLATED")
 QUICK = {
     *(f"K.V{i}" for i in range(5)),
@@ -141,6 +132,28 @@ def test_flag_after_flush_needs_no_store_buffer() -> None:
     assert verdicts("K.V2", "sc", "tso") == [Verdict.VIOLATED, Verdict.VIOLATED]
 
 
+CLEARING = {"xchg": {"clear": "xchg"}, "store": {"clear": "store"}} | {
+    "store, smp_mb()": {"clear": "store", "clear_barrier": "smp_mb"}
+}
+FLUSHING = {"invpcid": {"entry_flush": "invpcid"}} | {
+    "relaxed": {"entry_flush": "invpcid-relaxed"},
+    "smp_mb(), relaxed": {"entry_flush": "invpcid-relaxed", "entry_barrier": "smp_mb"},
+}
+
+
+@pytest.mark.parametrize("signal", ["before-flush", "after-flush"])
+@pytest.mark.parametrize("flushing", FLUSHING)
+@pytest.mark.parametrize("clearing", CLEARING)
+def test_one_barrier_on_each_side_is_the_smallest_set(
+    clearing: str, flushing: str, signal: str
+) -> None:
+    """Q-S1-1: all ways to order, or not to, either side, and both orders of signal and flush."""
+    options = {**CLEARING[clearing], **FLUSHING[flushing], "signal": signal, "memory": "tso"}
+    result = native.explore(S1["K.V3"].compile(options=options), LIMITS)
+    ordered = clearing != "store" and flushing != "relaxed" and signal == "before-flush"
+    assert result.verdict is (Verdict.HOLDS if ordered else Verdict.VIOLATED)
+
+
 # ------------------------------------------------------------------ races
 
 
@@ -179,50 +192,3 @@ def test_tlb_explicit_needs_at_most_the_fills_more() -> None:
         assert may is not None
         assert explicit is not None
         assert may.length <= explicit.length <= may.length + 2, name
-
-
-# ------------------------------------------------------------------ mutants
-
-
-@functools.cache
-def functions_of(file: str) -> tuple[tuple[int, int, str], ...]:
-    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    return tuple(
-        (node.lineno, node.end_lineno or node.lineno, node.name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-    )
-
-
-def site_name(site: Site) -> str:
-    """``on_cpus: wait_for_acks()``: the same when lines move."""
-    line = site.location.line
-    (function,) = [n for a, b, n in functions_of(site.location.file) if a <= line <= b]
-    return f"{function}: {site.text}"
-
-
-@functools.cache
-def sites_of(name: str) -> tuple[Site, ...]:
-    return tuple(removable_sites(S1[name]))
-
-
-@pytest.mark.parametrize("name", each(MUTATED))
-def test_every_flush_and_barrier_is_needed(name: str) -> None:
-    assert sites_of(name) or name == "PT.V2"
-    survivors = []
-    for site in sites_of(name):
-        mutant = S1[name].compile(without=frozenset({site.id}))
-        result = native.explore(mutant, LIMITS)
-        assert result.verdict is not Verdict.UNKNOWN
-        broken = result.violation
-        caught = broken is not None and broken.kind is not ViolationKind.MODEL_ERROR
-        if not caught and reason(site_name(site), name) is None:
-            survivors.append(f"{site_name(site)} ({site.role}): {result.verdict.name}")
-    assert survivors == []
-
-
-@pytest.mark.deep
-def test_no_excuse_is_out_of_date() -> None:
-    """Every entry of the table is used: the site exists, and some scenario does without it."""
-    known = {site_name(site) for name in MUTATED for site in sites_of(name)}
-    assert sorted(set(REDUNDANT) - known) == []

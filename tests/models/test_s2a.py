@@ -1,7 +1,4 @@
-"""System S2a: every scenario has its verdict, both TLBs and both engines agree, races read well.
-
-Every flush, lock and counter of a safe variant is needed, or is known to be redundant.
-"""
+"""System S2a: every scenario has its verdict, both TLBs and both engines agree, races read well."""
 
 from __future__ import annotations
 
@@ -13,12 +10,9 @@ from models.checks import (
     assert_told,
     belonging,
     named,
-    out_of_date,
     run,
     some_slow,
-    survivors,
 )
-from models.s2a_mutants import REDUNDANT
 from shootdown.check.result import Verdict
 
 S2A = belonging("S2a.*")
@@ -75,13 +69,3 @@ def test_one_page_table_hides_the_mistakes_of_two() -> None:
     for variant in ("V2", "V3"):
         assert run(S2A[f"S2a.{variant}"]).verdict is Verdict.VIOLATED
         assert run(S2A[f"S2a.{variant}.one"]).verdict is Verdict.HOLDS
-
-
-@pytest.mark.parametrize("name", some_slow(SAFE, quick))
-def test_every_flush_lock_and_counter_is_needed(name: str) -> None:
-    assert survivors(S2A[name], REDUNDANT) == []
-
-
-@pytest.mark.deep
-def test_no_excuse_is_out_of_date() -> None:
-    assert out_of_date([S2A[name] for name in SAFE], REDUNDANT) == []

@@ -1,28 +1,21 @@
 """System S4: every scenario has its verdict, both TLBs and both engines agree, races read well.
 
-Every flush, lock and counter of a safe variant is needed, or is known to be redundant. Also: the
-historic races of secondary MMUs and of huge pages.
+Also: the historic races of secondary MMUs and of huge pages.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.s4_mutants import REDUNDANT, reason
 from shootdown.check import native, reference
 from shootdown.check.progress import with_progress
-from shootdown.check.result import Limits, Result, Verdict, ViolationKind
+from shootdown.check.result import Limits, Result, ViolationKind
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
-from shootdown.lang.builder import Site
-from shootdown.lang.compiler import removable_sites
 from shootdown.lang.loader import scenarios_in
 from shootdown.races import historic_huge, library, s4, s4_copy, s4_decide, s4_software
 
@@ -39,14 +32,13 @@ QUICK = {
     *("N.conly_end.upgrade", "N.arch.upgrade", "N.arch.dontneed", "N.conly_end.protect"),
     *("N.range", "N.range.sequence", "I915-BACKING", "I915-BACKING.fixed", "KHUGEPAGED-NOTIFIER"),
 }  # one of each kind; the others are slow only because they are many
-QUICK_MUTATED = {"N.c", "N.arch", "N.arch.dontneed", "N.arch.upgrade", "I915-BACKING.fixed"}
 LIMITS = Limits(time=120)
 SMALL = 130  # states: quick enough for the reference engine, which is many times slower
 
 
-def each(names: Iterable[str], quick: set[str] = QUICK) -> list[Any]:
+def each(names: Iterable[str]) -> list[Any]:
     """Parameters of a test: those that are not quick are marked as slow."""
-    return [name if name in quick else pytest.param(name, marks=pytest.mark.deep) for name in names]
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.deep) for name in names]
 
 
 @functools.cache
@@ -172,55 +164,3 @@ def test_tlb_explicit_needs_at_most_the_fills_more() -> None:
         assert may is not None
         assert explicit is not None
         assert may.length <= explicit.length <= may.length + 2, name
-
-
-# ------------------------------------------------------------------ mutants
-
-
-@functools.cache
-def functions_of(file: str) -> tuple[tuple[int, int, str], ...]:
-    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    return tuple(
-        (node.lineno, node.end_lineno or node.lineno, node.name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-    )
-
-
-def site_name(site: Site) -> str:
-    """``zap_pte_range: lock mm.ptl``: the same when lines move."""
-    line = site.location.line
-    (function,) = [n for a, b, n in functions_of(site.location.file) if a <= line <= b]
-    return f"{function}: {site.text}"
-
-
-@pytest.mark.parametrize("name", each(SAFE, QUICK_MUTATED))
-def test_every_flush_lock_and_counter_is_needed(name: str) -> None:
-    scenario = S4[name]
-    sites = removable_sites(scenario)
-    assert sites
-    survivors = []
-    for site in sites:
-        mutant = scenario.compile(without=frozenset({site.id}))
-        result = with_progress(native.explore(mutant, LIMITS))
-        assert result.verdict is not Verdict.UNKNOWN
-        broken = result.violation
-        caught = broken is not None and broken.kind is not ViolationKind.MODEL_ERROR
-        if not caught and reason(site_name(site), name) is None:
-            survivors.append(f"{site_name(site)} ({site.role}): {result.verdict.name}")
-    assert survivors == []
-
-
-@pytest.mark.deep
-def test_no_excuse_is_out_of_date() -> None:
-    """Every entry of the table is about a site that exists, in a scenario that has it."""
-    known = [(site_name(site), name) for name in SAFE for site in removable_sites(S4[name])]
-    unused = [
-        entry
-        for entry in REDUNDANT
-        if not any(
-            fnmatchcase(site, entry[0]) and any(fnmatchcase(name, one) for one in entry[1])
-            for site, name in known
-        )
-    ]
-    assert unused == []

@@ -1,26 +1,20 @@
 """System X1: every scenario has its verdict, both TLBs and both engines agree, races read well.
 
-Every flush, acknowledgement and barrier of a safe variant is needed, or is known to be redundant.
 Most tests are slow only because there are many scenarios; one of each kind is always run.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.x1_mutants import REDUNDANT, reason
 from shootdown.check import native, reference
-from shootdown.check.result import Limits, Result, Verdict, ViolationKind
+from shootdown.check.result import Limits, Result, Verdict
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
-from shootdown.lang.builder import Site
-from shootdown.lang.compiler import removable_sites
 from shootdown.lang.loader import scenarios_in
 from shootdown.races import (
     library,
@@ -40,8 +34,6 @@ X1: dict[str, Scenario] = {
 }
 SAFE = sorted(name for name, s in X1.items() if s.expect == "HOLDS")
 UNSAFE = sorted(name for name, s in X1.items() if s.expect == "VIOLATED")
-UNDER_TSO = {name.removesuffix("-tso").removesuffix(".tso") for name in X1 if name.endswith("tso")}
-MUTATED = [n for n in SAFE if n not in {*UNDER_TSO, "X1.current.v6.15", "SWITCHMM-BARRIER.sc"}]
 QUICK = {
     *("X1.current.tso", "X1.V1", "X1.V2", "X1.V3", "X1.V4", "X1.V5", "X1.V6"),
     *("X1.current.v6.14", "SWITCHMM-MISORDER", "SWITCHMM-BARRIER", "SWITCHMM-BARRIER.fixed"),
@@ -195,58 +187,3 @@ def test_race_can_be_told(name: str) -> None:
     for step in trace.steps:
         assert step.action.column is not None
         assert step.action.info.location.line > 0
-
-
-# ------------------------------------------------------------------ mutants
-
-
-@functools.cache
-def functions_of(file: str) -> tuple[tuple[int, int, str], ...]:
-    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    return tuple(
-        (node.lineno, node.end_lineno or node.lineno, node.name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-    )
-
-
-def site_name(site: Site) -> str:
-    """``join_mask: smp_mb()``: the same when lines move."""
-    line = site.location.line
-    (function,) = [n for a, b, n in functions_of(site.location.file) if a <= line <= b]
-    return f"{function}: {site.text}"
-
-
-@pytest.mark.deep
-@pytest.mark.parametrize("name", MUTATED)
-def test_every_flush_barrier_and_counter_is_needed(name: str) -> None:
-    scenario = X1[name]
-    survivors = []
-    for site in removable_sites(scenario):
-        mutant = scenario.compile(without=frozenset({site.id}))
-        result = native.explore(mutant, LIMITS)
-        assert result.verdict is not Verdict.UNKNOWN
-        broken = result.violation
-        caught = broken is not None and broken.kind is not ViolationKind.MODEL_ERROR
-        known = reason(site_name(site), name) is not None
-        if caught == known:
-            survivors.append(f"{site_name(site)} ({site.role}): {result.verdict.name}")
-    assert survivors == []
-
-
-def test_barriers_of_2025_and_2018_are_needed() -> None:
-    """One mutant of each: the switch's barrier, and that of a CPU that was lazy."""
-    for name, needed in (("X1.current.tso", "join_mask"), ("X1.current.lazy-tso", "keep_mm")):
-        scenario = X1[name]
-        (site,) = [
-            site for site in removable_sites(scenario) if site_name(site) == f"{needed}: smp_mb()"
-        ]
-        mutant = native.explore(scenario.compile(without=frozenset({site.id})), LIMITS)
-        assert mutant.verdict is Verdict.VIOLATED
-
-
-@pytest.mark.deep
-def test_no_excuse_is_out_of_date() -> None:
-    """Every entry of the table is used: the site exists in some scenario."""
-    known = {site_name(site) for name in MUTATED for site in removable_sites(X1[name])}
-    assert sorted(set(REDUNDANT) - known) == []

@@ -1,20 +1,16 @@
-"""System X2 and the historic races about page tables: verdicts, invariants, mutants."""
+"""System X2 and the historic races about page tables: verdicts, invariants, races."""
 
 from __future__ import annotations
 
-import ast
 import functools
-from pathlib import Path
 
 import pytest
 
-from models.x2_mutants import PAIRS, PART_OF_PAIR, REDUNDANT, reason
+from models.mutants import sites_of
 from shootdown.check import native, reference
-from shootdown.check.result import Limits, Result, Verdict, ViolationKind
+from shootdown.check.result import Limits, Result
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
-from shootdown.lang.builder import Site
-from shootdown.lang.compiler import removable_sites
 from shootdown.lang.loader import scenarios_in
 from shootdown.races import historic_tables, x2
 
@@ -27,15 +23,6 @@ SAFE = sorted(name for name, s in X2.items() if s.expect == "HOLDS")
 UNSAFE = sorted(name for name, s in X2.items() if s.expect == "VIOLATED")
 LIMITS = Limits(time=120)
 SMALL = 300  # states: quick enough for the reference engine
-
-QUICK = {"X2.ipi", "X2.V3", "X2.V3.pv", "X2.sync"}
-"""Safe scenarios whose mutants are always tried, besides those of the historic fixes; the others
-have the same paths in another combination, or are large."""
-
-MUTATED = [
-    name if name in QUICK or name.endswith("fixed") else pytest.param(name, marks=pytest.mark.deep)
-    for name in SAFE
-]
 
 
 @functools.cache
@@ -131,89 +118,9 @@ def test_order_of_stores_changes_nothing() -> None:
         assert_expected(X2[name], result)
 
 
-# ------------------------------------------------------------------ mutants
-
-
-@functools.cache
-def functions_of(file: str) -> tuple[tuple[int, int, str], ...]:
-    tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    return tuple(
-        (node.lineno, node.end_lineno or node.lineno, node.name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-    )
-
-
-def site_name(site: Site) -> str:
-    """``munmap: lock table.ptl``: the same when lines move."""
-    line = site.location.line
-    (function,) = [n for a, b, n in functions_of(site.location.file) if a <= line <= b]
-    return f"{function}: {site.text}"
-
-
-@functools.cache
-def sites(name: str) -> dict[str, list[str]]:
-    """The sites of a scenario that can be left out, by name."""
-    by_name: dict[str, list[str]] = {}
-    for site in removable_sites(X2[name]):
-        by_name.setdefault(site_name(site), []).append(site.id)
-    return by_name
-
-
-def left_out(scenario: str) -> dict[str, list[frozenset[str]]]:
-    """The mutants of a scenario, by the name of the site; the halves of a pair go together."""
-    by_name = sites(scenario)
-    mutants: dict[str, list[frozenset[str]]] = {}
-    for name, ids in by_name.items():
-        if name in PAIRS:
-            both = [i for part in PAIRS[name] for i in by_name.get(part, [])]
-            mutants[name] = [frozenset(both)]
-        elif name not in PART_OF_PAIR:
-            mutants[name] = [frozenset({i}) for i in ids]
-    return mutants
-
-
-@pytest.mark.parametrize("name", MUTATED)
-def test_every_flush_lock_and_counter_is_needed(name: str) -> None:
-    scenario = X2[name]
-    survivors = []
-    for site, mutants in left_out(name).items():
-        for without in mutants:
-            if reason(site, name) is not None:
-                continue
-            result = native.explore(scenario.compile(without=without), LIMITS)
-            assert result.verdict is not Verdict.UNKNOWN
-            broken = result.violation
-            if broken is None or broken.kind is ViolationKind.MODEL_ERROR:
-                survivors.append(f"{site}: {result.verdict.name}")
-    assert survivors == []
-
-
 def test_rcu_read_lock_is_needed() -> None:
     """Even though the lock in the table is taken right after the table was found."""
-    (site,) = sites("X2.V5")["pte_offset_map_lock: rcu_read_lock()"]
-    result = native.explore(X2["X2.V5"].compile(without=frozenset({site})), LIMITS)
+    site = sites_of("X2.V5")["pte_offset_map_lock: rcu_read_lock()"]
+    result = native.explore(X2["X2.V5"].compile(without=frozenset({site.id})), LIMITS)
     assert result.violation is not None
     assert result.violation.name == "INV-X2-1"
-
-
-@pytest.mark.deep
-def test_no_excuse_is_out_of_date() -> None:
-    """Every entry of the table is used: the site exists in a safe scenario."""
-    known = {site for name in SAFE for site in sites(name)}
-    assert sorted((set(REDUNDANT) | set(PAIRS) | PART_OF_PAIR) - known) == []
-
-
-@pytest.mark.deep
-def test_excuses_are_true() -> None:
-    """What is excused does survive, in one scenario for each reason."""
-    tried: set[tuple[str, str]] = set()
-    for name in SAFE:
-        for site, mutants in left_out(name).items():
-            text = reason(site, name)
-            if text is None or (site, text) in tried:
-                continue
-            tried.add((site, text))
-            for without in mutants:
-                result = native.explore(X2[name].compile(without=without), LIMITS)
-                assert result.violation is None, f"{site} is needed by {name}"

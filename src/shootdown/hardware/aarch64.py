@@ -36,7 +36,7 @@ from shootdown.hardware.arm64_contiguous import (
     translate,
 )
 from shootdown.hardware.machine import Frame, Page, TlbEntry
-from shootdown.hardware.tlbi import broadcast, complete, post
+from shootdown.hardware.tlbi import STRAWMAN, broadcast, complete, post
 from shootdown.lang import (
     Array,
     Hardware,
@@ -244,7 +244,7 @@ def fault_of(core: Core, descriptor: Descriptor) -> Fault:
 def run_ahead(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
     """Without ETS2, an access that is still to come may have been translated by any descriptor that
     there was since the last context synchronization event."""
-    if ETS == "none":
+    if ETS == "none" or STRAWMAN == "caches-invalid":
         for core in Core:
             core.faults[page].add(fault_of(core, new))
             if new.valid and new.accessed:
@@ -318,6 +318,10 @@ def tlbi_arrives(target: Core, issuer: Core) -> None:
     when(pages)
     when(target.early_page is None or target.early_page not in pages)
     serve(target, issuer)
+    mm = issuer.walks
+    if STRAWMAN == "caches-invalid" and mm is not None:
+        for page in pages:
+            target.faults[page] = {fault_of(target, mm.table[page])}
     if ETS == "none" and target != issuer:
         for page in pages:
             target.ahead[page] = target.tlb[page]
@@ -358,6 +362,9 @@ def outcome(core: Core, page: Page, write: bool) -> Translation:
     if core.early_page is not None and write:
         core.early_page = None
         return Translation(frame=core.early)
+    if STRAWMAN == "caches-invalid" and choose(False, True):
+        when(Fault.TRANSLATION in core.faults[page])
+        return Translation(fault=Fault.TRANSLATION)
     if ETS == "none":
         source = choose(0, 1, 2)
         if source == 1:
@@ -470,8 +477,13 @@ def step(core: Core) -> None:
             post(core, here.pages)
         elif op == Op.DSB:
             when(complete(core) and not core.late)
+            if STRAWMAN == "dsb-waits-for-all":
+                when(all(complete(other) for other in Core))
         else:
             synchronize(core)
+        if STRAWMAN == "tlbi-at-issue" and (op == Op.TLBI or op == Op.TLBI_LOCAL):
+            for target in Core:
+                serve(target, core)
         core.at = here.next
 
 

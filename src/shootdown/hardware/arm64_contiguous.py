@@ -21,7 +21,7 @@ import enum
 
 from shootdown.hardware.machine import AddressSpace, Frame, Page, TlbEntry
 from shootdown.hardware.tlb import TLB
-from shootdown.hardware.tlbi import Pe
+from shootdown.hardware.tlbi import STRAWMAN, Pe
 from shootdown.lang import (
     Array,
     Option,
@@ -153,10 +153,17 @@ def holds(walker: Walker, page: Page, descriptor: Descriptor) -> bool:
     return cached(descriptor) in walker.tlb[page]
 
 
+@atomic
+def cacheable(descriptor: Descriptor) -> bool:
+    """Neither invalid descriptors nor those with a clear access flag are cached (Arm ARM RMBZQR,
+    D8.5.1)."""
+    return descriptor.valid and (descriptor.accessed or STRAWMAN == "caches-unaccessed")
+
+
 @on_write(Arm64Space.table)
 def remember(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
     """The may-set grows when a descriptor becomes cacheable."""
-    if TLB == "may" and new.valid and new.accessed:
+    if TLB == "may" and cacheable(new) and STRAWMAN != "fills-on-use":
         for walker in Walker:
             if walker.walks == mm:
                 cache(walker, page, new)
@@ -168,7 +175,7 @@ def fill(walker: Walker, page: Page) -> None:
     by an atomic update, if it manages it; if not, a clear flag is a fault and nothing is cached
     (Arm ARM D8.5.1)."""
     mm = walker.walks
-    when(mm is not None)
+    when(mm is not None and STRAWMAN != "flags-never-set")
     if mm is not None:
         descriptor = mm.table[page]
         when(descriptor.valid)
@@ -215,14 +222,18 @@ def walk(walker: Walker, page: Page, write: bool) -> Translation:
     if not descriptor.valid:
         return Translation(fault=Fault.TRANSLATION)
     if not descriptor.accessed and not walker.manages_flags:
-        return Translation(fault=Fault.ACCESS_FLAG)
+        if STRAWMAN != "ignores-access-flag":
+            return Translation(fault=Fault.ACCESS_FLAG)
     if write and not (descriptor.writable and (descriptor.dirty or walker.manages_dirty)):
-        return Translation(fault=Fault.PERMISSION)
+        if STRAWMAN != "ignores-permission":
+            return Translation(fault=Fault.PERMISSION)
     found = replace(descriptor, accessed=True, dirty=descriptor.dirty or write)
-    if found != descriptor:
+    if STRAWMAN == "dirty-speculatively" and walker.manages_dirty and descriptor.writable:
+        found = replace(descriptor, accessed=True, dirty=True)
+    if found != descriptor and STRAWMAN != "flags-never-set":
         note("flags set in the PTE of {}", source)
         mm.table[source] = found
-    if TLB == "explicit":
+    if TLB == "explicit" or STRAWMAN == "fills-on-use":
         cache(walker, source, found)
     return Translation(frame=found.frame)
 
@@ -247,13 +258,13 @@ def translate(walker: Walker, page: Page, write: bool) -> Translation:
     hardware manages that, it walks, and so faults if the descriptor is gone or read-only by now.
     Through any other it faults at once, whatever the descriptor says by now: a fault does not drop
     the entry (Linux flush_tlb_fix_spurious_fault())."""
-    hit = bool(matches(walker, page))
+    hit = bool(matches(walker, page)) and STRAWMAN != "no-tlb"
     if TLB == "may" and hit:
         hit = choose(False, True)
     if not hit:
         return walk(walker, page, write)
     entry = choose(matches(walker, page))
-    if not write or (entry.writable and entry.dirty):
+    if not write or (entry.writable and (entry.dirty or STRAWMAN == "stale-dirty")):
         return Translation(frame=entry.frame)
     if entry.writable and walker.manages_dirty:
         return walk(walker, page, write)
@@ -286,6 +297,9 @@ def serve(target: Walker, issuer: Pe) -> None:
     """What the PE ``issuer`` has posted takes effect. The block entry translates every page, so it
     goes with any of them. Afterwards the PE may hold only what it can load now."""
     pages = issuer.posted[target]
+    if STRAWMAN == "tlbi-nothing":
+        issuer.posted[target] = set()
+        return
     for page in pages:
         target.tlb[page] = set()
     target.blocks = set()
@@ -293,7 +307,7 @@ def serve(target: Walker, issuer: Pe) -> None:
     if TLB == "may" and mm is not None:
         for page in Page:
             descriptor = mm.table[page]
-            if descriptor.valid and descriptor.accessed:
+            if cacheable(descriptor) and STRAWMAN != "fills-on-use":
                 cache(target, page, descriptor)
     issuer.posted[target] = set()
 

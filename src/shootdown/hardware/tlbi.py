@@ -27,6 +27,31 @@ DSB = Option(
 )
 
 
+STRAWMAN = Option(
+    "strawman",
+    "none",
+    choices=(
+        "none",
+        "no-tlb",
+        "fills-on-use",
+        "caches-invalid",
+        "caches-unaccessed",
+        "stale-dirty",
+        "ignores-permission",
+        "ignores-access-flag",
+        "flags-never-set",
+        "dirty-speculatively",
+        "tlbi-local",
+        "tlbi-everywhere",
+        "tlbi-at-issue",
+        "tlbi-nothing",
+        "dsb-waits-for-nothing",
+        "dsb-waits-for-all",
+    ),
+    doc="Arm hardware with a mistake, which litmus tests must notice (docs/litmus.md says which).",
+)
+
+
 class Pe(Cpu):
     """A processing element. ``posted``: for each target, the pages of its TLBIs that have not
     taken effect there."""
@@ -38,6 +63,9 @@ class Pe(Cpu):
 def broadcast(issuer: Pe, pages: set[Page]) -> None:
     """A PE posts a TLBI to the inner shareable domain. Whatever translates one of the addresses
     goes, whatever its size."""
+    if STRAWMAN == "tlbi-local":
+        post(issuer, pages)
+        return
     for target in Cpu:
         issuer.posted[target] = issuer.posted[target] | pages
 
@@ -45,12 +73,18 @@ def broadcast(issuer: Pe, pages: set[Page]) -> None:
 @atomic
 def post(issuer: Pe, pages: set[Page]) -> None:
     """A PE posts a TLBI without IS: it stays on that PE."""
+    if STRAWMAN == "tlbi-everywhere":
+        for target in Cpu:
+            issuer.posted[target] = issuer.posted[target] | pages
+        return
     issuer.posted[issuer] = issuer.posted[issuer] | pages
 
 
 @atomic
 def complete(issuer: Pe) -> bool:
     """Whether every TLBI that a PE has issued is complete everywhere."""
+    if STRAWMAN == "dsb-waits-for-nothing":
+        return True
     return not any(issuer.posted[target] for target in Cpu)
 
 

@@ -144,6 +144,7 @@ class Loader:
         self.cells = {offset: i for i, offset in enumerate(sorted(offsets))}
         self.rows = [local for local, p in tables.points.items() if reads(p)]
         self.row_of = {local: i for i, local in enumerate(self.rows)}
+        self.strawman = dict(options)["strawman"]
         self.machine = machine(self.size(), len(self.test.processors), options)
         self.state = list(self.machine.system.init)
 
@@ -251,7 +252,8 @@ class Loader:
         self.put(hw.Tables.user, f"tables.user[{index}]", self.tables.el0_pages()[name])
         self.put(hw.Memory.probed, f"f{page}.probed", hw.Value(self.values[Par(Physical(name))]))
         entries = set()
-        if pte.valid and pte.af:
+        unaccessed = self.strawman == "caches-unaccessed"
+        if pte.valid and (pte.af or unaccessed) and self.strawman != "fills-on-use":
             dirty = bool(pte.db)
             writable = bool(pte.db or pte.dbm)
             entries = {TlbEntry(writable=writable, dirty=dirty, frame=descriptor.frame)}
@@ -326,14 +328,20 @@ def reads(point: Reaction) -> bool:
     return point.effect is not None and point.effect.kind in READING
 
 
-def run(test: LitmusTest, ets2: bool = True, limits: Limits | None = None) -> Answer:
-    """All final states of a test. :class:`Unsupported` if it needs what is not modelled."""
+def run(
+    test: LitmusTest, ets2: bool = True, limits: Limits | None = None, strawman: str = "none"
+) -> Answer:
+    """All final states of a test. :class:`Unsupported` if it needs what is not modelled.
+
+    ``strawman`` gives the machine a mistake (:data:`shootdown.hardware.tlbi.STRAWMAN`).
+    """
     tables = Tables(test, run_ahead=not ets2)
     exclusive = any("exclusive" in e.kind for e in tables.effects())
     options = (
         ("ets", "ets2" if ets2 else "none"),
         ("exclusives", "on" if exclusive else "off"),
         ("hw_updates", "late" if tables.any_af else "at-once"),
+        ("strawman", strawman),
     )
     loader = Loader(tables, options)
     engine, init = loader.machine, loader.load()

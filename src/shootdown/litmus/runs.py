@@ -21,9 +21,11 @@ from shootdown.litmus.propositions import Quantifier
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine to ask: with FEAT_ETS2 or without."""
+    """A machine to ask: with FEAT_ETS2 or without. ``strawman`` is a mistake that it has, one of
+    the choices of :data:`shootdown.hardware.tlbi.STRAWMAN`."""
 
     ets2: bool
+    strawman: str = "none"
 
     @property
     def name(self) -> str:
@@ -95,7 +97,7 @@ def ask(question: Question, limits: Limits, *, show: bool = False) -> Asked:
     try:
         test = parse_file(question.path)
         _check_same(test, question)
-        answer = run(test, question.machine.ets2, limits)
+        answer = run(test, question.machine.ets2, limits, question.machine.strawman)
         _check_run(test, answer)
     except ShootdownError as error:
         agreement = Agreement.UNSUPPORTED if error.exit_code == 3 else Agreement.MALFORMED

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from shootdown.check.deadline import time_limit
 from shootdown.check.memory import check_limits, memory_limit
 from shootdown.check.native import core, jit
 from shootdown.check.native.bodies import most_outcomes
@@ -19,6 +20,7 @@ from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
 from shootdown.check.native.layout import plan
 from shootdown.check.native.store import Store
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
+from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
 
 NO_LIMITS = Limits()
@@ -29,6 +31,7 @@ MORE, GROW, BAD_STATE, BAD_STEP, LIMITED = (
 )
 Path: TypeAlias = tuple[tuple[int, ...], ...]
 
+_MOMENT = 0.3  # seconds
 _SLICE = 0.05  # seconds in native code, after which signals and limits are looked at
 
 
@@ -138,15 +141,21 @@ class _Search:
         self.began = self.reported = time.perf_counter()
         self.good_code_after = good_code_after
         self.prepared = prepared
-        self.layout = plan(system) if prepared is None else prepared.layout
         self.ir = ""
         self.store: Store | None = None
         self.violation: Violation | None = None
         self.stopped: str | None = None
 
     def run(self) -> None:
-        system, layout = self.system, self.layout
-        functions = self.code()
+        system = self.system
+        limit = self.limits.time  # a moment more: every search should see its first state
+        try:
+            with time_limit(None if limit is None else limit + _MOMENT, "writing the code"):
+                functions = self.code()
+        except UnfinishedError:
+            self.stopped = "time"
+            return
+        layout = self.layout
         self.provide(functions)
         lines, goals = len(system.lines), len(system.goals)
         limit = memory_limit(self.limits)
@@ -172,7 +181,9 @@ class _Search:
         """The functions of the model: good ones if they are at hand, else quick ones."""
         if self.prepared is not None:
             self.good_code_after = math.inf
+            self.layout = self.prepared.layout
             return self.prepared.functions
+        self.layout = plan(self.system)
         self.ir = emit(self.system, self.layout)
         functions = jit.load_cached(self.ir, FUNCTIONS)
         if functions is None and self.good_code_after > 0:
@@ -202,8 +213,11 @@ class _Search:
     def improve(self, store: Store) -> None:
         """Go over to good code if the search takes long enough."""
         # compiling takes up to 0.05 ms a line, which a short search would not win back
-        patience = self.good_code_after + self.ir.count("\n") * 1e-4
-        if time.perf_counter() - self.began >= patience:
+        cost = self.ir.count("\n") * 5e-5
+        elapsed = time.perf_counter() - self.began
+        if self.limits.time is not None and elapsed + cost >= self.limits.time:
+            return
+        if elapsed >= self.good_code_after + 2 * cost:
             self.good_code_after = math.inf
             functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
             self.provide(functions)

@@ -1,0 +1,77 @@
+"""What can be left out of safe scenarios, and why: one table for each system of the reference."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from models.excuses import System
+from models.redundant.luf import LUF
+from models.redundant.s0 import S0
+from models.redundant.s1 import S1
+from models.redundant.s2a import S2A
+from models.redundant.s3 import S3
+from models.redundant.s4 import S4
+from models.redundant.x1 import X1
+from models.redundant.x2 import X2
+from models.redundant.x3 import X3
+from shootdown.lang.loader import scenarios_in
+from shootdown.races import MODULES
+
+SYSTEMS = (
+    System("S0", "zap, gather, flush", "s0.md", ("s0", "s0_lockless", "s0_questions"), S0),
+    System("S1", "flushes that isolated CPUs are spared", "s1.md", ("s1", "s1_tables"), S1),
+    System("S2a", "batched unmap", "s2a.md", ("s2a", "s2a_reclaim"), S2A),
+    System("S2b", "LUF, lazy unmap flush", "luf.md", ("luf", "luf_protect", "luf_findings"), LUF),
+    System(
+        "S3",
+        "arm64 contpte",
+        "s3.md",
+        ("s3", "s3_convert", "s3_lockless", "s3_progress"),
+        S3,
+    ),
+    System(
+        "S4",
+        "devices that use a process's page table",
+        "s4.md",
+        ("s4", "s4_decide", "s4_copy", "s4_software", "historic_huge"),
+        S4,
+    ),
+    System(
+        "X1",
+        "generations, lazy TLB, mm_cpumask, PCIDs",
+        "x1.md",
+        ("x1", "x1_tables", "x1_asids", "x1_s0", "x1_historic", "x1_elsewhere"),
+        X1,
+    ),
+    System(
+        "X2",
+        "walkers of page tables against freeing the tables",
+        "x2.md",
+        ("x2", "historic_tables"),
+        X2,
+    ),
+    System(
+        "X3",
+        "rights that are taken without a gather",
+        "x3.md",
+        ("x3", "historic_rights", "historic_migrate", "historic_file"),
+        X3,
+    ),
+)
+
+
+@cache
+def _systems() -> dict[str, System]:
+    """The system of each scenario, by name: that of the first module which has it."""
+    found: dict[str, System] = {}
+    for module in MODULES:
+        (system,) = [s for s in SYSTEMS if module.rpartition(".")[2] in s.modules]
+        for named in scenarios_in(vars(import_module(module))):
+            found.setdefault(named.scenario.name, system)
+    return found
+
+
+def system_of(scenario: str) -> System:
+    """The system that a scenario of the library belongs to."""
+    return _systems()[scenario]

@@ -1,0 +1,60 @@
+"""System X1: who must be told, and what switch_mm() owes."""
+
+from __future__ import annotations
+
+from models.excuses import Excuse, Kind
+
+X1 = (
+    Excuse(
+        "should_flush_tlb: smp_rmb()",
+        "X1.current.lazy X1.current.lazy-tso",
+        Kind.NOT_NEEDED,
+        "a CPU that is seen lazy has not yet read the generation that it will compare: "
+        "X1.current.lazy-read exchanges the two loads, and is safe",
+    ),
+    Excuse(
+        "join_mask: smp_mb()",
+        "X1.current.lazy-tso X1.current.lazy-read X1.current.tables-tso",
+        Kind.NOT_NEEDED,
+        "only a switch to init_mm comes by, which has no user pages",
+    ),
+    Excuse(
+        "keep_mm: smp_mb()",
+        "X1.current.tables-tso",
+        Kind.TWICE,
+        "a page table is freed, so lazy CPUs are interrupted: they have left the mm",
+    ),
+    Excuse(
+        "zap_pte_range: folio_remove_rmap_pte()",
+        "*",
+        Kind.COST,
+        "a mapcount that stays too high makes rmap walks look in vain, no more",
+    ),
+    Excuse(
+        "join_mask: smp_mb()",
+        "X1.current.trimmed-tso",
+        Kind.UNREACHED,
+        "a CPU that is not in mm_cpumask sets its bit, which is a barrier",
+    ),
+    Excuse(
+        "keep_mm: smp_mb()",
+        "X1.current.tso X1.current.trimmed-tso X1.current.v6.13-tso X1.current.lazy-mask-tso "
+        "SWITCHMM-MISORDER.fixed X1.current.invlpgb-switch-tso",
+        Kind.UNREACHED,
+        "no CPU is lazy (X1.current.lazy-tso has one)",
+    ),
+    Excuse(
+        "catch_up: flush_tlb_local()",
+        "X1.current X1.current.trimmed* X1.current.v6.* X1.current.lazy* X1.current.tso "
+        "X1.current.tables* X1.current.recycle SWITCHMM-MISORDER.fixed",
+        Kind.UNREACHED,
+        "one request, for one page (X1.current.two has two)",
+    ),
+    Excuse(
+        """catch_up: flush_tlb_local()
+        catch_up: flush_tlb_one_user()""",
+        "X1.current.invlpgb*",
+        Kind.UNREACHED,
+        "from the first flush on there is a global ASID",
+    ),
+)

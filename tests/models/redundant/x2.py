@@ -1,0 +1,140 @@
+"""System X2: walkers of page tables against freeing the tables, and historic races about both."""
+
+from __future__ import annotations
+
+from models.excuses import Excuse, Kind
+
+NOBODY = "no other page fault or zapper is about"
+
+X2 = (
+    Excuse(
+        "gup_fast: local_irq_save()",
+        "KHUGEPAGED-GUP.fixed",
+        Kind.NOT_NEEDED,
+        "the table is kept, and no interrupt is waited for: the second look at PMD and PTE is all "
+        "that it takes",
+    ),
+    Excuse(
+        "collapse_huge_page: lock mm.pmd_lock #1",
+        "*",
+        Kind.TWICE,
+        "it keeps page faults away, and the mmap lock has done that; 'probably unnecessary', says "
+        "the kernel's own comment",
+    ),
+    Excuse(
+        """collapse_huge_page: lock mm.pmd_lock #2
+        collapse_huge_page: lock mm.pmd_lock #3""",
+        "*",
+        Kind.TWICE,
+        "it keeps page faults away, and the mmap lock has done that",
+    ),
+    Excuse(
+        """collapse_huge_page: lock table.ptl
+        copy_and_drop: lock table.ptl""",
+        "*",
+        Kind.TWICE,
+        "rmap walks and page faults are kept away by the anon_vma's and the mmap lock",
+    ),
+    Excuse(
+        "munmap: lock table.ptl",
+        "*",
+        Kind.TWICE,
+        "it keeps other zappers and page faults away, and the mmap lock has done that; gup-fast "
+        "takes no lock",
+    ),
+    Excuse(
+        "unmap_hugepage_range: lock table.ptl",
+        "*",
+        Kind.TWICE,
+        "i_mmap_rwsem keeps the other user of the table away; no page fault is about",
+    ),
+    Excuse(
+        "gup_fast: local_irq_save()",
+        "GUP-COW-FORK.fixed",
+        Kind.NOT_AT_STAKE,
+        "no table goes away",
+    ),
+    Excuse(
+        "copy_page_range: flush_tlb_mm_range()",
+        "*",
+        Kind.NOT_AT_STAKE,
+        "nobody writes through an old entry (INV-ONE, system X3)",
+    ),
+    Excuse(
+        "do_wp_page: flush_tlb_mm_range()",
+        "*",
+        Kind.NOT_AT_STAKE,
+        "nobody writes through an old entry, and the page is not freed",
+    ),
+    Excuse(
+        "call_walkers: wait_for_acks()",
+        "GUP-COW-FORK.fixed",
+        Kind.NOT_AT_STAKE,
+        "the flushes that it belongs to are not needed either",
+    ),
+    Excuse(
+        "tlb_remove_table_one: tlb_remove_table_sync_one()",
+        "TABLE-FREE-SLOWPATH.fixed",
+        Kind.NOT_AT_STAKE,
+        "no software walks",
+    ),
+    Excuse(
+        "zap_pte_table_if_empty: lock mm.pmd_lock",
+        "X2.V5.full",
+        Kind.NOT_AT_STAKE,
+        "the only one who puts a table there finds the old one until it has gone; it takes a "
+        "second page fault or zapper to need it",
+    ),
+    Excuse(
+        "pte_alloc: lock mm.pmd_lock",
+        "*",
+        Kind.NOT_AT_STAKE,
+        "one page fault: nobody else puts a table there (two would lose a page)",
+    ),
+    Excuse(
+        """copy_present_pte: lock table.ptl
+        do_wp_page: lock table.ptl
+        remap: lock table.ptl
+        retract_page_tables: lock mm.pmd_lock""",
+        "*",
+        Kind.NOT_AT_STAKE,
+        NOBODY,
+    ),
+    Excuse(
+        "copy_present_pte: atomic_inc(folio.refcount)",
+        "*",
+        Kind.NOT_AT_STAKE,
+        "what becomes of the child's page is not looked at",
+    ),
+    Excuse(
+        "gup_put_folio: atomic_dec(folio.pincount)",
+        "*",
+        Kind.COST,
+        "a pin that is never given back makes a fork copy without need",
+    ),
+    Excuse(
+        "huge_pmd_unshare: atomic_dec(table.pt_share_count)",
+        "*",
+        Kind.GOAL,
+        "nobody takes the table for its own then, and it leaks",
+    ),
+    Excuse(
+        """zap_pte_table_if_empty: lock mm.pmd_lock
+        zap_pte_table_if_empty: lock table.ptl""",
+        "X2.V5 X2.V5.ipi X2.V5.one",
+        Kind.UNREACHED,
+        "nobody has the lock that is tried before (X2.V5.full)",
+    ),
+    Excuse(
+        "pte_offset_map_lock: lock ...ptl #1",
+        "*",
+        Kind.REFUSED,
+        "what is dropped afterwards is not held",
+    ),
+    Excuse(
+        "pte_offset_map_lock: lock ...ptl #2",
+        "*",
+        Kind.MODEL,
+        "the lock of a table that has gone is not dropped, and nobody takes it again",
+    ),
+)
