@@ -12,7 +12,10 @@ from pathlib import Path
 
 FENCE = "```"
 TOKEN = re.compile(r"--path (\w+)")
-FILE_MARK = re.compile(r"# file: (\S+)\n")
+FILE_MARKS = {
+    "python": re.compile(r"# file: (\S+)\n"),
+    "litmus": re.compile(r"\(\* file: (\S+) \*\)\n"),
+}
 HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
 SLOWEST = 120  # seconds that one command of a page may take
 
@@ -92,6 +95,7 @@ def normal(output: str) -> str:
     """Output without what differs from run to run: times, sizes, and how they made lines wrap."""
     output = re.sub(r"\b\d+ min \d+ s\b|\b\d+ h \d+ min\b|\b\d+\.\d+ ?s\b", "TIME", output)
     output = re.sub(r"\b\d+(\.\d+)?\s+([KMGT]i)?B\b", "SIZE", output)
+    output = re.sub(r"^(Time \S+) \d+\.\d\d$", r"\1 TIME", output, flags=re.MULTILINE)
     output = re.sub(r'("seconds"|"memory_bytes"): [\d.e-]+', r"\1: N", output)
     output = re.sub(r" +(TIME$)", r" \1", output, flags=re.MULTILINE)
     return re.sub(r"(TIME|engine,)\s+", r"\1 ", output)
@@ -137,7 +141,8 @@ class Session:
 
     def write(self, block: Block) -> bool:
         """Write the file that a block is, or change it by the diff that it is."""
-        if block.language == "python" and (mark := FILE_MARK.match(block.text)):
+        pattern = FILE_MARKS.get(block.language)
+        if pattern is not None and (mark := pattern.match(block.text)):
             (self.directory / mark[1]).write_text(block.text, encoding="utf-8")
             return True
         if block.language == "diff":
