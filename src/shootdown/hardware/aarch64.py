@@ -144,7 +144,8 @@ class Point(Object):
     what it invalidates; ``row`` what a load or update does with what it finds; ``value`` what a
     store writes; ``next`` where a point goes on that reads nothing, ``otherwise`` where a store
     exclusive goes on that is not done, ``faults`` where each fault leads. ``unprivileged``: at EL0.
-    ``early``: the page of the next store, if nothing can prevent it any more.
+    ``early``: the page of the next store, if nothing can prevent it any more. ``ahead``: where a
+    fault leads that a later access to ``ahead_page`` takes before this one is done.
     """
 
     op: Op = given(Op.END)
@@ -157,6 +158,8 @@ class Point(Object):
     next: Point = given()
     otherwise: Point = given()
     faults: Array[Fault, Point] = given()
+    ahead_page: Page | None = given(None)
+    ahead: Array[Fault, Point | None] = given()
     unprivileged: bool = given(False)
     early: Page | None = given(None)
 
@@ -272,6 +275,19 @@ def translate_early(core: Core) -> None:
         when(found.fault == Fault.NONE)
         core.early_page = page
         core.early = found.frame
+
+
+@rule(show="{core} takes a fault early")
+def fault_ahead(core: Core) -> None:
+    """Without ETS2 a fault is not ordered after the accesses before it (Arm ARM D8.2.5 RNNFPF)."""
+    page = core.at.ahead_page
+    when(ETS == "none" and page is not None)
+    if page is not None:
+        after = core.at.ahead[choose(core.faults[page])]
+        when(after is not None)
+        if after is not None:
+            core.at = after
+            synchronize(core)
 
 
 @rule(fair=True, show="{core} updates the descriptor of {page} late")
@@ -499,7 +515,7 @@ def power_up() -> None:
 
 aarch64 = Hardware(
     "aarch64",
-    rules=(step, translate_early, update_late, tlbi_arrives, fill),
+    rules=(step, translate_early, fault_ahead, update_late, tlbi_arrives, fill),
     observers=(remember, run_ahead, table_written),
     options={"blocks": "ignored"},
     assumptions=(

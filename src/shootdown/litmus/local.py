@@ -73,6 +73,7 @@ from shootdown.litmus.values import Address, CodeLabel, Par, Pte, PteAddress
 
 LONGEST = 1000  # instructions in a row without an effect: more are a loop
 RETURN = 30  # the link register
+ZERO = 31  # the zero register
 UNBOUNDED = 1 << 30
 NO_FLAGS = Nzcv()
 FLAGS = -1  # stands for NZCV where registers are numbered
@@ -82,6 +83,11 @@ FLAGS = -1  # stands for NZCV where registers are numbered
 class Local:
     """A processor between two effects. ``registers`` holds those that were written or given;
     ``part`` counts the accesses of a pair that are done.
+
+    ``deferred``: a fault was taken before the accesses from a local state up to an instruction were
+    done (:mod:`shootdown.litmus.ahead`); they follow the handler, up to ``stop``, and leave the
+    registers that the handler has written (``kept``). ``impossible``: such an access has faulted,
+    so that the other fault was none.
 
     ``under_way`` are the accesses (loads as their place in the program, stores as -1 less that)
     that may still be incomplete, as nothing has waited for them: an ISB waits for none of them.
@@ -97,6 +103,10 @@ class Local:
     faults: frozenset[Fault] = frozenset()
     part: int = 0
     ended: bool = False
+    deferred: tuple[Local, int] | None = None
+    stop: int | None = None
+    kept: tuple[tuple[int, Word], ...] = ()
+    impossible: bool = False
     under_way: frozenset[int] = frozenset()
     depends: tuple[tuple[int, frozenset[int]], ...] = ()
 
@@ -216,6 +226,8 @@ class Executor:
 
     def ended(self, local: Local) -> bool:
         """Whether there is nothing left to do."""
+        if local.stop is not None and local.at.index >= local.stop:
+            return True
         return local.ended or not 0 <= local.at.index < len(self.column(local.at).steps)
 
     def instruction(self, local: Local) -> Instruction:
@@ -248,8 +260,13 @@ class Executor:
     def settle(self, local: Local) -> Local:
         """Run to the next effect or the end."""
         for _ in range(LONGEST):
+            if local.impossible:
+                return local
             if self.ended(local):
-                return replace(local, ended=True, flags=NO_FLAGS, part=0)
+                if local.deferred is not None:
+                    return self.resumed(local)
+                registers = tuple(sorted({**dict(local.registers), **dict(local.kept)}.items()))
+                return replace(local, ended=True, flags=NO_FLAGS, part=0, registers=registers)
             try:
                 after = self.step(local)
             except UnknownResultError as error:
@@ -258,6 +275,23 @@ class Executor:
                 return local
             local = self.waited(local, after) if self.tracking else after
         raise self.unsupported(local, "a loop without an access")
+
+    def resumed(self, local: Local) -> Local:
+        """At the end of a handler that came early: what was put off is next."""
+        assert local.deferred is not None
+        before, stop = local.deferred
+        handler = self.processors[local.at.processor].handler
+        assert handler is not None
+        written = {target(step.instruction) for step in handler.steps}
+        kept = tuple((number, value) for number, value in local.registers if number in written)
+        return replace(before, faults=local.faults, system=local.system, stop=stop, kept=kept)
+
+    def faulted_ahead(
+        self, before: Local, at: Local, cause: Cause, place: Address | PteAddress
+    ) -> Local:
+        """A fault of a later access is taken before those from ``before`` on are done."""
+        entry = self.raised(at, cause, place)
+        return self.settle(replace(entry, deferred=(before, at.at.index)))
 
     def waited(self, before: Local, after: Local) -> Local:
         """After a local instruction: what its target depends on, and what it has waited for. A
@@ -597,6 +631,8 @@ class Executor:
 
     def raised(self, local: Local, cause: Cause, place: Address | PteAddress | None) -> Local:
         """After an exception: in the handler, or where the test goes on without one."""
+        if local.stop is not None:
+            return replace(local, impossible=True)
         processor = self.processors[local.at.processor]
         step = self.column(local.at).steps[local.at.index]
         fault = Fault(
@@ -622,9 +658,22 @@ class Executor:
 WRITING = Store | StorePair | StoreExclusive | CompareAndSwap | AtomicAccess
 
 
+def registers_read(instruction: Instruction) -> set[int]:
+    """What an instruction reads, addresses included."""
+    found = sources(instruction)
+    address = getattr(instruction, "address", None)
+    if isinstance(address, Addressing):
+        found.add(address.base.number)
+        if isinstance(address.offset, Modified):
+            found.add(address.offset.register.number)
+    return found - {ZERO}
+
+
 def target(instruction: Instruction) -> int | None:
-    """The general register that a local instruction writes."""
+    """The general register that a load or a local instruction writes."""
     match instruction:
+        case Load(register):
+            return register.number
         case Move(to) | MoveKeep(to) | Compute(_, to) | BitField(to) | Select(to) | ReadSystem(to):
             return to.number
     return None

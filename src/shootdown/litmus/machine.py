@@ -66,7 +66,7 @@ TABLES: tuple[Any, ...] = (
     hw.Row.next, hw.Row.write,
     *(getattr(hw.Point, f) for f in (
         "op", "translated", "page", "cell", "pages", "row", "value", "next", "otherwise", "faults",
-        "unprivileged", "early",
+        "unprivileged", "early", "ahead_page", "ahead",
     )),
     hw.Memory.probed,
     hw.Tables.user,
@@ -318,6 +318,12 @@ class Loader:
         for cause, after in point.faults.items():
             fault = FAULTS[cause]
             self.put(hw.Point.faults, f"{name}.faults[{fault.name}]", hw.Point(self.points[after]))
+        if point.ahead is not None:
+            page = Page(self.pages[point.ahead])
+            self.put(hw.Point.ahead_page, f"{name}.ahead_page", page)
+            for cause, after in point.ahead_faults.items():
+                at = f"{name}.ahead[{FAULTS[cause].name}]"
+                self.put(hw.Point.ahead, at, hw.Point(self.points[after]))
         self.put(hw.Point.unprivileged, f"{name}.unprivileged", local.el0)
         early = None if point.early is None else Page(self.pages[point.early])
         self.put(hw.Point.early, f"{name}.early", early)

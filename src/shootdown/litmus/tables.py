@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from shootdown.litmus.ahead import faults_ahead
 from shootdown.litmus.compute import Word
 from shootdown.litmus.errors import Unsupported
 from shootdown.litmus.local import Effect, Executor, Local
@@ -32,6 +33,8 @@ class Reaction:
     then: dict[Word, tuple[Word | None, Local]] = field(default_factory=dict)
     faults: dict[Cause, Local] = field(default_factory=dict)
     early: str | None = None
+    ahead: str | None = None
+    ahead_faults: dict[Cause, Local] = field(default_factory=dict)
 
 
 class Tables:
@@ -40,6 +43,7 @@ class Tables:
 
     def __init__(self, test: LitmusTest, run_ahead: bool = False) -> None:
         self.test = test
+        self.run_ahead = run_ahead
         self.executor = Executor(test, run_ahead)
         self.values: dict[Location, dict[Word, None]] = {}
         self.points: dict[Local, Reaction] = {}
@@ -133,7 +137,8 @@ class Tables:
             raise Unsupported(
                 f"more than {MOST_POINTS} points of its programs", file=self.test.file
             )
-        effect = None if local.ended else self.executor.effect(local)
+        ending = local.ended or local.impossible
+        effect = None if ending else self.executor.effect(local)
         self.points[local] = Reaction(effect)
 
     def _close(self) -> None:
@@ -171,12 +176,34 @@ class Tables:
                 for place in places:
                     writes = 1 + (self.writes.get((place, value), 0) if reads else 0)
                     grew |= self._add(place, written, writes)
+        grew |= self._react_ahead(local, point)
         for cause in self._causes(local, effect):
             if cause not in point.faults:
                 assert effect.fault is not None
                 point.faults[cause] = effect.fault(cause)
                 self._point(point.faults[cause])
                 grew = True
+        return grew
+
+    def _react_ahead(self, local: Local, point: Reaction) -> bool:
+        """The first of the later accesses whose fault may be taken before this one is done."""
+        if not self.run_ahead:
+            return False
+        grew = False
+        for later in faults_ahead(self.executor, local):
+            place = later.place
+            effect = Effect("store" if later.write else "load", place)
+            if point.ahead not in (None, place.name):
+                continue
+            for cause in self._causes(local, effect):
+                if cause not in point.ahead_faults:
+                    after = self.executor.faulted_ahead(local, later.at, cause, place)
+                    point.ahead = place.name
+                    point.ahead_faults[cause] = after
+                    self._point(after)
+                    grew = True
+            if point.ahead is not None:
+                break
         return grew
 
     def _follow(self, point: Reaction, value: Word) -> bool:
