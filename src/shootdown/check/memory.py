@@ -25,7 +25,8 @@ def memory_limit(limits: Limits) -> int:
 
 def check_limits(limits: Limits) -> None:
     """Refuse limits under which no search can begin."""
-    memory_limit(limits)
+    if limits.memory is not None:
+        memory_limit(limits)
     if limits.states is not None and limits.states < 1:
         raise UnfinishedError(
             f"a limit of {limits.states} states is too small to start a check: "

@@ -18,7 +18,7 @@ from shootdown.check.native import core, jit
 from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
 from shootdown.check.native.layout import plan
-from shootdown.check.native.store import Store
+from shootdown.check.native.store import Store, load_core
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
@@ -91,10 +91,14 @@ class Prepared:
 
     def load(self) -> None:
         """Get the code: after unpickling, too."""
+        self.memory = memory_limit(NO_LIMITS)
+        self.core = load_core(self.layout.words)
         self.functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in vars(self).items() if name != "functions"}
+        return {
+            name: value for name, value in vars(self).items() if name not in ("functions", "core")
+        }
 
     def reached(
         self,
@@ -106,6 +110,8 @@ class Prepared:
         """What the variables ``shown`` can be, from one initial state, in those of the states that
         ``final`` accepts. ``final`` is asked once for each combination of these variables."""
         check_limits(limits)
+        if limits.memory is None:
+            limits = replace(limits, memory=self.memory)
         search = _Search(replace(self.system, init=init), limits, None, 0.0, self)
         found: dict[tuple[int, ...], int] = {}
         try:
@@ -161,7 +167,8 @@ class _Search:
         limit = memory_limit(self.limits)
         prepared = self.prepared
         outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
-        store = Store(layout.words, outcomes, lines, goals, limit)
+        core_code = None if prepared is None else prepared.core
+        store = Store(layout.words, outcomes, lines, goals, limit, core_code)
         code = store.begin(functions, layout.pack(system.init), self.limits.states)
         self.store = store
         if code:

@@ -42,10 +42,23 @@ class _Memory:
 _NOTHING = _Memory(1)
 
 
+def load_core(words: int) -> jit.Library:
+    """The code of the search for states of so many words."""
+    return jit.load(core.text(words), ("run", "replay", "refill"), jit.GOOD)
+
+
 class Store:
     """The state of one search, which the compiled core works on."""
 
-    def __init__(self, words: int, most_outcomes: int, lines: int, goals: int, limit: int) -> None:
+    def __init__(
+        self,
+        words: int,
+        most_outcomes: int,
+        lines: int,
+        goals: int,
+        limit: int,
+        code: jit.Library | None = None,
+    ) -> None:
         self.words = words
         self.limit = limit
         self._context = (ctypes.c_int64 * len(core.CONTEXT))()
@@ -53,13 +66,12 @@ class Store:
         self._property_cover = (ctypes.c_uint8 * lines)()
         self._goals = (ctypes.c_uint8 * goals)()
         self._mark = (0, bytes(self._cover))
+        self._library = load_core(words) if code is None else code
         self._load_core()
         self._reserve(most_outcomes)
         self._new_table(_FIRST_SLOTS)
 
     def _load_core(self) -> None:
-        names = ("run", "replay", "refill")
-        self._library = jit.load(core.text(self.words), names, jit.GOOD)
         self._run = _TWO(self._library.addresses["run"])
         self._replay = _THREE(self._library.addresses["replay"])
         self._refill = _THREE(self._library.addresses["refill"])
