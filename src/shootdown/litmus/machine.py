@@ -48,7 +48,7 @@ SIZES = {  # of the populations; a test takes the first that it fits in
         hw.Kind: 32,
         Page: 7,
         hw.Memory: 7,
-        hw.Cell: 2,
+        hw.Cell: 4,
     },
 }
 MOST_PES = 5
