@@ -77,7 +77,7 @@ X3 = (
         "mremap: flush_tlb_mm_range()",
         "MREMAP-MKCLEAN.fixed",
         Kind.NOT_AT_STAKE,
-        "the page is dirty, and so was flushed under the PTL; this flush is for clean ones, and too "
+        "the page is dirty, and was flushed under the PTL; this flush is for clean ones, and too "
         "late for them (MREMAP-PTL)",
     ),
     Excuse(
