@@ -5,6 +5,17 @@ Engines and the compiler raise these; only the command line prints them.
 
 from __future__ import annotations
 
+import re
+
+LONGEST_WORD = 160
+
+
+def shortened(message: str) -> str:
+    """A message without the middle of its very long words, such as a mistyped token."""
+    return re.sub(
+        rf"\S{{{LONGEST_WORD + 1},}}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", message
+    )
+
 
 class ShootdownError(Exception):
     """A failure with a message for the user.

@@ -41,12 +41,7 @@ def started(models: Path) -> Callable[..., subprocess.Popen[str]]:
 
     def start(*words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "import sys; from shootdown.commands import main; sys.exit(main())",
-                *words,
-            ],
+            [sys.executable, "-m", "shootdown", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

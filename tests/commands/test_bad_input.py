@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,39 @@ from command_line import Shootdown
     [
         (("check", "missing.py"), "shootdown: there is no file 'missing.py'"),
         (("check", "no/such/place"), "shootdown: there is no file 'no/such/place'"),
-        (("check", "./"), "shootdown: './' is a directory, not a model file"),
+        (("check", "./"), "shootdown: './' is a directory, not a model file (in it: mine.py)"),
+        (("check", "."), "shootdown: '.' is a directory, not a model file (in it: mine.py)"),
+        (("list", "empty"), "shootdown: 'empty' is a directory, not a model file"),
+        (
+            ("check", "prot.txt"),
+            "shootdown: 'prot.txt' is not a model file: those are Python, and end in .py",
+        ),
+        (
+            ("list", "./prot.txt"),
+            "shootdown: './prot.txt' is not a model file: those are Python, and end in .py",
+        ),
+        (
+            ("show", "prot.txt::safe"),
+            "shootdown: 'prot.txt' is not a model file: those are Python, and end in .py",
+        ),
+        (
+            ("check", "x" * 5000),
+            f"shootdown: there is no scenario '{'x' * 59}...{'x' * 19}' (`shootdown list` shows "
+            "all)",
+        ),
+        (
+            ("check", "mine.py::race", "--hardware", f"speed={'x' * 5000}"),
+            f"shootdown: hardware option 'speed' cannot be '{'x' * 59}...{'x' * 18}'; choose from: "
+            "slow, quick",
+        ),
+        (
+            ("check", "--json=/proc/x.json", "mine.py::race"),
+            "shootdown: cannot write '/proc/x.json': No such file or directory",
+        ),
+        (
+            ("check", "--json=/dev/full", "mine.py::race"),
+            "shootdown: cannot write '/dev/full': No space left on device",
+        ),
         (
             ("check", "mine.py::save"),
             "shootdown: mine.py has no scenario 'save' (it has: race, safe, empty, stuck, range, "
@@ -58,8 +91,10 @@ from command_line import Shootdown
     ],
 )
 def test_one_clear_message(shootdown: Shootdown, words: tuple[str, ...], message: str) -> None:
+    os.mkdir("empty")
+    Path("prot.txt").write_text("hello")
     ran = shootdown(*words)
-    assert (ran.code, ran.err) == (2, message + "\n")
+    assert (ran.code, ran.out, ran.err) == (2, "", message + "\n")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +113,7 @@ def test_one_clear_message(shootdown: Shootdown, words: tuple[str, ...], message
             ("--max-time", "soon"),
             "argument --max-time: 'soon' is not a time: write for example 60 or 5m",
         ),
+        (("--color", "x" * 5000), f"argument --color: invalid choice: '{'x' * 59}...{'x' * 19}'"),
         (
             ("--max-time", "nan"),
             "argument --max-time: 'nan' is not a time: write for example 60 or 5m",
@@ -87,7 +123,7 @@ def test_one_clear_message(shootdown: Shootdown, words: tuple[str, ...], message
 def test_option_values(shootdown: Shootdown, words: tuple[str, ...], message: str) -> None:
     ran = shootdown("check", "mine.py::race", *words)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.splitlines()[-1] == f"shootdown check: error: {message}"
+    assert ran.err.splitlines()[-1].startswith(f"shootdown check: error: {message}")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +148,19 @@ def test_memory_below_the_minimum(shootdown: Shootdown) -> None:
         assert ran.out == ""
         assert len(ran.err.splitlines()) == 1
         assert "memory" in ran.err
+
+
+@pytest.mark.parametrize("index", ["'x'", "1.5", "True"])
+def test_an_object_that_is_not_numbered(shootdown: Shootdown, models: Path, index: str) -> None:
+    text = (models / "mine.py").read_text()
+    text = text.replace("Mm(0), on=Cpu(c)", f"Mm(0), on=Cpu({index})")
+    (models / "mine.py").write_text(text)
+    ran = shootdown("check", "mine.py::race")
+    assert (ran.code, ran.err) == (
+        2,
+        f"mine.py:70: Cpu({index}): objects are numbered, as in Cpu(0)\n"
+        f"    return [Thread(function, Mm(0), on=Cpu({index}), **options) for c in range(cpus)]\n",
+    )
 
 
 def test_a_file_that_raises(shootdown: Shootdown, models: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -43,18 +44,42 @@ def test_exit_codes(started: Start, name: str, code: int) -> None:
     assert "Traceback" not in err
 
 
-def test_broken_pipe(started: Start) -> None:
-    process = started("check", "mine.py", "--engine", "reference")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("check", "mine.py", "--engine", "reference"), 141),  # the other six are not checked
+        (("check", "mine.py::race", "--engine", "reference"), 1),
+        (("check", "mine.py::race", "--engine", "reference", "--json"), 1),
+        (("check", "mine.py::race", "mine.py::safe", "--engine", "reference", "--quiet"), 1),
+        (("why", "mine.py::safe"), 0),
+        (("list",), 0),
+        (("show", "mine.py::safe"), 0),
+        (("--version",), 0),
+        (("--help",), 0),
+    ],
+)
+def test_broken_pipe(started: Start, words: tuple[str, ...], code: int) -> None:
+    """The exit code is the same whether or not the last results found a reader."""
+    process = started(*words)
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
     err = process.stderr.read()
     process.stderr.close()
-    assert process.wait() == 141
-    assert err == ""
+    assert (process.wait(), err) == (code, "")
 
 
-RUN = (sys.executable, "-c", "import sys; from shootdown.commands import main; sys.exit(main())")
+def test_errors_that_nobody_reads(started: Start) -> None:
+    process = started("check", "mine.py::raises", "mine.py::safe")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stderr.close()
+    assert "1 of 2 as expected" in process.stdout.read()
+    process.stdout.close()
+    assert process.wait() == 2
+
+
+RUN = (sys.executable, "-m", "shootdown")
 
 
 @dataclass
@@ -95,6 +120,38 @@ def test_interrupt_is_unknown(terminal: Terminal, models: object, engine: str) -
     assert process.returncode == 3
     assert out.startswith("UNKNOWN  race: Two CPUs count.\n  interrupted;")
     assert out.endswith("0 of 2 as expected, 1 not checked\n")
+
+
+IMPORTING = """
+import sys, time
+
+
+def wait():
+    print("here", file=sys.stderr, flush=True)
+    time.sleep(60)
+
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "wait()",
+        "try:\n    wait()\nexcept BaseException:\n    wait()",
+        "class D:\n    def __set_name__(self, *_):\n        wait()\nclass C:\n    d = D()",
+        "from shootdown.lang import *\n@scenario('s', expect='HOLDS')\ndef s():\n    wait()",
+    ],
+    ids=["import", "caught", "class", "building"],
+)
+def test_interrupt_outside_a_search_is_one_line(models: Path, code: str) -> None:
+    (models / "slow.py").write_text(IMPORTING + code + "\n")
+    words = [sys.executable, "-m", "shootdown", "check", "slow.py"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        assert run.stderr.readline() == "here\n"
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=10)
+    assert (run.returncode, out, err) == (130, "", "shootdown: interrupted\n")
 
 
 def test_color_and_progress_on_a_terminal(terminal: Terminal, models: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -117,5 +118,109 @@ def test_an_unsafe_scenario_is_refused(model: str, capsys: pytest.CaptureFixture
 
 
 def test_a_limit_makes_it_unfinished(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["why", f"{model}::safe", "--max-states", "3"]) == 2
-    assert "safe is UNKNOWN" in capsys.readouterr().err
+    assert main(["why", f"{model}::safe", "--max-states", "3"]) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        "shootdown: safe is UNKNOWN: the limit on states was reached before it was known to hold",
+        "undecided:",
+        "  box.py:19 lock box.lock",
+        "  box.py:20 lock box.spare",
+        "  box.py:24 empty()",
+    ]
+
+
+IDLE = """
+from shootdown.lang import *
+
+
+class Box(Object):
+    lock: SpinLock
+
+
+@path
+def idle(box: Box) -> None:
+    with box.lock:
+        event("one")
+        event("two")
+        event("three")
+
+
+@scenario("idle", expect="HOLDS")
+def setup() -> Setup:
+    return Setup(sizes={Box: 1}, threads=[Thread(idle, Box(0))] * 3)
+"""
+
+
+def test_a_limit_on_one_site_leaves_it_undecided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the lock, which nothing needs, there are more states than with it."""
+    (tmp_path / "box.py").write_text(IDLE)
+    words = ["why", str(tmp_path / "box.py"), "--max-states", "63"]
+    assert main([*words, "--json"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema("why"))
+    assert [site["needed"] for site in document["sites"]] == [None]
+    assert main(words) == 3
+    text = capsys.readouterr().out
+    assert "undecided: the limit on states was reached" in text
+    assert text.endswith(
+        "1 site: 0 needed, 0 not, 1 undecided (within these bounds and assumptions)\n"
+        "undecided:\n  box.py:11 lock box.lock\n"
+    )
+    words[-1] = "64"
+    assert main(words) == 0
+
+
+def test_ctrl_c_leaves_the_rest_undecided(
+    model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shootdown.check import native
+
+    explore, calls = native.explore, iter(range(9))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def search(system: Any, limits: Any, progress: Any) -> Any:
+        if next(calls) == 2:
+            with monkeypatch.context() as patch:
+                patch.setattr("shootdown.check.native.engine._Search.search", interrupt)
+                return explore(system, limits, progress)
+        return explore(system, limits, progress)
+
+    monkeypatch.setattr(native, "explore", search)
+    assert main(["why", f"{model}::safe", "--json"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema("why"))
+    assert [site["needed"] for site in document["sites"]] == [False, None, None]
+    assert [site["summary"] for site in document["sites"]][1:] == [
+        "undecided: interrupted",
+        "undecided: not checked",
+    ]
+
+
+def test_a_site_whose_mutant_is_no_model_is_undecided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        MODEL
+        + """
+only = scenario("only", expect="HOLDS", title="only")(
+    lambda: Setup(sizes={Box: 1}, threads=[Thread(flushes, Box(0))])
+)
+"""
+    )
+    flushes = "@path\ndef flushes(box: Box) -> None:\n    empty(box)\n\n\n@scenario"
+    (tmp_path / "box.py").write_text(text.replace("@scenario", flushes, 1))
+    assert main(["why", f"{tmp_path / 'box.py'}::only"]) == 3
+    out = capsys.readouterr().out
+    assert "Thread(flushes) does nothing" in out
+    assert "1 site: 0 needed, 0 not, 1 undecided" in out
+
+
+def test_a_model_error_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "box.py").write_text(MODEL.replace("old = box.full", "old = box.fool"))
+    assert main(["why", f"{tmp_path / 'box.py'}::safe"]) == 2
+    assert "box.py:21: Box has no field 'fool'" in capsys.readouterr().err.splitlines()[0]

@@ -257,6 +257,42 @@ def test_scenarios_that_pages_name_exist(path: Path) -> None:
     assert {word for word in words if SCENARIO.fullmatch(word)} - known == set()
 
 
+FAMILY = re.compile(r"(?:K|PT|S[0-3]|S2a|LUF|N|X[123])\.[A-Z][\w-]*(?:\.[\w-]+)*|N\.[a-z][\w.-]*")
+NAMED = re.compile(r"(\*\*)?`([\w.-]+)`(?:\*\*)?")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_scenarios_of_each_system_exist(path: Path) -> None:
+    """As ``K.V3.store``; a variant of the reference alone (``N.a``) is one, too."""
+    known = {name for scenario in library() for name in (scenario.name, *scenario.aliases)}
+    words = {m[2] for m in NAMED.finditer(prose(read(path)))}
+    assert {w for w in words if FAMILY.fullmatch(w) and "*" not in w} - known == set()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_bold_is_violated_and_safe_holds(path: Path) -> None:
+    """In tables a scenario in bold is VIOLATED, and those before the word "safe" hold."""
+    expected = {
+        name: scenario.expect
+        for scenario in library()
+        for name in (scenario.name, *scenario.aliases)
+    }
+    wrong = []
+    for row in read(path).splitlines():
+        if not row.startswith("|"):
+            continue
+        for part in re.split(r"[|;]", row):
+            before_safe = part.rpartition("safe")[0]
+            for match in NAMED.finditer(part):
+                bold, scenario = bool(match[1]), match[2]
+                if bold and expected.get(scenario) == "HOLDS":
+                    wrong.append(f"{scenario} holds, and is in bold")
+                listed = f"`{scenario}`" in before_safe and not bold
+                if listed and expected.get(scenario) == "VIOLATED":
+                    wrong.append(f"{scenario} is VIOLATED, and is called safe")
+    assert wrong == []
+
+
 # --------------------------------------------------------------------------- links and lines
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 
 import pytest
 
-from lang.small import ONE, TWO, Compile, Small
+from lang.small import MAIN, ONE, TWO, Compile, Small
 from shootdown.check.result import Verdict, ViolationKind
 from shootdown.errors import UsageError
 from shootdown.lang.compiler import removable_sites
@@ -359,10 +360,48 @@ MODEL_ERRORS = {
     "x = mm.owner.uses": ("None", "'mm.owner' is used while it is None"),
     "f = mm.owner\nf.uses = 1": ("None", "'f' is used while it is None"),
     "mm.pte[Page(0)] = Pte(frame=mm.owner)": ("None", "is None where a Frame is wanted"),
-    "x = Page(mm.a + 2)": ("range", "leaves the declared range 0..1"),
+    "x = Page(mm.a + 2)": (
+        "range",
+        "Page(mm.a + 2) does not exist: the scenario has 2 of them",
+    ),
+    "mm.flag = mm.pte[Page(mm.never - 2)].present": (
+        "range",
+        "Page(mm.never - 2) does not exist: the scenario has 2 of them",
+    ),
+    "n: int = ranged(0, 7, init=5)\nmm.pte[Page(n)] = Pte()": (
+        "range",
+        "Page(n) does not exist: the scenario has 2 of them",
+    ),
+    "g = Gather()\nmm.flag = mm.pte[Page(g.n - 1)].present": (
+        "range",
+        "Page(g.n - 1) does not exist: the scenario has 2 of them",
+    ),
+    "mm.a = Gather().start.index": ("None", "'Gather().start' is used while it is None"),
     "n: int = ranged(0, 1)\nn = mm.a + 2": ("range", "leaves the declared range 0..1"),
     "g = Gather()\ng.n = mm.a + 4": ("range", "leaves the declared range 0..3"),
 }
+
+
+WATCH = """
+@on_write(Mm.a)
+def watch(mm: Mm, old: int, new: int) -> None:
+    mm.seen = new
+
+"""
+STORED_OR_NOT = {
+    "x = cmpxchg(mm.a, 1, mm.b + 4)": None,
+    "x = cmpxchg(mm.a, 0, mm.b + 4)": "range",
+    "x = try_cmpxchg(mm.a, mm.b + 4, 1)": None,
+    "mm.b = 3\nx = cmpxchg(mm.a, 0, mm.b)": None,
+}
+
+
+@pytest.mark.parametrize("source", STORED_OR_NOT)
+def test_cmpxchg_checks_only_what_it_stores(source: str, compiled: Compile) -> None:
+    for observers in ("", "OBSERVERS = (watch,)\n"):
+        small = compiled(WATCH + observers + MAIN + textwrap.indent(source, "    "))
+        violation = small.check().violation
+        assert (violation and violation.name) == STORED_OR_NOT[source]
 
 
 @pytest.mark.parametrize("source", MODEL_ERRORS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from models.checks import (
@@ -76,6 +78,42 @@ def test_every_invariant_and_variant_has_scenarios() -> None:
         *("noirq", "arm64"),
     )
     assert {f"LUF.{variant}" for variant in variants} <= names
+
+
+# ------------------------------------------------------------------ give-up points (Q-S2-2)
+
+POINTS = {
+    "V1": ("tlb_batched", "counted", "none"),
+    "V2": ("luf_fault", "ptl", "none"),
+    "V3": ("luf_vma", "end", "none"),
+    "V4": ("luf_file", "flush", "none"),
+}
+"""Each give-up point as an option, there and left out. V2 is under the PTL, as it must be."""
+NEEDED = {
+    "LUF.V11.ptl": [{"V2"}],
+    "LUF.V11.swap-ptl": [{"V2"}],
+    "LUF.noV2.copy": [set[str]()],
+    "LUF.V11.write": [{"V4"}],
+    "LUF.V11.punch": [{"V1"}, {"V3"}, {"V4"}],
+    "LUF.V11.munmap": [{"V1"}, {"V3"}],
+    "LUF.V11.no-table-V3": [{"V3"}],
+}
+"""Who changes what a reader must see, and the smallest sets of give-up points that are enough."""
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", NEEDED)
+def test_which_give_up_points_are_needed(name: str) -> None:
+    """All sixteen sets of them: those that hold are those that contain a smallest one."""
+    for there in itertools.product((False, True), repeat=len(POINTS)):
+        given = {point for point, on in zip(POINTS, there, strict=True) if on}
+        options = {
+            option: with_it if point in given else without
+            for point, (option, with_it, without) in POINTS.items()
+        }
+        result = native.explore(LUF[name].compile(options=options), LIMITS)
+        enough = any(smallest <= given for smallest in NEEDED[name])
+        assert result.verdict is (Verdict.HOLDS if enough else Verdict.VIOLATED), given
 
 
 # ------------------------------------------------------------------ races

@@ -132,6 +132,28 @@ def test_flag_after_flush_needs_no_store_buffer() -> None:
     assert verdicts("K.V2", "sc", "tso") == [Verdict.VIOLATED, Verdict.VIOLATED]
 
 
+CLEARING = {"xchg": {"clear": "xchg"}, "store": {"clear": "store"}} | {
+    "store, smp_mb()": {"clear": "store", "clear_barrier": "smp_mb"}
+}
+FLUSHING = {"invpcid": {"entry_flush": "invpcid"}} | {
+    "relaxed": {"entry_flush": "invpcid-relaxed"},
+    "smp_mb(), relaxed": {"entry_flush": "invpcid-relaxed", "entry_barrier": "smp_mb"},
+}
+
+
+@pytest.mark.parametrize("signal", ["before-flush", "after-flush"])
+@pytest.mark.parametrize("flushing", FLUSHING)
+@pytest.mark.parametrize("clearing", CLEARING)
+def test_one_barrier_on_each_side_is_the_smallest_set(
+    clearing: str, flushing: str, signal: str
+) -> None:
+    """Q-S1-1: all ways to order, or not to, either side, and both orders of signal and flush."""
+    options = {**CLEARING[clearing], **FLUSHING[flushing], "signal": signal, "memory": "tso"}
+    result = native.explore(S1["K.V3"].compile(options=options), LIMITS)
+    ordered = clearing != "store" and flushing != "relaxed" and signal == "before-flush"
+    assert result.verdict is (Verdict.HOLDS if ordered else Verdict.VIOLATED)
+
+
 # ------------------------------------------------------------------ races
 
 

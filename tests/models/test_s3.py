@@ -14,11 +14,11 @@ from shootdown.check.result import Limits, Result, Verdict, ViolationKind
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
 from shootdown.lang.loader import scenarios_in
-from shootdown.races import s3, s3_convert, s3_lockless, s3_progress
+from shootdown.races import s3, s3_convert, s3_costs, s3_lockless, s3_progress
 
 S3: dict[str, Scenario] = {
     named.scenario.name: named.scenario
-    for module in (s3, s3_convert, s3_lockless, s3_progress)
+    for module in (s3, s3_convert, s3_lockless, s3_progress, s3_costs)
     for named in scenarios_in(vars(module))
 }
 SAFE = sorted(name for name, s in S3.items() if s.expect == "HOLDS")
@@ -98,7 +98,9 @@ def test_safe_variants_are_not_vacuous(name: str) -> None:
     assert len(result.goals) > 1  # more than that all threads finish
 
 
-@pytest.mark.parametrize("name", ["S3.O2", "S3.O1b", "S3.ADJ.last", "S3.BBM"])
+@pytest.mark.parametrize(
+    "name", ["S3.O2", "S3.O1b", "S3.ADJ.anyhow", "S3.ADJ.anyhow-last", "S3.BBM"]
+)
 def test_blocks_of_four_have_the_same_verdict(name: str) -> None:
     result = native.explore(S3[name].compile(bounds={"pages": 4}), LIMITS)
     assert verdict(result) == (S3[name].expect, S3[name].violates)

@@ -14,23 +14,36 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
+from shootdown.check.deadline import time_limit
 from shootdown.check.reference import holds, outcomes
 from shootdown.check.result import Result, Verdict, Violation, ViolationKind
+from shootdown.errors import UnfinishedError
 from shootdown.lang.interpret import State
 from shootdown.lang.ir import System
 
 MAX_STATES = 300_000
 
 
-def with_progress(result: Result) -> Result:
+def with_progress(result: Result, seconds: float | None = None) -> Result:
     """The result of a finished search, with the first ``@progress`` property that is out of reach.
 
     A result that is violated or unfinished already, or whose system asks for no progress, is
-    returned as it is; with more than ``MAX_STATES`` states the verdict becomes UNKNOWN.
+    returned as it is; with more than ``MAX_STATES`` states, or when ``seconds`` have passed, or
+    with Ctrl-C, the verdict becomes UNKNOWN.
     """
-    system = result.system
-    if not system.progress or result.verdict not in (Verdict.HOLDS, Verdict.VACUOUS):
+    if not result.system.progress or result.verdict not in (Verdict.HOLDS, Verdict.VACUOUS):
         return result
+    try:
+        with time_limit(seconds, "looking for endless loops"):
+            return _judged(result)
+    except UnfinishedError:
+        return replace(result, verdict=Verdict.UNKNOWN, stopped="time")
+    except KeyboardInterrupt:
+        return replace(result, verdict=Verdict.UNKNOWN, stopped="interrupt")
+
+
+def _judged(result: Result) -> Result:
+    system = result.system
     if result.states > MAX_STATES:
         return replace(result, verdict=Verdict.UNKNOWN, stopped="progress")
     graph = _Graph(system)

@@ -84,7 +84,7 @@ class Result:
     the largest distance from the initial state at which a state was discovered. ``covered`` has
     one entry for each of ``System.lines``; ``goals`` one for each of ``System.goals``: was it
     true in some discovered state? ``stopped`` says why an UNKNOWN search ended: ``states``,
-    ``memory``, ``time`` or ``interrupt``.
+    ``memory``, ``time``, ``interrupt``, or ``progress``: too many states to look for endless loops.
     """
 
     system: System

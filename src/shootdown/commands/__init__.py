@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import sys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from shootdown.commands.check import CheckCommand
 from shootdown.commands.list_scenarios import ListCommand
 from shootdown.commands.replay import ReplayCommand
 from shootdown.commands.show import ShowCommand
+from shootdown.commands.streams import aside, forget_stdout
 from shootdown.commands.version import VersionAction
 from shootdown.commands.why import WhyCommand
-from shootdown.errors import ShootdownError
-
-INTERRUPTED = 130
-BROKEN_PIPE = 141  # as the shell reports a program that SIGPIPE ended
+from shootdown.errors import ShootdownError, shortened
+from shootdown.interrupts import INTERRUPTED
 
 DESCRIPTION = """\
 Is this TLB flush needed, and is it enough? Checks every interleaving of kernel
@@ -66,29 +63,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parse(_one_json_value(sys.argv[1:] if argv is None else argv))
         command: Command = arguments.command
         code = command.run(arguments)
-        if sys.stdout is not None:
-            sys.stdout.flush()
     except SystemExit as finished:  # argparse: after --help, --version or an error
         code = finished.code if isinstance(finished.code, int) else 2
-    except BrokenPipeError:
-        _forget_stdout()
-        code = BROKEN_PIPE
     except ShootdownError as error:
         from shootdown.commands.console import told
 
-        _complain(told(error))
+        aside(told(error))
         code = error.exit_code
     except OSError as error:
-        _complain(f"shootdown: cannot write the results: {error.strerror}")
-        _forget_stdout()
-        code = 2
+        code = _cannot_write(error)
     except MemoryError:
-        _complain("shootdown: out of memory; use smaller bounds")
+        aside("shootdown: out of memory; use smaller bounds")
         code = 3
     except KeyboardInterrupt:
-        _complain("shootdown: interrupted")
+        aside("shootdown: interrupted")
         code = INTERRUPTED
+    return _flushed(code)
+
+
+def _flushed(code: int) -> int:
+    """The exit code when the last results have gone out."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        forget_stdout()
+    except OSError as error:
+        code = _cannot_write(error)
     return code
+
+
+def _cannot_write(error: OSError) -> int:
+    aside(f"shootdown: cannot write the results: {error.strerror}")
+    forget_stdout()
+    return 2
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
@@ -102,8 +110,15 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors do not repeat very long words."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shortened(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="shootdown",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -133,14 +148,3 @@ def _one_json_value(argv: Sequence[str]) -> list[str]:
             word = f"--json={words.pop(0) if takes else '-'}"
         out.append(word)
     return out
-
-
-def _complain(message: str) -> None:
-    with contextlib.suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
-
-
-def _forget_stdout() -> None:
-    """Nobody reads on: keep Python from trying again when it ends."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

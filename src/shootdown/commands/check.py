@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import time
 from typing import TYPE_CHECKING
 
 from shootdown.commands.options import add_choices, add_output, add_search
+from shootdown.commands.streams import BROKEN_PIPE, aside
 from shootdown.errors import ShootdownError, UsageError
+from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
     from shootdown.check.result import Engine
@@ -56,7 +58,9 @@ class CheckCommand:
         for target in targets:
             runs.append(check_target(target, arguments))
             _report(runs[-1], arguments, console, alone=len(targets) == 1)
-            if getattr(getattr(runs[-1], "result", None), "stopped", None) == "interrupt":
+            if console.deserted and len(runs) < len(targets):
+                return BROKEN_PIPE
+            if interrupted(runs[-1]):
                 break
         code = worst([exit_code(run) for run in runs])
         if arguments.all:
@@ -70,6 +74,7 @@ class CheckCommand:
 
 def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
     """One search; an error of the model or the limits is a result too."""
+    from shootdown.check.deadline import time_limit
     from shootdown.check.progress import with_progress
     from shootdown.check.result import Limits
     from shootdown.check.tokens import encode_token
@@ -80,12 +85,21 @@ def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
     from shootdown.lang.loader import user_code
     from shootdown.report.run import Broken, Run
 
-    limits = Limits(arguments.max_states, arguments.max_memory, arguments.max_time)
+    began = time.perf_counter()
+
+    def left() -> float | None:
+        most: float | None = arguments.max_time
+        return None if most is None else max(0.0, most - (time.perf_counter() - began))
+
     progress = ProgressLine(target.scenario.name, arguments.quiet)
     try:
-        built = compiled(target, arguments)
+        with time_limit(arguments.max_time, _too_late(target, arguments.max_time)):
+            built = compiled(target, arguments)
+        limits = Limits(arguments.max_states, arguments.max_memory, left())
         try:
-            result = with_progress(_engine(arguments.engine)(built.system, limits, progress))
+            explore = _engine(arguments.engine)
+            with Interruptible():
+                result = with_progress(explore(built.system, limits, progress), left())
         finally:
             progress.clear()
         if result.violation is None:
@@ -98,6 +112,19 @@ def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
         return Run(built.subject, result, trace, encode_token(trace.system, trace.numbers))
     except ShootdownError as error:
         return Broken(subject_of(target, arguments), told(error), error.exit_code)
+
+
+def interrupted(run: Run | Broken | None) -> bool:
+    """Whether Ctrl-C ended a search."""
+    return getattr(getattr(run, "result", None), "stopped", None) == "interrupt"
+
+
+def _too_late(target: Target, seconds: float | None) -> str:
+    """What to say when ``--max-time`` is over before the search has begun."""
+    return (
+        f"{target.text}: the time limit of {seconds or 0:g} s was reached while the model "
+        "was compiled; nothing was searched: use smaller bounds, or more time"
+    )
 
 
 def _engine(name: str) -> Engine:
@@ -117,7 +144,7 @@ def _report(
     from shootdown.report.verdict import headline, verdict_text
 
     if isinstance(run, Broken):
-        print(run.error, file=sys.stderr, flush=True)
+        aside(run.error)
     elif arguments.quiet:
         if alone:
             console.say(headline(run))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
-from shootdown.errors import ModelError, ShootdownError, UsageError
+from shootdown.commands.streams import aside, tell
+from shootdown.errors import ModelError, ShootdownError, UsageError, shortened
 
 if TYPE_CHECKING:
     from shootdown.check.result import Progress
@@ -20,6 +22,7 @@ class Console:
         self.json: str | None = arguments.json
         self.quiet: bool = arguments.quiet
         self.color = _wants_color(arguments.color)
+        self.deserted = False  # nobody reads standard output any more
         if self.json not in (None, "-"):
             _check_writable(str(self.json))
 
@@ -31,7 +34,7 @@ class Console:
             from shootdown.report.paint import painted
 
             text = painted(text)
-        print(text, flush=True)
+        self.deserted = not tell(text) or self.deserted
 
     def write(self, document: dict[str, Any]) -> None:
         """Write the JSON document where it was asked for; ``say`` nothing otherwise."""
@@ -41,7 +44,7 @@ class Console:
 
         text = json.dumps(document, indent=2) + "\n"
         if self.json == "-":
-            sys.stdout.write(text)
+            self.deserted = not tell(text, end="") or self.deserted
             return
         try:
             with open(self.json, "w", encoding="utf-8") as file:
@@ -71,16 +74,16 @@ class ProgressLine:
         line = progress_text(self.name, progress)
         if self.rewrite:
             self.next = progress.elapsed + 0.1
-            print("\r" + line.ljust(self.width), end="", file=sys.stderr, flush=True)
+            aside("\r" + line.ljust(self.width), end="")
             self.width = len(line)
         else:
             self.next = progress.elapsed + self.EVERY
-            print(line, file=sys.stderr, flush=True)
+            aside(line)
 
     def clear(self) -> None:
         """Take the line away."""
         if self.width:
-            print("\r" + " " * self.width + "\r", end="", file=sys.stderr, flush=True)
+            aside("\r" + " " * self.width + "\r", end="")
             self.width = 0
 
 
@@ -89,10 +92,12 @@ def told(error: ShootdownError) -> str:
     from shootdown.report.coverage import short_path
 
     if not isinstance(error, ModelError):
-        return f"shootdown: {error}"
+        return f"shootdown: {shortened(str(error))}"
     file = None if error.file is None else short_path(error.file)
-    line, text, hint = error.line, error.text, error.hint
-    return str(ModelError(error.message, file=file, line=line, text=text, hint=hint))
+    text = None if error.text is None else shortened(error.text)
+    hint = None if error.hint is None else shortened(error.hint)
+    message = shortened(error.message)
+    return str(ModelError(message, file=file, line=error.line, text=text, hint=hint))
 
 
 def progress_text(name: str, progress: Progress) -> str:
@@ -120,3 +125,14 @@ def _check_writable(path: str) -> None:
         raise UsageError(f"cannot write '{path}': it is a directory")
     if not os.path.isdir(directory):
         raise UsageError(f"cannot write '{path}': there is no directory '{directory}'")
+    exists = os.path.exists(path)
+    if exists and stat.S_ISFIFO(os.stat(path).st_mode):
+        return  # to open it would wait for a reader
+    try:
+        with open(path, "ab") as file:
+            if exists and stat.S_ISCHR(os.stat(path).st_mode) and not file.isatty():
+                file.write(b"\n")  # only writing tells that /dev/full is full
+        if not exists:
+            os.unlink(path)
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror}") from None

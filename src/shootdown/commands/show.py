@@ -33,6 +33,7 @@ class ShowCommand:
         from shootdown.commands.version import version
         from shootdown.report.description import description_text
         from shootdown.report.json import replay_document, show_document
+        from shootdown.report.run import code_of
         from shootdown.report.states import states_text
 
         console = Console(arguments)
@@ -45,11 +46,12 @@ class ShowCommand:
                 console.write(show_document(subject, system, doc, options, sites, version()))
             return 0
         trace = walk(built, arguments.path)
+        code = code_of(trace)
         console.say(states_text(subject, trace))
         if console.json:
             token = arguments.path.strip().lower()
-            console.write(replay_document(subject, trace, token, 0, version()))
-        return 0
+            console.write(replay_document(subject, trace, token, code, version()))
+        return code
 
 
 def _options(built: Compiled) -> tuple[OptionValue, ...]:

@@ -195,6 +195,8 @@ def _find(word: str) -> list[Target]:
     if found is None:
         _refuse_unmodelled(word)
         close = did_you_mean(word, (name for name, _ in known))
+        if os.path.exists(word):
+            return in_file(word)  # refused
         if os.path.isfile(f"{word}.py"):
             close = f"; did you mean the file {word}.py?"
         raise UsageError(f"there is no scenario '{word}' (`shootdown list` shows all){close}")

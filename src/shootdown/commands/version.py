@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from shootdown.commands.streams import tell
+
 
 def version() -> str:
     """The installed version; ``unknown`` in a tree that is not installed."""
@@ -24,5 +26,5 @@ class VersionAction(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help="print the version and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(f"shootdown {version()}")
+        tell(f"shootdown {version()}")
         parser.exit()

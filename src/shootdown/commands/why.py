@@ -6,11 +6,13 @@ import argparse
 from typing import TYPE_CHECKING
 
 from shootdown.commands.options import add_choices, add_output, add_search
-from shootdown.errors import UsageError
+from shootdown.commands.streams import aside
+from shootdown.errors import UnfinishedError, UsageError
 
 if TYPE_CHECKING:
     from shootdown.commands.targets import Target
     from shootdown.lang.builder import Site
+    from shootdown.report.run import Run
     from shootdown.report.why import Mutant
 
 
@@ -29,41 +31,59 @@ class WhyCommand:
         add_output(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Explain it: 0 if it could be explained, 3 if a limit stopped one of the searches."""
+        """Explain it: 0 if it could be explained, 3 if a site is undecided."""
         from shootdown.commands.check import check_target
         from shootdown.commands.console import Console
         from shootdown.commands.targets import compiled, find_one, sites_of
         from shootdown.commands.version import version
         from shootdown.report.json import why_document
-        from shootdown.report.run import Broken, exit_code, verdict_name
+        from shootdown.report.run import Broken
         from shootdown.report.why import why_text
 
         console = Console(arguments)
         target = find_one(arguments.scenario)
         base = check_target(target, arguments)
         if isinstance(base, Broken):
-            raise UsageError(base.error.removeprefix("shootdown: "))
-        if verdict_name(base) != "HOLDS":
-            raise UsageError(
-                f"{base.subject.name} is {verdict_name(base)}: only what holds can be asked why; "
-                f"see `shootdown check {base.subject.target}`"
-            )
+            aside(base.error)
+            return base.exit_code
         sites = sites_of(compiled(target, arguments))
-        mutants = tuple(_mutant(target, site, arguments) for site in sites)
+        _refuse_unless_it_holds(base, sites)
+        mutants = _mutants(target, sites, arguments)
         console.say(why_text(base, mutants, full=arguments.full))
-        unfinished = any(
-            exit_code(m.run) == 3 and verdict_name(m.run) == "UNKNOWN" for m in mutants
-        )
-        code = 3 if unfinished else 0
+        code = 3 if any(mutant.needed is None for mutant in mutants) else 0
         if console.json:
             console.write(why_document(base, mutants, code, version()))
         return code
 
 
-def _mutant(target: Target, site: Site, arguments: argparse.Namespace) -> Mutant:
-    from shootdown.commands.check import check_target
+def _refuse_unless_it_holds(base: Run, sites: tuple[Site, ...]) -> None:
+    from shootdown.report.run import verdict_name
+    from shootdown.report.verdict import stopped_because
+    from shootdown.report.why import undecided_text
+
+    verdict, name = verdict_name(base), base.subject.name
+    if verdict == "UNKNOWN":
+        said = f"{name} is UNKNOWN: {stopped_because(base.result)} before it was known to hold"
+        raise UnfinishedError("\n".join([said, *undecided_text(sites)]))
+    if verdict != "HOLDS":
+        raise UsageError(
+            f"{name} is {verdict}: only what holds can be asked why; "
+            f"see `shootdown check {base.subject.target}`"
+        )
+
+
+def _mutants(
+    target: Target, sites: tuple[Site, ...], arguments: argparse.Namespace
+) -> tuple[Mutant, ...]:
+    """Each site with a check without it; none any more after Ctrl-C."""
+    from shootdown.commands.check import check_target, interrupted
     from shootdown.report.why import Mutant
 
-    without = argparse.Namespace(**{**vars(arguments), "without": [*arguments.without, site.id]})
-    run = check_target(target, without)
-    return Mutant(site, run)
+    mutants: list[Mutant] = []
+    for site in sites:
+        if mutants and interrupted(mutants[-1].run):
+            mutants += [Mutant(left, None) for left in sites[len(mutants) :]]
+            break
+        given = {**vars(arguments), "without": [*arguments.without, site.id]}
+        mutants.append(Mutant(site, check_target(target, argparse.Namespace(**given))))
+    return tuple(mutants)

@@ -85,7 +85,7 @@ class Accesses(Builder):
         base, index = storage.base, []
         for (dimension, stride), key in zip(storage.dims, keys, strict=False):
             if isinstance(key.expr, ir.Const):
-                base += key.expr.value * stride
+                base += ir.within(key.expr.value, dimension.size) * stride
             else:
                 index.append((key.expr, stride, dimension.size))
         kind: Kind = storage.kind
@@ -166,8 +166,13 @@ class Accesses(Builder):
         value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
         return self.frame.source.segment(value or node)
 
-    def coerce(self, value: Value, kind: Kind, node: ast.AST) -> ir.Expr:
-        """A value as an expression of ``kind``, with a run-time check where it may not fit."""
+    def coerce(
+        self, value: Value, kind: Kind, node: ast.AST, outside: str | None = None
+    ) -> ir.Expr:
+        """A value as an expression of ``kind``, with a run-time check where it may not fit.
+
+        ``outside`` is what to say of an integer that is out of range.
+        """
         own = self.kind_of(value)
         if own is None:
             raise self.error(node, f"{describe(value)} cannot be stored: {article(kind)} is wanted")
@@ -181,12 +186,10 @@ class Accesses(Builder):
                 conditions.append(ir.Binary("ge", expr, ir.Const(kind.lo)))
             if hi > kind.hi:
                 conditions.append(ir.Binary("le", expr, ir.Const(kind.hi)))
+            declared = f"leaves the declared range {kind.lo}..{kind.hi}"
+            said = outside or f"the value of '{self.value_text(node)}' {declared}"
             for condition in conditions:
-                self.check(
-                    condition, ir.FailureKind.MODEL_ERROR, "range",
-                    f"the value of '{self.value_text(node)}' leaves the declared range "
-                    f"{kind.lo}..{kind.hi}", node,
-                )  # fmt: skip
+                self.check(condition, ir.FailureKind.MODEL_ERROR, "range", said, node)
             return expr
         if fits(own, kind):
             return self.widen(value, kind)
@@ -406,20 +409,29 @@ class Accesses(Builder):
         """cmpxchg: the value found, and whether it was the expected one."""
         if isinstance(place, FieldV):
             raise self.error(node, f"{name}() works on a whole word")
-        want = self.temp(self.coerce(expected, place.kind, node), place.kind)
-        new = self.temp(self.coerce(value, place.kind, node), place.kind)
+        kind = place.kind
+        number = isinstance(kind, IntKind)
+        if isinstance(expected, Dyn) and isinstance(expected.kind, (IntKind, BoolKind)) and number:
+            want = self.temp(expected.expr, kind)
+        else:
+            want = self.temp(self.coerce(expected, kind, node), kind)
+        # only what is stored has to be in the range
+        late = number and isinstance(value, Dyn) and not fits(value.kind, kind)
+        if late and isinstance(value, Dyn):
+            new = value
+        else:
+            new = self.temp(self.coerce(value, kind, node), kind)
         old = self.rmw(place, node, name)
         hit = self.temp(ir.Binary("eq", old.expr, want.expr), BoolKind(), "hit")
-        stored = ir.Select(hit.expr, new.expr, old.expr)
-        if any(isinstance(place.field, FieldRef) for _ in self.unit.observers):
+        if late or any(isinstance(place.field, FieldRef) for _ in self.unit.observers):
             then, orelse = self.branch(hit.expr)
             self.block = then
-            self.store(place, new.expr, node)
+            self.store(place, self.coerce(new, kind, node), node)
             exits = [self.leave()]
             self.block = orelse
             self.join([*exits, self.leave()])
         else:
-            self.store(place, stored, node)
+            self.store(place, ir.Select(hit.expr, new.expr, old.expr), node)
         self.label(
             Text(f"{name}(") + place.text + ", " + self.shown(want) + ", " + self.shown(new)
             + ") -> " + self.shown(old)
@@ -464,96 +476,6 @@ class Accesses(Builder):
         else:
             self.store(place, new, node)
         self.label(place.text + f".{name}(" + self.shown(index) + ")", place)
-
-    # ------------------------------------------------------------------ locks
-
-    def _holder(self, node: ast.AST, what: str) -> int:
-        if self.process < 0:
-            raise self.error(node, f"{what} in a rule or property: only threads take locks")
-        return self.process + 1
-
-    def lock(self, place: PlaceV, node: ast.AST) -> None:
-        """spin_lock: one step, possible when the lock is free."""
-        holder = self._holder(node, "a lock")
-        self.step(node, "lock", f"spin_lock({place.text.render()})")
-        self.fence()
-        old = self.register("lock", place.kind)
-        self.emit(ir.Set(old, ir.Load(place.place)))
-        self.emit(ir.Guard(ir.Binary("eq", ir.Reg(old), ir.Const(0))))
-        self.emit(ir.Store(place.place, ir.Const(holder)))
-        self.label(Text("spin_lock(") + short(place.text) + ")")
-
-    def trylock(self, place: PlaceV, node: ast.AST) -> Dyn:
-        """spin_trylock: one step, always possible."""
-        holder = self._holder(node, "a lock")
-        self.step(node, "trylock", f"spin_trylock({place.text.render()})")
-        self.fence()
-        old = self.register("lock", place.kind)
-        self.emit(ir.Set(old, ir.Load(place.place)))
-        free = self.temp(ir.Binary("eq", ir.Reg(old), ir.Const(0)), BoolKind(), "free")
-        self.emit(ir.Store(place.place, ir.Select(free.expr, ir.Const(holder), ir.Reg(old))))
-        self.label(Text("spin_trylock(") + short(place.text) + ") -> " + self.shown(free))
-        return free
-
-    def unlock(self, place: PlaceV, node: ast.AST) -> None:
-        """spin_unlock: one step; releasing a lock that one does not hold is a model error."""
-        holder = self._holder(node, "a lock")
-        self.step(node, "unlock", f"spin_unlock({place.text.render()})")
-        old = self.register("lock", place.kind)
-        self.emit(ir.Set(old, self.load(place)))
-        self.check(
-            ir.Binary("eq", ir.Reg(old), ir.Const(holder)), ir.FailureKind.MODEL_ERROR, "lock",
-            f"{place.text.render()} is released by a thread that does not hold it", node,
-        )  # fmt: skip
-        self.plain_store(place, ir.Const(0), node)
-        self.label(Text("spin_unlock(") + short(place.text) + ")")
-
-    def semaphore(self, place: PlaceV, operation: str, node: ast.AST) -> None:
-        """down_read, up_read, down_write, up_write: one step."""
-        self._holder(node, "a semaphore")
-        kind = place.kind
-        assert isinstance(kind, RwSemKind)
-        self.step(node, operation, f"{operation}({place.text.render()})")
-        self.fence()
-        reg = self.register("sem", kind)
-        old = ir.Reg(reg)
-        self.emit(ir.Set(reg, ir.Load(place.place)))
-        if operation == "down_read":
-            self.emit(ir.Guard(ir.Binary("ne", old, ir.Const(kind.writer))))
-            self.check(
-                ir.Binary("lt", old, ir.Const(kind.writer - 1)),
-                ir.FailureKind.MODEL_ERROR, "lock",
-                f"{place.text.render()} has more readers than there are threads: "
-                "one takes it twice", node,
-            )  # fmt: skip
-            new: ir.Expr = ir.Binary("add", old, ONE)
-        elif operation == "down_write":
-            self.emit(ir.Guard(ir.Binary("eq", old, ir.Const(0))))
-            new = ir.Const(kind.writer)
-        else:
-            held = (
-                ir.Binary("eq", old, ir.Const(kind.writer))
-                if operation == "up_write"
-                else ir.Binary(
-                    "land",
-                    ir.Binary("ne", old, ir.Const(0)),
-                    ir.Binary("ne", old, ir.Const(kind.writer)),
-                )
-            )
-            self.check(
-                held, ir.FailureKind.MODEL_ERROR, "lock",
-                f"{operation}({place.text.render()}) without holding it", node,
-            )  # fmt: skip
-            new = ir.Const(0) if operation == "up_write" else ir.Binary("sub", old, ONE)
-        self.emit(ir.Store(place.place, new))
-        self.label(Text(f"{operation}(") + short(place.text) + ")")
-
-
-def short(text: Text) -> Text:
-    """The last name of a place: ``ptl`` of ``mm.ptl``."""
-    if text.values or "[" in text.template:
-        return text
-    return Text(text.template.rsplit(".", 1)[-1])
 
 
 def _static_pointer(pointer: Dyn) -> Dyn | Static:

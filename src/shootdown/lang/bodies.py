@@ -43,8 +43,8 @@ def map_place(place: ir.Place, leaf: ExprMap) -> ir.Place:
     base, index = place.base, []
     for expr, stride, extent in place.index:
         mapped = map_expr(expr, leaf)
-        if isinstance(mapped, ir.Const) and 0 <= mapped.value < extent:
-            base += mapped.value * stride
+        if isinstance(mapped, ir.Const):
+            base += ir.within(mapped.value, extent) * stride
         else:
             index.append((mapped, stride, extent))
     same_index = len(index) == len(place.index) and all(

@@ -47,6 +47,7 @@ from shootdown.lang.values import (
 )
 
 MAX_CALL_DEPTH = 60
+CRITICAL = "!"  # begins the environment's names of critical sections: is the lock left out?
 HARMLESS = (ir.Set, ir.Cover, ir.Note)  # operations that may run although their value is not used
 
 
@@ -79,6 +80,7 @@ class Unit:
     sites: dict[str, Site] = field(default_factory=dict)
     failure_numbers: dict[tuple[Any, ...], int] = field(default_factory=dict)
     used_options: dict[str, Any] = field(default_factory=dict)
+    evaluated: int = 0  # expressions
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.space, self.options)
@@ -117,6 +119,7 @@ class Frame:
     source: Source
     activation: Activation
     locals: set[str]
+    call: ast.AST | None = None  # in the caller
     returns: list[Exit] = field(default_factory=list)
     held: list[Any] = field(default_factory=list)  # locks of the with statements we are in
     loops: list[Loop] = field(default_factory=list)
@@ -326,6 +329,7 @@ class Builder:
         if len(ways) == 1:
             self.block, self.env = ways[0].block, dict(ways[0].env)
             return ways[0].value
+        self._align_sections(ways)
         names = [n for n in ways[0].env if all(n in way.env for way in ways[1:])]
         env: dict[str, Value] = {}
         for name in names:
@@ -349,6 +353,13 @@ class Builder:
             way.block.end = MJump(target)
         self.block, self.env = target, env
         return value
+
+    def _align_sections(self, ways: list[Exit]) -> None:
+        """In a mutant: a way that did not begin a critical section has left out no lock of it."""
+        if self.unit.without:
+            for name in [name for way in ways for name in way.env if name.startswith(CRITICAL)]:
+                for way in ways:
+                    way.env.setdefault(name, Static(False))
 
     def _phi(self, values: list[Value], ways: list[Exit], name: str) -> Value | None:
         first = values[0]

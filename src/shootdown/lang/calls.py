@@ -10,6 +10,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from shootdown.errors import ModelError
 from shootdown.lang import ir
 from shootdown.lang.builder import MAX_CALL_DEPTH, Frame, counted, describe
 from shootdown.lang.cfg import Activation, CallNote
@@ -23,7 +24,8 @@ from shootdown.lang.kinds import (
     RwSemKind,
     SetKind,
 )
-from shootdown.lang.operations import ROLES, Operations
+from shootdown.lang.locks import Locks
+from shootdown.lang.operations import ROLES
 from shootdown.lang.source import Source, source_of
 from shootdown.lang.types import Object, Record, Ref, Word, population
 from shootdown.lang.values import (
@@ -40,7 +42,7 @@ from shootdown.lang.values import (
 )
 
 
-class Calls(Operations):
+class Calls(Locks):
     """Evaluates calls."""
 
     def run_statements(self, statements: list[ast.stmt]) -> None:
@@ -109,7 +111,8 @@ class Calls(Operations):
             self.pointer(Static(cls(index.value)), node)
             return Static(cls(index.value))
         kind = self.unit.kinds.object(cls)
-        return Dyn(self.coerce(index, IntKind(0, kind.count - 1), node), kind)
+        text = f"{self.frame.source.segment(node)} does not exist: the scenario has {kind.count}"
+        return Dyn(self.coerce(index, IntKind(0, kind.count - 1), node, f"{text} of them"), kind)
 
     def new_record(self, cls: type[Record], node: ast.Call) -> Value:
         """``Gather()``: fields as locals of this thread."""
@@ -223,10 +226,7 @@ class Calls(Operations):
     ) -> Value:
         """Compile a function's body here."""
         if len(self.frames) > MAX_CALL_DEPTH:
-            raise self.error(
-                node, f"{function.name}() calls itself, or calls are over {MAX_CALL_DEPTH} deep",
-                "calls are inlined: use a loop",
-            )  # fmt: skip
+            raise self.too_deep(node)
         self.serials += 1
         shown = self.call_text(function, arguments)
         parent = self.frames[-1].activation if self.frames else None
@@ -236,7 +236,7 @@ class Calls(Operations):
         if labelled:
             assert self.begun is not None  # the step was begun in the caller's name
             self.begun.activation = activation
-        frame = Frame(source, activation, set(local_names(source)))
+        frame = Frame(source, activation, set(local_names(source)), node)
         self.frames.append(frame)
         for name, value in arguments.items():
             self.env[frame.key(name)] = value
@@ -256,6 +256,20 @@ class Calls(Operations):
             note = ir.Note(ir.NoteKind.LABEL, text.template, text.values)
             self.block.ops.append(CallNote(activation.serial, note))
         return result
+
+    def too_deep(self, node: ast.AST) -> ModelError:
+        """The error for too many calls in one another: at the call that closes a circle."""
+        functions = [frame.source.function for frame in self.frames]
+        for first, function in enumerate(functions):
+            if function in functions[first + 1 :]:
+                again = functions.index(function, first + 1)
+                circle = " -> ".join(f"{f.name}()" for f in functions[first : again + 1])
+                return self.frames[again - 1].source.error(
+                    self.frames[again].call or node,
+                    f"{function.name}() calls itself over and over: {circle}",
+                    "calls are inlined: use a loop",
+                )
+        return self.error(node, f"calls are over {MAX_CALL_DEPTH} deep", "calls are inlined")
 
     def call_text(self, function: Function[..., Any], arguments: dict[str, Value]) -> Text:
         """How a call is shown: its ``show`` with parameters filled in, or ``name()``."""

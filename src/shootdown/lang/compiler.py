@@ -7,25 +7,27 @@ import enum
 import hashlib
 import itertools
 import typing
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from shootdown.errors import ModelError
 from shootdown.lang import ir
-from shootdown.lang.builder import Frame, Site, Unit, counted
+from shootdown.lang.builder import Frame, Site, Unit
 from shootdown.lang.cfg import Activation, Cut, Cutter, Graph, atomic_body
 from shootdown.lang.decorators import Function
 from shootdown.lang.interpret import ways
 from shootdown.lang.kinds import Kinds, bits_for
+from shootdown.lang.limits import MAX_STATE_BITS
 from shootdown.lang.prune import prune, without_lines
-from shootdown.lang.scenario import Hardware, Scenario, Setup, Thread, options_of
+from shootdown.lang.scenario import Scenario, Setup, Thread, options_of
+from shootdown.lang.setups import check_objects, check_setup, is_function, static, thread_arguments
 from shootdown.lang.source import Source, source_of
 from shootdown.lang.space import StateSpace
 from shootdown.lang.statements import Statements
-from shootdown.lang.types import Object, population
-from shootdown.lang.values import Static, TupleV, Value
+from shootdown.lang.types import Object
+from shootdown.lang.values import Static, Value
 
-MAX_STATE_BITS = 4096
 T = TypeVar("T")
 
 
@@ -76,7 +78,7 @@ class _Compilation:
         self.scenario = scenario
         self.setup = setup
         self.bounds = bounds
-        self._check_setup()
+        check_setup(setup, self.fail)
         kinds = Kinds(setup.sizes, len(setup.threads))
         self.unit = Unit(
             kinds=kinds,
@@ -89,12 +91,13 @@ class _Compilation:
         self.executed: set[int] = set()  # lines that ran while the initial state was made
         self.column_of: dict[Any, int] = {}
 
-    def fail(self, message: str, hint: str | None = None) -> ModelError:
-        """An error of the scenario itself."""
-        at = self.scenario.location
-        return ModelError(
-            f"scenario {self.scenario.name}: {message}", file=at.file, line=at.line, hint=hint
-        )
+    def fail(
+        self, message: str, hint: str | None = None, at: ir.Location | None = None
+    ) -> ModelError:
+        """An error of the scenario itself, or of a place in it."""
+        at = at or self.scenario.location
+        message = f"scenario {self.scenario.name}: {message}"
+        return ModelError(message, file=at.file, line=at.line, text=at.text, hint=hint)
 
     def system(self) -> ir.System:
         """Do it."""
@@ -105,7 +108,10 @@ class _Compilation:
         try:
             return work()
         except RecursionError:
-            raise self.fail("the model is nested too deeply to be compiled") from None
+            raise self.fail(
+                "the model is too large or nested too deeply",
+                "use smaller bounds, or shorter expressions",
+            ) from None
         except ModelError as error:
             if error.file is not None:
                 raise
@@ -115,49 +121,6 @@ class _Compilation:
         """What can be left out of the threads."""
         self._located(self._cuts)
         return tuple(self.unit.sites.values())
-
-    def _check_setup(self) -> None:
-        """Refuse what a Setup cannot hold."""
-        sized: dict[type[Object], type[Object]] = {}
-        for cls, size in self.setup.sizes.items():
-            if not _is_population(cls):
-                raise self.fail(
-                    f"sizes= takes populations, not {_named(cls)}", "write {Cpu: 2, Page: 1}"
-                )
-            if not _is_positive(size):
-                raise self.fail(f"the size of {cls.__name__} is {size!r}: at least 1 is needed")
-            other = sized.setdefault(population(cls), cls)
-            if other is not cls:
-                raise self.fail(
-                    f"{other.__name__} and {cls.__name__} are the same population: size one of them"
-                )
-        for thread in self.setup.threads:
-            if not _is(thread, Thread):
-                raise self.fail(f"threads= takes Thread(path, ...), not {_named(thread)}")
-            if thread.on is not None and not _is(thread.on, Object):
-                raise self.fail(f"on={thread.on!r}: a thread runs on an object, such as Cpu(0)")
-            self._check_guard(thread)
-        if not _is(self.setup.hardware, Hardware):
-            shown = _named(self.setup.hardware)
-            raise self.fail(f"hardware= takes a Hardware(...), not {shown}")
-        for observer in self.setup.hardware.observers:
-            if not _is_function(observer, "on_write"):
-                shown = getattr(observer, "name", repr(observer))
-                raise self.fail(f"observer {shown} is not decorated with @on_write")
-
-    def _check_guard(self, thread: Thread) -> None:
-        guard = thread.when
-        if guard is None:
-            return
-        if not _is_function(guard, "atomic"):
-            shown = getattr(guard, "name", repr(guard))
-            raise self.fail(f"when={shown}: a thread's guard is an @atomic function")
-        source = source_of(guard)
-        if len(source.tree.args.args) > (thread.on is not None):
-            raise source.error(
-                source.tree,
-                "a thread's guard takes no parameters, or the object that the thread runs on",
-            )
 
     def _system(self) -> ir.System:
         if not self.setup.threads and not self.setup.hardware.rules:
@@ -221,12 +184,28 @@ class _Compilation:
             )
         return _with_fingerprint(system)
 
+    def _check_counters(self, cuts: list[Cut]) -> None:
+        """Refuse too many threads before all are compiled: where each stands takes some bits."""
+        known = sum(bits_for(len(cut.actions) + 1) for cut in cuts)
+        bits = known + len(self.setup.threads) - len(cuts)
+        if bits > MAX_STATE_BITS:
+            raise self.fail(
+                f"{len(self.setup.threads)} threads need at least {bits} bits of a state; "
+                f"{MAX_STATE_BITS} is the most",
+                "use smaller bounds",
+            )
+
     # ------------------------------------------------------------------ threads
 
     def _cuts(self) -> tuple[list[str], list[Cut]]:
+        self._check_counters([])
+        check_objects(self.setup, self.unit.kinds, self.fail)
         names = self._thread_names()
-        threads = zip(self.setup.threads, names, strict=True)
-        return names, [self._thread(i, thread, name) for i, (thread, name) in enumerate(threads)]
+        cuts: list[Cut] = []
+        for i, (thread, name) in enumerate(zip(self.setup.threads, names, strict=True)):
+            cuts.append(self._thread(i, thread, name))
+            self._check_counters(cuts)
+        return names, cuts
 
     def _thread_names(self) -> list[str]:
         names = []
@@ -237,7 +216,7 @@ class _Compilation:
                 names.append(self._show(thread.on))
             else:
                 names.append(f"T{i}")
-        repeated = {name for name in names if names.count(name) > 1}
+        repeated = {name for name, count in Counter(names).items() if count > 1}
         seen: dict[str, int] = {}
         unique = []
         for name in names:
@@ -262,61 +241,24 @@ class _Compilation:
 
     def _thread(self, index: int, thread: Thread, name: str) -> Cut:
         function = thread.path
-        if not _is_function(function, "path", "atomic"):
-            shown = getattr(function, "name", None) or getattr(function, "__name__", repr(function))
-            raise self.fail(f"Thread({shown}): a thread runs a @path function")
-        if thread.on is not None and thread.on.index >= self.unit.kinds.count(type(thread.on)):
-            raise self.fail(f"Thread({function.name}, on={thread.on!r}): there is no such object")
         source = source_of(function)
-        arguments = self._thread_arguments(thread, source)
+        arguments = thread_arguments(thread, source, self.fail)
         builder = self._builder(name, index, thread.on)
         builder.guard = thread.when
-        if function.kind == "atomic":
-            raise self.fail(f"Thread({function.name}): a thread runs a @path, this is @atomic")
         builder.inline(function, source, arguments, source.tree, atomic=False)
         builder.jump(builder.exit)
         graph = Graph(builder.entry, builder.exit, builder.registers)
         column = self.column_of[thread.on if thread.on is not None else index]
         cut = Cutter(graph, self.unit.space, name, column).cut()
         if not cut.actions:
-            raise self.fail(f"Thread({function.name}) does nothing: it has no shared access")
+            said = f"Thread({function.name}) does nothing: it has no shared access"
+            raise self.fail(said, at=thread.location)
         return cut
-
-    def _thread_arguments(self, thread: Thread, source: Source) -> dict[str, Value]:
-        parameters = source.tree.args
-        names = [a.arg for a in (*parameters.posonlyargs, *parameters.args)]
-        only = [a.arg for a in parameters.kwonlyargs]
-        name = thread.path.name
-        if len(thread.args) > len(names):
-            takes = f"takes {counted(len(names), 'argument')}, not {len(thread.args)}"
-            raise self.fail(f"Thread({name}, ...): {name}() {takes}")
-        values = {n: _static(v) for n, v in zip(names, thread.args, strict=False)}
-        for option, value in thread.options.items():
-            if option not in names and option not in only:
-                raise self.fail(f"Thread({name}, ...): {name}() has no parameter '{option}'")
-            values[option] = _static(value)
-        defaults = {**(thread.path.source.__kwdefaults__ or {})}
-        positional = thread.path.source.__defaults__ or ()
-        defaults.update(zip(names[len(names) - len(positional) :], positional, strict=True))
-        for parameter in names + only:
-            if parameter not in values:
-                if parameter not in defaults:
-                    raise self.fail(f"Thread({name}, ...): '{parameter}' of {name}() is missing")
-                values[parameter] = _static(defaults[parameter])
-        for parameter, value in values.items():
-            if isinstance(value, Static) and isinstance(value.value, Object):
-                count = self.unit.kinds.count(type(value.value))
-                if value.value.index >= count:
-                    raise self.fail(
-                        f"Thread({name}, {parameter}={value.value!r}): "
-                        f"the scenario has {count} of them"
-                    )
-        return values
 
     # ------------------------------------------------------------------ rules and properties
 
     def _rule(self, function: Function[..., Any]) -> list[ir.Action]:
-        if not _is_function(function, "rule"):
+        if not is_function(function, "rule"):
             shown = getattr(function, "name", repr(function))
             raise self.fail(f"hardware rule {shown} is not decorated with @rule")
         source = source_of(function)
@@ -327,7 +269,7 @@ class _Compilation:
                 name: Static(value) for (name, _), value in zip(domains, combination, strict=True)
             }
             for name, value in (function.source.__kwdefaults__ or {}).items():
-                arguments[name] = _static(value)
+                arguments[name] = static(value)
             builder = self._builder(function.name, -1, None)
             builder.inline(function, source, arguments, source.tree, atomic=True)
             builder.jump(builder.exit)
@@ -394,7 +336,7 @@ class _Compilation:
         )
 
     def _property(self, function: Function[..., Any], kind: str) -> ir.Property:
-        if not _is_function(function, kind):
+        if not is_function(function, kind):
             shown = getattr(function, "name", repr(function))
             raise self.fail(f"{shown} is not decorated with @{kind}")
         source = source_of(function)
@@ -444,7 +386,7 @@ class _Compilation:
         function = self.setup.start
         if function is None:
             return None
-        if not _is_function(function, "atomic"):
+        if not is_function(function, "atomic"):
             raise self.fail("start= must be an @atomic function")
         source = source_of(function)
         if source.tree.args.args:
@@ -492,33 +434,6 @@ class _Compilation:
         options = [f"{name}={value}" for name, value in self._options()]
         head = hardware.name + (f" ({', '.join(options)})" if options else "")
         return (head, self.unit.memory.assumption, *hardware.assumptions)
-
-
-def _is(value: object, cls: type) -> bool:
-    """Whether a user's value is what its type says (a model need not be type-checked)."""
-    return isinstance(value, cls)
-
-
-def _named(value: object) -> str:
-    return getattr(value, "name", None) or getattr(value, "__name__", None) or repr(value)
-
-
-def _is_population(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, Object) and value is not Object
-
-
-def _is_positive(value: object) -> bool:
-    return isinstance(value, int) and value > 0
-
-
-def _is_function(value: object, *kinds: str) -> bool:
-    return isinstance(value, Function) and value.kind in kinds
-
-
-def _static(value: Any) -> Value:
-    if isinstance(value, (tuple, list)):
-        return TupleV(tuple(_static(v) for v in value))
-    return Static(value)
 
 
 def _put(state: tuple[int, ...], variable: int, value: int) -> tuple[int, ...]:

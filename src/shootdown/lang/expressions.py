@@ -36,6 +36,7 @@ from shootdown.lang.kinds import (
     SetKind,
     WordKind,
 )
+from shootdown.lang.limits import MAX_EXPRESSIONS
 from shootdown.lang.types import FieldRef, Global, Object, Option, Record, Word, population
 from shootdown.lang.values import Dyn, FieldV, PlaceV, RecordV, Static, Text, TupleV, Value
 
@@ -101,6 +102,14 @@ class Expressions(Finite):
 
     def reference(self, node: ast.expr) -> Value:
         """The value of an expression; a place is not read."""
+        self.unit.evaluated += 1
+        if self.unit.evaluated > MAX_EXPRESSIONS:
+            raise self.error(
+                node,
+                f"the model is too large: over {MAX_EXPRESSIONS:,} expressions once its calls are "
+                "inlined and its loops unrolled",
+                "use smaller bounds",
+            )
         match node:
             case ast.Constant(value):
                 if isinstance(value, int) and value >= 1 << 62:

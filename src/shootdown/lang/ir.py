@@ -56,7 +56,8 @@ class Place:
     """A variable, or an element of an array of variables.
 
     The variable number is ``base + sum(expr * stride)`` over ``index``; each ``expr`` is in
-    ``0 <= expr < extent``. All variables that one place can name have the same size.
+    ``0 <= expr < extent`` wherever the place is used: a check stands before it. All variables that
+    one place can name have the same size.
     """
 
     base: int
@@ -66,9 +67,14 @@ class Place:
         """Every variable number that this place can name."""
         numbers = [self.base]
         for expr, stride, extent in self.index:
-            steps = [expr.value] if isinstance(expr, Const) else range(extent)
+            steps = [within(expr.value, extent)] if isinstance(expr, Const) else range(extent)
             numbers = [n + step * stride for n in numbers for step in steps]
         return iter(numbers)
+
+
+def within(index: int, extent: int) -> int:
+    """A constant index as it may be folded: one that is out of range is never used."""
+    return min(max(index, 0), extent - 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -360,6 +360,8 @@ class Kinds:
     Raises :class:`ModelError` for annotations that are not finite types of the language.
     """
 
+    at_least = ""  # before a number that is larger where populations are
+
     def __init__(self, sizes: Mapping[type[Object], int], processes: int) -> None:
         self.sizes = {population(cls): size for cls, size in sizes.items()}
         self.named = {population(cls): cls for cls in sizes}
@@ -388,8 +390,8 @@ class Kinds:
         root = population(cls)
         if root not in self.sizes:
             raise ModelError(
-                f"the scenario gives no size for the population {root.__name__}",
-                hint=f"add {root.__name__}: N to Setup(sizes={{...}})",
+                f"the scenario gives no size for the population {cls.__name__}",
+                hint=f"add {cls.__name__}: N to Setup(sizes={{...}})",
             )
         return self.sizes[root]
 
@@ -458,8 +460,10 @@ class Kinds:
         hi = marker.hi if isinstance(marker.hi, int) else self.count(marker.hi)
         if marker.lo < 0:
             raise where("integers of the state start at 0 or above")
-        if hi < marker.lo or bits_for(hi + 1) > MAX_BITS:
-            raise where(f"the range {marker.lo}..{hi} is empty or too large")
+        if hi < marker.lo:
+            raise where(f"the range {marker.lo}..{hi} is empty")
+        if bits_for(hi + 1) > MAX_BITS:
+            raise where(f"the range {marker.lo}..{hi} is too large: {MAX_BITS} bits are the most")
         if not marker.lo <= marker.init <= hi:
             raise where(f"the initial value {marker.init} is not in {marker.lo}..{hi}")
         return IntKind(marker.lo, hi, marker.atomic)
@@ -551,7 +555,8 @@ class Kinds:
                 fields.append(FieldKind(name, declared.kind, shift, declared.init))
                 shift += bits_for(declared.kind.size)
             if shift > MAX_BITS:
-                raise class_error(cls, f"{cls.__name__} has {shift} bits; {MAX_BITS} is the most")
+                bits = f"{self.at_least}{shift} bits"
+                raise class_error(cls, f"{cls.__name__} has {bits}; {MAX_BITS} is the most")
             self._words[cls] = WordKind(cls, tuple(fields), shift)
         return self._words[cls]
 

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from shootdown.errors import ModelError, ShootdownError, UsageError
+from shootdown.lang.definitions import check_definitions
 from shootdown.lang.scenario import Scenario
 
 
@@ -79,6 +80,7 @@ def load(path: str) -> ModelFile:
         except (RecursionError, MemoryError):
             raise ModelError("the source is nested too deeply to be read", file=path) from None
         exec(code, module.__dict__)
+        check_definitions(vars(module))
     named = tuple(scenarios_in(vars(module)))
     if not named:
         raise ModelError("no scenario in this file: decorate a function with @scenario", file=path)
@@ -186,15 +188,17 @@ def _as_written(path: str, file: str) -> str:
 
 
 def _read(path: str) -> str:
-    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+    if os.path.isdir(path):
+        raise UsageError(f"'{path}' is a directory, not a model file{_files_in(path)}")
+    if os.path.exists(path) and not os.path.isfile(path):
         raise UsageError(f"'{path}' is not a regular file")
+    if not path.endswith(".py") and os.path.exists(path):
+        raise UsageError(f"'{path}' is not a model file: those are Python, and end in .py")
     try:
         with open(path, "rb") as file:
             source = importlib.util.decode_source(file.read())
     except FileNotFoundError:
         raise UsageError(f"there is no file '{path}'") from None
-    except IsADirectoryError:
-        raise UsageError(f"'{path}' is a directory, not a model file") from None
     except OSError as error:
         raise UsageError(f"cannot read '{path}': {error.strerror}") from None
     except (SyntaxError, UnicodeDecodeError) as error:
@@ -202,6 +206,15 @@ def _read(path: str) -> str:
     if "\0" in source:
         raise ModelError("not Python source: it contains null bytes", file=path)
     return source
+
+
+def _files_in(directory: str) -> str:
+    """The first model files in a directory, to choose from."""
+    try:
+        inside = sorted(name for name in os.listdir(directory) if name.endswith(".py"))
+    except OSError:
+        return ""
+    return f" (in it: {', '.join(inside[:3])}{', ...' * (len(inside) > 3)})" if inside else ""
 
 
 @contextlib.contextmanager

@@ -8,19 +8,16 @@ import string
 from shootdown.lang import ir
 from shootdown.lang.accesses import extract
 from shootdown.lang.bodies import simplify
-from shootdown.lang.builder import Site, describe, descriptions, join_kinds
+from shootdown.lang.builder import describe, descriptions, join_kinds
 from shootdown.lang.finite import as_bool
 from shootdown.lang.folding import Folding
 from shootdown.lang.kinds import (
     BoolKind,
     IntKind,
-    LockKind,
-    RwSemKind,
     SetKind,
     WordKind,
 )
 from shootdown.lang.order import StoreBuffer
-from shootdown.lang.source import short_file
 from shootdown.lang.types import Object, population
 from shootdown.lang.values import (
     Dyn,
@@ -44,15 +41,6 @@ ROLES = {
 
 class Operations(Folding):
     """Compiles intrinsics."""
-
-    def site(self, node: ast.AST, role: str, text: str) -> bool:
-        """Register a removable site; True if this mutant leaves it out."""
-        if self.atomic_depth or self.process < 0:
-            return False
-        at = self.at(node)
-        name = f"{short_file(at.file)}:{at.line} {text}"
-        self.unit.sites.setdefault(name, Site(name, role, text, at))
-        return name in self.unit.without
 
     def argument_text(self, value: Value) -> Text:
         """An argument in a call's text."""
@@ -139,26 +127,8 @@ class Operations(Folding):
         return self.lock_intrinsic(name, node)
 
     def lock_intrinsic(self, name: str, node: ast.Call) -> Value:
-        """spin_lock and its family."""
-        self.arity(node, name, 1)
-        place = self.place_argument(node, name)
-        wanted = LockKind if name.startswith("spin") else RwSemKind
-        if not isinstance(place, PlaceV) or not isinstance(place.kind, wanted):
-            what = "a SpinLock" if wanted is LockKind else "an RwSem"
-            raise self.error(node, f"{name}() needs {what}, not {place.text.render()}")
-        if self.atomic_depth:
-            raise self.error(node, f"{name}() inside an atomic step", "take locks in a path")
-        if name == "spin_trylock":
-            return self.trylock(place, node)
-        if self.site(node, "lock", f"lock {place.text.render()}"):
-            return Static(None)
-        if name == "spin_lock":
-            self.lock(place, node)
-        elif name == "spin_unlock":
-            self.unlock(place, node)
-        else:
-            self.semaphore(place, name, node)
-        return Static(None)
+        """spin_lock and its family; see ``locks.py``."""
+        raise NotImplementedError
 
     def do_xchg(self, node: ast.Call) -> Value:
         """xchg(place, value)."""
@@ -192,10 +162,14 @@ class Operations(Folding):
         self.waiting, reads = False, self.reads_made - reads
         if begun is not None:
             if reads > 1 or self.block is not begun:
+                asked, what = node.args[0], "this condition"
+                if isinstance(asked, ast.Call):
+                    what = f"{self.frame.source.segment(asked.func)}()"
                 raise self.error(
                     node,
-                    "wait_until() may look at one shared variable; this condition reads more",
-                    "wait for one after the other",
+                    f"wait_until() may look at one shared variable; {what} reads more",
+                    "wait for one after the other, or call an @atomic function that begins with "
+                    "when(...)",
                 )
             if reads == 0:
                 raise self.error(node, "wait_until() needs a condition on shared state")

@@ -10,6 +10,8 @@ from typing import Any
 from shootdown.errors import ModelError, UsageError
 from shootdown.lang.decorators import Function
 from shootdown.lang.ir import Location, System
+from shootdown.lang.limits import MAX_BOUND
+from shootdown.lang.locations import caller
 from shootdown.lang.types import Object, Option
 
 VERDICTS = ("HOLDS", "VIOLATED", "UNKNOWN", "VACUOUS")
@@ -20,7 +22,8 @@ class Thread:
 
     ``name`` heads its column in the report (default: the object's own text). A ``daemon`` may wait
     for ever. ``when`` is an atomic function without parameters, or with the object that the thread
-    runs on as its only one, that must hold for each step of the thread.
+    runs on as its only one, that must hold for each step of the thread. ``location`` is where it
+    was made.
     """
 
     def __init__(
@@ -40,6 +43,10 @@ class Thread:
         self.daemon = daemon
         self.when = when
         self.options = options
+        self.location = caller()
+
+    def __repr__(self) -> str:
+        return f"Thread({getattr(self.path, 'name', self.path)}, ...)"
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,9 @@ class Scenario:
             name = sorted(unknown)[0]
             known = ", ".join(self.bounds) or "none"
             raise UsageError(f"{self.name} has no bound '{name}'; it has: {known}")
+        for name, value in (bounds or {}).items():
+            if value > MAX_BOUND:
+                raise UsageError(f"the bound {name}={value} is too large: {MAX_BOUND} is the most")
         setup = self.build(**{**self.bounds, **(bounds or {})})
         if not isinstance(setup, Setup):
             raise ModelError(

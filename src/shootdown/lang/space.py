@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from shootdown.errors import ModelError
 from shootdown.lang import ir
 from shootdown.lang.kinds import ArrayKind, EnumKind, FieldDecl, Kind, Kinds, ObjectKind
+from shootdown.lang.limits import MAX_VARIABLES
 from shootdown.lang.types import FieldRef, Global, Object, population
 
 
@@ -96,6 +99,13 @@ class StateSpace:
             keys.append(element.key)
             element = element.element
         base = len(self.variables)
+        if base + math.prod(key.size for key in keys) > MAX_VARIABLES:
+            shape = " x ".join(str(key.size) for key in keys if key.size > 1)
+            raise ModelError(
+                f"'{name}' makes {shape} variables, and {base} there are already: "
+                f"{MAX_VARIABLES} are the most",
+                hint=f"use smaller bounds ({self.kinds.sizes_text()})",
+            )
         for indices in itertools.product(*(range(key.size) for key in keys)):
             shown = [show_key(key, index) for key, index in zip(keys, indices, strict=True)]
             text = f"{shown.pop(0)}.{name}" if dot else name

@@ -512,18 +512,14 @@ class Statements(Calls):
             if item.optional_vars is not None:
                 raise self.error(node, "'as' has no meaning for locks")
             lock = self.reference(item.context_expr)
-            is_lock = isinstance(lock, SemSideV) or (
+            if not isinstance(lock, SemSideV) and not (
                 isinstance(lock, PlaceV) and isinstance(lock.kind, LockKind)
-            )
-            if not is_lock:
+            ):
                 hint = None
                 if isinstance(lock, PlaceV) and isinstance(lock.kind, RwSemKind):
                     hint = "say which: with sem.read(): or with sem.write():"
                 raise self.error(node, f"'with' takes a lock, not {describe(lock)}", hint)
-            text = f"lock {self.frame.source.segment(item.context_expr)}"
-            if self.site(node, "lock", text):
-                continue
-            self.acquire(lock, node)
+            self.acquire(lock, f"lock {self.frame.source.segment(item.context_expr)}", node)
             self.frame.held.append((lock, node))
             taken.append((lock, node))
         self.run_statements(node.body)
@@ -531,22 +527,6 @@ class Statements(Calls):
             self.frame.held.pop()
             if self.block is not None:
                 self.release(lock, at)
-
-    def acquire(self, lock: Value, node: ast.AST) -> None:
-        """Take a lock."""
-        if isinstance(lock, SemSideV):
-            self.semaphore(lock.place, "down_write" if lock.write else "down_read", node)
-        else:
-            assert isinstance(lock, PlaceV)
-            self.lock(lock, node)
-
-    def release(self, lock: Value, node: ast.AST) -> None:
-        """Release a lock."""
-        if isinstance(lock, SemSideV):
-            self.semaphore(lock.place, "up_write" if lock.write else "up_read", node)
-        else:
-            assert isinstance(lock, PlaceV)
-            self.unlock(lock, node)
 
     def unwind(self, depth: int) -> None:
         """Release the locks of the ``with`` statements that a jump leaves."""

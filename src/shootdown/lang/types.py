@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform, overload
 
 from shootdown.errors import ModelError
+from shootdown.lang.ir import Location
+from shootdown.lang.locations import caller
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -88,6 +90,9 @@ class Object(metaclass=_ObjectMeta):
     index: int
 
     def __init__(self, index: int) -> None:
+        if type(index) is not int:
+            name = type(self).__name__
+            raise ModelError(f"{name}({index!r}): objects are numbered, as in {name}(0)")
         self.__dict__["index"] = index
 
     def __init_subclass__(cls, show: str | None = None) -> None:
@@ -211,11 +216,13 @@ def ghost(default: T) -> T:
 
 
 class Global(Generic[T]):
-    """A global variable, made by :func:`shared`. ``name`` is found from the module at first use."""
+    """A global variable, made by :func:`shared` at ``location``. Its name is that of the variable
+    that holds it."""
 
-    def __init__(self, declared: Any, default: Any) -> None:
+    def __init__(self, declared: Any, default: Any, location: Location) -> None:
         self.declared = declared
         self.default = default
+        self.location = location
 
 
 @overload
@@ -224,7 +231,7 @@ def shared(declared: type[T]) -> T: ...
 def shared(declared: type[T], default: T) -> T: ...
 def shared(declared: Any, default: Any = None) -> Any:
     """A global shared variable of a field type, at module level."""
-    return Global(declared, default)
+    return Global(declared, default, caller())
 
 
 class Option:

@@ -26,7 +26,8 @@ class TlbFlushBatched(Word):
 
 class Mm(AddressSpace):
     """An address space as the kernel sees it. One page table, so one page-table lock (``ptl``);
-    or a table, and a lock, for each page (``ptls``, see ``pgtable.pte_lockptr()``).
+    or a table, and a lock, for each page (``ptls``, see ``pgtable.pte_lockptr()``), which may have
+    a count of open gathers of its own (``table_flush_pending``, proposed).
 
     ``revoked`` (ghost): the frames whose translation was removed before a call that promised so
     returned. ``freed`` (ghost): MADV_FREE has returned and none has visited the page since.
@@ -42,6 +43,7 @@ class Mm(AddressSpace):
     i_mmap_rwsem: RwSem
     cpumask: set[Cpu]
     tlb_flush_pending: int = counter(0, 3)
+    table_flush_pending: Array[Page, int] = counter(0, 3)
     tlb_flush_batched: TlbFlushBatched
     vma_gone: bool = False
     unlinked: bool = False

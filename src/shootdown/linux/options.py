@@ -27,10 +27,11 @@ ZAP_DIRTY = Option(
 PENDING = Option(
     "pending",
     "counted",
-    choices=("counted", "leaked", "flag", "none"),
+    choices=("counted", "leaked", "flag", "table", "none"),
     doc="mm->tlb_flush_pending counts open gathers; or is never decremented (the first posting of "
-    "56236a59556c); or is a flag (20841405940e to 16af97dc5a89, 4.13); or gathers are not counted "
-    "(before 4.13).",
+    "56236a59556c); or is a flag (20841405940e to 16af97dc5a89, 4.13); or each page table has a "
+    "count, of the gathers that have been there (asked about in October 2022); or gathers are not "
+    "counted (before 4.13).",
 )
 
 NESTED = Option(
@@ -44,9 +45,10 @@ NESTED = Option(
 FAULT_FLUSH = Option(
     "fault_flush",
     "none",
-    choices=("none", "pending"),
+    choices=("none", "pending", "batched"),
     doc="a page fault flushes the address before it sets the PTE if a gather is open (proposed by "
-    "Nadav Amit in October 2022).",
+    "Nadav Amit in October 2022); or if an unmap in a batch is not flushed yet, too (proposed "
+    "here).",
 )
 
 PV_FLUSH = Option(

@@ -12,15 +12,13 @@ from typing import Any
 from shootdown.hardware.machine import Cpu, Frame, Page
 from shootdown.hardware.x86 import x86
 from shootdown.lang import Scenario, Setup, Thread, scenario
-from shootdown.linux.mm.filemap import generic_perform_write
-from shootdown.linux.mm.luf_batch import File, LufKey, LufMm
+from shootdown.linux.mm.luf_batch import LufKey, LufMm
 from shootdown.linux.mm.luf_tables import free_empty_table
-from shootdown.linux.mm.migrate import migrate_pages
 from shootdown.linux.mm.mmap import mmap_fixed, munmap
 from shootdown.linux.mm.page_alloc import Zone, alloc_page
 from shootdown.linux.mm.vmscan import shrink_folios
 from shootdown.linux.mm_types import Folio
-from shootdown.linux.user_contents import reads, writes, writes_or_copies, writes_or_faults
+from shootdown.linux.user_contents import reads
 from shootdown.races import luf_properties as luf
 
 Options = Mapping[str, str]
@@ -38,6 +36,13 @@ V10: Options = {
     "luf_fault": "wp",
     "luf_vma": "mmap",
 }
+NEVER: Options = {
+    "tlb_batched": "none",
+    "luf_fault": "none",
+    "luf_vma": "none",
+    "luf_file": "none",
+}
+"""No give-up point: V1, V2, V3 and V4 of the reference are left out."""
 VARIANTS: dict[str, Options] = {
     "V10": V10,
     "V10only": {**V10, "tlb_batched": "none"},
@@ -46,18 +51,20 @@ VARIANTS: dict[str, Options] = {
     "V1only": {**V12, "luf_vma": "none"},
     "V3only": {**V12, "tlb_batched": "none"},
     "noV1": {**V12, "tlb_batched": "none", "luf_vma": "none"},
+    "none": {**V12, **NEVER},
     "noV2": {**V12, "luf_fault": "none"},
     "noV4": {**V12, "luf_file": "none"},
     "initfree": {**V12, "init_on_free": "write"},
     "refuse": {**V12, "init_on_free": "refuse"},
     "keyalias": {**V12, "luf_key": "overwrite"},
+    "narrow": {**V12, "luf_ugen": "narrow"},
     "noirq": {**V12, "luf_takeoff": "unchecked"},
     "irqflush": {**V12, "luf_takeoff": "flush"},
     "clean": {**V12, "luf_if": "clean"},
     "settled": {**V12, "luf_if": "settled"},
     "both": {**V12, "luf_if": "both"},
 }
-"""Which LUF each variant is. v11 and v12 have the same give-up points."""
+"""Which LUF each variant is. ``V11`` is v12: the reference has one name for both."""
 
 MM = LufMm(0)
 PAGE = (Page(0),)
@@ -81,6 +88,8 @@ def takeoff(
     violates: str | None = None,
     aliases: tuple[str, ...] = (),
     goals: tuple[Any, ...] = (luf.free_and_cached, luf.taken),
+    start: Any = luf.read_only,
+    checked: tuple[Any, ...] = (luf.done_is_done, luf.not_used_after_takeoff),
 ) -> Scenario:
     """Reclaim frees a page that was mapped read-only; one CPU allocates a page, another one does so
     with interrupts off. INV-S2-5, INV-S2-7, INV-S2-9, INV-S2-10."""
@@ -89,14 +98,14 @@ def takeoff(
     def build(cpus: int = 3) -> Setup:
         return Setup(
             sizes={Cpu: cpus, Page: 1, Frame: 1, LufMm: 1, LufKey: 1, Zone: 1},
-            start=luf.read_only,
+            start=start,
             threads=[
                 Thread(shrink_folios, RECLAIM, on=Cpu(0)),
                 Thread(alloc_page, Zone(0), on=Cpu(1)),
                 *[Thread(alloc_page, Zone(0), irqs_off=True, on=Cpu(c)) for c in range(2, cpus)],
             ],
             hardware=x86,
-            invariants=[luf.done_is_done, luf.not_used_after_takeoff],
+            invariants=list(checked),
             goals=list(goals),
             options=VARIANTS[variant],
         )
@@ -121,6 +130,21 @@ TAKEOFF = (
         violates="INV-S2-10",
         aliases=("BAD-S2-8",),
     ),
+    takeoff(
+        "LUF.wrap",
+        "narrow",
+        "a CPU that has not flushed for half of the numbers counts as having flushed",
+        violates="INV-S2-5",
+        start=luf.many_requests,
+        checked=(luf.not_used_after_takeoff,),
+    ),
+    takeoff(
+        "LUF.wrap.recent",
+        "narrow",
+        "the same numbers, and no CPU is that far behind",
+        start=luf.many_requests_flushed,
+    ),
+    takeoff("LUF.wrap.wide", "V11", "a long does not come round", start=luf.many_requests),
 )
 
 
@@ -239,134 +263,4 @@ MUNMAP = (
         "no page table, freed without a flush: tlb_end_vma() flushes all the same",
         table="none",
     ),
-)
-
-
-# ------------------------------------------------------------------ page faults
-
-
-def fault(
-    name: str,
-    variant: str,
-    title: str,
-    *,
-    violates: str | None = None,
-    aliases: tuple[str, ...] = (),
-    swap: bool = False,
-    third: bool = False,
-    copy: bool = False,
-) -> Scenario:
-    """A read-only page is migrated (``swap``: reclaimed, and comes back in another frame). One
-    thread writes to it, with a page fault; another one reads it. ``third``: one more thread writes,
-    if it can do so without a fault. ``copy``: others have the page too, and a write copies it.
-    INV-S2-8."""
-
-    @scenario(name, aliases=aliases, title=title, **verdict(violates))
-    def build() -> Setup:
-        again = (Folio(2),) if copy else (Folio(1),) if swap else ()
-        writer = writes_or_copies if copy else writes_or_faults
-        move = (
-            Thread(shrink_folios, RECLAIM, on=Cpu(0))
-            if swap
-            else Thread(migrate_pages, MAPPED, Folio(0), Folio(1), on=Cpu(0))
-        )
-        return Setup(
-            sizes={Cpu: 4 if third else 3, Page: 1, Frame: 2 + copy, LufMm: 1, LufKey: 1},
-            start=luf.read_only_moves if swap else luf.read_only_anon,
-            threads=[
-                move,
-                Thread(writer, MM, Page(0), *again, on=Cpu(1)),
-                Thread(reads, MM, Page(0), on=Cpu(2)),
-                *([Thread(writes, MM, Page(0), on=Cpu(3))] if third else []),
-            ],
-            hardware=x86,
-            invariants=[luf.done_is_done],
-            goals=[luf.free_and_cached, luf.changed, luf.copied if copy else luf.moved],
-            options=VARIANTS[variant],
-        )
-
-    return build
-
-
-FAULT = (
-    fault(
-        "LUF.noV2",
-        "noV2",
-        "a write fault makes the new frame writable; a reader has the old one",
-        violates="INV-S2-8",
-        aliases=("BAD-S2-4",),
-    ),
-    fault(
-        "LUF.noV2.empty",
-        "noV2",
-        "the same with an empty PTE, also of a private mapping",
-        violates="INV-S2-8",
-        swap=True,
-    ),
-    fault("LUF.noV2.copy", "noV2", "a copy on write needs no V2: it flushes anyway", copy=True),
-    fault("LUF.V11.fault", "V11", "the page fault flushes before it returns"),
-    fault(
-        "LUF.V11.third",
-        "V11",
-        "another thread writes between the PTE and the flush of the page fault",
-        violates="INV-S2-8",
-        third=True,
-    ),
-    fault("LUF.V11.ptl", "ptl", "the page fault flushes before it sets the PTE", third=True),
-    fault("LUF.V10.fault", "V10", "v10: do_wp_page() flushes under the PTL", third=True),
-    fault(
-        "LUF.V10.swap",
-        "V10",
-        "v10: the PTE was empty, so do_wp_page() is not called",
-        violates="INV-S2-8",
-        swap=True,
-    ),
-    fault("LUF.V11.swap", "V11", "v12: every write fault flushes", swap=True),
-    fault("LUF.V11.swap-ptl", "ptl", "the same under the PTL", swap=True, third=True),
-)
-
-
-# ------------------------------------------------------------------ write(2)
-
-
-def writing(
-    name: str,
-    variant: str,
-    title: str,
-    *,
-    violates: str | None = None,
-    aliases: tuple[str, ...] = (),
-) -> Scenario:
-    """A file page that is mapped read-only is reclaimed; somebody writes to the file; a thread of
-    the process reads the page. INV-S2-8."""
-
-    @scenario(name, aliases=aliases, title=title, **verdict(violates))
-    def build() -> Setup:
-        return Setup(
-            sizes={Cpu: 3, Page: 1, Frame: 2, LufMm: 1, LufKey: 1, File: 1},
-            start=luf.read_only_file,
-            threads=[
-                Thread(shrink_folios, RECLAIM, on=Cpu(0)),
-                Thread(generic_perform_write, File(0), Folio(1), MAPPED, on=Cpu(1)),
-                Thread(reads, MM, Page(0), on=Cpu(2)),
-            ],
-            hardware=x86,
-            invariants=[luf.done_is_done],
-            goals=[luf.free_and_cached, luf.changed],
-            options={**VARIANTS[variant], "luf_pages": "file"},
-        )
-
-    return build
-
-
-WRITE = (
-    writing(
-        "LUF.noV4",
-        "noV4",
-        "write() to the file: the reader never sees it, and never faults",
-        violates="INV-S2-8",
-        aliases=("BAD-S2-5",),
-    ),
-    writing("LUF.V10", "V10", "v10 does not know write()", violates="INV-S2-8"),
-    writing("LUF.V11.write", "V11", "write() flushes what LUF owes for the file"),
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from shootdown.hardware.machine import Cpu, Page, Pte, TlbEntry
 from shootdown.hardware.pcid import Pcid
 from shootdown.hardware.tlb import tlb_may_use, tlb_may_write, usable
-from shootdown.lang import atomic, goal, invariant, path
+from shootdown.lang import WRITE_ONCE, atomic, goal, invariant, path
 from shootdown.linux.arch.x86.options import MASK
 from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbContext, TlbState
 from shootdown.linux.mm.luf_batch import (
@@ -20,6 +20,7 @@ from shootdown.linux.mm.luf_batch import (
     LufKey,
     LufMm,
     LufPage,
+    luf_ugen,
 )
 from shootdown.linux.mm.page_alloc import in_use
 from shootdown.linux.mm.vmscan import Victims, shrink_folios
@@ -141,6 +142,22 @@ def read_only() -> None:
 
 
 @atomic
+def many_requests() -> None:
+    """Three requests have been made and no CPU has flushed for one; the next ones are 4 and 5, and
+    three bits hold 8."""
+    read_only()
+    WRITE_ONCE(luf_ugen, 3)
+
+
+@atomic
+def many_requests_flushed() -> None:
+    """The same, but all CPUs have flushed for the last of them."""
+    many_requests()
+    for cpu in LufCpu:
+        cpu.ugen_done = 3
+
+
+@atomic
 def read_only_moves() -> None:
     """The same; the second frame is taken already, by whoever is about to move the page there."""
     read_only()
@@ -217,6 +234,16 @@ def two_free() -> None:
             if cpu.index > 0:
                 cpu.tlb[Page(page.index)] = {TlbEntry(frame=page)}
     LufKey(0).batch = LufBatch(cpus={cpu for cpu in Cpu if cpu.index > 0}, ugen=1)
+
+
+@atomic
+def two_free_flushed() -> None:
+    """The same, and all CPUs have flushed since (request 1 is done)."""
+    two_free()
+    for cpu in LufCpu:
+        cpu.ugen_done = 1
+        for page in Page:
+            cpu.tlb[page] = set()
 
 
 class LazyMm(LufMm, ContextMm, show="mm{}"):

@@ -14,9 +14,11 @@ from shootdown.linux.mm.gup import gup_fast_pte_range
 from shootdown.linux.mm.madvise import madvise_dontneed
 from shootdown.linux.mm.memory import do_anonymous_page, do_read_fault
 from shootdown.linux.mm.mmap import unmap_mapping_range
+from shootdown.linux.mm.vmscan import shrink_folios
 from shootdown.linux.mm_types import Folio, Mm
 from shootdown.races import s0_properties as s0
 from shootdown.races.s0 import MM, PAGE, VARIANTS, Options, counting, hardware, on
+from shootdown.races.s0_questions import fault_after_reclaim
 
 # ------------------------------------------------------------------ another frame
 
@@ -144,5 +146,46 @@ SAME_FRAME = (
     ),
     same_frame(
         "S0.V9.pae-truncate", "the page fault flushes all the same", VARIANTS["V9"], truncate=True
+    ),
+)
+
+
+# ------------------------------------------------------------------ reclaim
+
+
+def reclaimed(name: str, title: str, options: Options, violates: str | None = None) -> Scenario:
+    """PAE: reclaim unmaps a file page in a batch, and it is faulted in again, in another frame with
+    the same low half, within one lockless read. INV-S0-5."""
+
+    @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
+    def build(cpus: int = 3) -> Setup:
+        return Setup(
+            sizes={Cpu: cpus, Page: 1, Frame: 2, Mm: 1},
+            start=s0.mapped_pae_reclaim,
+            threads=[
+                Thread(shrink_folios, ((Folio(0), ((MM, Page(0)),)),), on=Cpu(0)),
+                Thread(fault_after_reclaim, MM, Page(0), Folio(0), Folio(1), on=Cpu(1)),
+                *[Thread(gup_fast_pte_range, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
+            ],
+            hardware=x86,
+            invariants=counting(options),
+            goals=[s0.changed_under_reader],
+            options={"pte": "pae", "tlb_batched": "counted", **options},
+        )
+
+    return build
+
+
+RECLAIMED = (
+    reclaimed(
+        "S0.V9.pae-reclaim",
+        "the page fault does not see the batch of reclaim, and does not wait for the reader",
+        VARIANTS["V9"],
+        "INV-S0-5",
+    ),
+    reclaimed(
+        "S0.V9.pae-reclaim-batched",
+        "the page fault asks for batches, too",
+        {"fault_flush": "batched"},
     ),
 )

@@ -208,6 +208,18 @@ def mapped_clean_file() -> None:
 
 
 @atomic
+def mapped_clean_reclaim() -> None:
+    """The same, but CPU0, on which reclaim runs, has no user address space, and reclaim has a
+    reference; another frame is there."""
+    for cpu in Cpu:
+        if cpu != Cpu(0):
+            run_on(cpu, Mm(0))
+    Folio(0).mapcount = 1
+    Folio(0).refcount = 3
+    Mm(0).pte[Page(0)] = Pte(present=True, accessed=True, frame=Folio(0))
+
+
+@atomic
 def mapped_pae() -> None:
     """PAE: every CPU runs the process; its first page maps frame 0, at 4 GiB. Frame 1 is free and
     at 8 GiB: the low halves of the two are equal."""
@@ -239,3 +251,14 @@ def mapped_pae_file() -> None:
     Folio(0).refcount = 2
     Mm(0).pte_high[Page(0)] = PteHigh(pfn_high=1)
     Mm(0).pte_low[Page(0)] = PteLow(present=True)
+
+
+@atomic
+def mapped_pae_reclaim() -> None:
+    """The same, but CPU0, on which reclaim runs, has no user address space, and reclaim has a
+    reference; frame 1 is at 8 GiB, with the same low half."""
+    mapped_pae_file()
+    Cpu(0).cr3 = None
+    Mm(0).cpumask.discard(Cpu(0))
+    Folio(0).refcount = 3
+    Folio(1).pfn_high = 2

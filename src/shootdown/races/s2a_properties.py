@@ -197,6 +197,20 @@ def mapped_by_two() -> None:
 
 
 @atomic
+def mapped_by_two_of_four() -> None:
+    """Two processes, on CPU2 and CPU3, map one clean page of a file, each at the page of its
+    number; CPU0 and CPU1, on which reclaim runs, run none. The page cache has a reference."""
+    for cpu in Cpu:
+        if cpu.index > 1:
+            mm = Mm(cpu.index - 2)
+            cpu.cr3 = mm
+            mm.cpumask.add(cpu)
+            mm.pte[Page(mm.index)] = Pte(present=True, accessed=True, frame=Folio(0))
+    Folio(0).mapcount = 2
+    Folio(0).refcount = 3
+
+
+@atomic
 def mapped_dirty_known() -> None:
     """The same as ``mapped_dirty``, and PG_dirty says so since the first write fault. CPU1, on
     which the flusher runs, has no user address space."""

@@ -7,9 +7,21 @@ from typing import Any
 from shootdown.hardware.arm64 import arm64
 from shootdown.hardware.machine import Cpu, Frame, Page
 from shootdown.hardware.x86 import x86
-from shootdown.lang import Scenario, Setup, Thread, scenario
+from shootdown.lang import (
+    Scenario,
+    Setup,
+    Thread,
+    atomic_inc,
+    note,
+    path,
+    scenario,
+    set_bit,
+    test_and_clear_bit,
+)
 from shootdown.linux.mm.migrate import migrate_pages
 from shootdown.linux.mm.page_writeback import write_folio
+from shootdown.linux.mm.rmap import folio_ref_sub, try_to_unmap
+from shootdown.linux.mm.rmap_batch import TlbUbc, try_to_unmap_flush
 from shootdown.linux.mm.vmscan import shrink_folios
 from shootdown.linux.mm_types import Folio, Mm
 from shootdown.races import s0_properties as s0
@@ -226,3 +238,83 @@ def two_reclaimers(cpus: int = 3) -> Setup:
         goals=[s2a.window, s2a.reclaimed],
         options=VARIANTS["V8.arm64"],
     )
+
+
+# ------------------------------------------------------------------ Q-S2-6: a folio in two parts
+
+
+class LruFolio(Folio):
+    """``lru``: PG_lru. Who clears it has the folio to himself, and a reference."""
+
+    lru: bool = True
+
+
+@path(show="folio_putback_lru()")
+def folio_putback_lru(folio: LruFolio) -> None:
+    """Others may isolate the folio again; the reference goes."""
+    set_bit(folio.lru)
+    folio_ref_sub(folio)
+
+
+@path(show="kswapd")
+def unmap_a_part(mm: Mm, folio: LruFolio, *, early: bool) -> None:
+    """Reclaim isolates a folio, unmaps it from one of two processes, and gives up. It is put back
+    when the batch was flushed (``move_folios_to_lru()``), or ``early``, before that."""
+    if test_and_clear_bit(folio.lru):
+        atomic_inc(folio.refcount)
+        ubc = TlbUbc()
+        with folio.lock:
+            try_to_unmap(((mm, Page(mm.index)),), folio, ubc)
+        if early:
+            folio_putback_lru(folio)
+        try_to_unmap_flush(ubc)
+        if not early:
+            folio_putback_lru(folio)
+    else:
+        note("isolated by somebody else")
+
+
+@path(show="direct reclaim")
+def reclaim_the_rest(mm: Mm, folio: LruFolio) -> None:
+    """Another task isolates the folio, unmaps it from the other process, and frees it."""
+    if test_and_clear_bit(folio.lru):
+        atomic_inc(folio.refcount)
+        shrink_folios(((folio, ((mm, Page(mm.index)),)),))
+    else:
+        note("isolated by somebody else")
+
+
+def parts(name: str, title: str, *, early: bool, violates: str | None = None) -> Scenario:
+    """arm64: a folio of two processes that run on a CPU each. One task unmaps it from the first
+    and gives up; another one unmaps it from the second and frees it. INV-S2-1."""
+
+    @scenario(name, title=title, **verdict(violates))
+    def build() -> Setup:
+        return Setup(
+            sizes={Cpu: 4, Page: 2, LruFolio: 1, Mm: 2},
+            start=s2a.mapped_by_two_of_four,
+            threads=[
+                Thread(unmap_a_part, Mm(0), LruFolio(0), early=early, on=Cpu(0)),
+                Thread(reclaim_the_rest, Mm(1), LruFolio(0), on=Cpu(1)),
+            ],
+            hardware=arm64,
+            goals=[s2a.window, s2a.reclaimed],
+            options=VARIANTS["V8.arm64"],
+        )
+
+    return build
+
+
+PARTS = (
+    parts(
+        "S2a.V8.parts",
+        "two reclaimers unmap a folio in turn; each waits before he lets go of it",
+        early=False,
+    ),
+    parts(
+        "S2a.V8.parts-early",
+        "the first lets go before he waits: the other one's DSB is not enough",
+        early=True,
+        violates="INV-S2-1",
+    ),
+)

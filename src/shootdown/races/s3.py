@@ -21,6 +21,7 @@ from shootdown.races import s3_properties as s3
 from shootdown.races import s3_start as start
 from shootdown.races.s3_callers import (
     exit_mmap,
+    exit_mmap_anyhow,
     load_anywhere,
     madvise_dontneed,
     store_anywhere,
@@ -76,12 +77,14 @@ def teardown(
     young: bool = False,
     walker: bool = True,
     marker: bool = False,
+    dirty: bool = False,
 ) -> Scenario:
     """The process exits while a device goes on using its page table.
 
     ``monotone``: INV-S3-3 is looked at. ``broken``: the gather is full after the first page.
     ``backwards``: the PTEs are cleared from high to low. ``young``: the block was not used before,
     and the device reads. ``walker``: there is a device. ``marker``: cleared PTEs get a marker.
+    ``dirty``: the first PTE has D.
     """
     rest = violates == "INV-S3-4" or not (broken or marker)
 
@@ -108,7 +111,7 @@ def teardown(
             goals += [s3.used_late if young else s3.dirtied_late, s3.window]
         return Setup(
             sizes={Cpu: 2 if walker else 1, Page: pages, Frame: 1, AddressSpace: 1},
-            start=start.old_block if young else start.block,
+            start=start.dirty_block if dirty else start.old_block if young else start.block,
             threads=[
                 Thread(
                     exit_mmap,
@@ -189,6 +192,15 @@ TEARDOWN = (
         violates="INV-S3-3",
         aliases=("BAD-S3-1",),
     ),
+    teardown(
+        "S3.O4.alone",
+        "O4",
+        "the same with nobody else: hardware had left D in the PTE that is cleared first",
+        violates="INV-S3-3",
+        walker=False,
+        dirty=True,
+    ),
+    teardown("S3.O4.clean-alone", "O4", "with nobody else and no D nothing is wrong", walker=False),
     teardown("S3.O4.union", "O4", "nothing is lost for the folio, though", monotone=False),
     teardown(
         "S3.O4.young",
@@ -255,6 +267,66 @@ TEARDOWN = (
         "ADJ0",
         "copy A and D to the first PTE, which is empty by then: it is not none any more",
         violates="INV-S3-4",
+    ),
+)
+
+
+# ------------------------------------------------------------------ exit in any order
+
+
+def anyhow(
+    name: str,
+    variant: str,
+    title: str,
+    *,
+    violates: str | None = None,
+    monotone: bool = True,
+    young: bool = False,
+) -> Scenario:
+    """The process exits while a device goes on using its page table; the PTEs are cleared in any
+    order, and the gather may be full after any of them. INV-S3-1, INV-S3-2; ``monotone``: INV-S3-3.
+    ``young``: the block was not used before, and the device reads."""
+
+    @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
+    def build(pages: int = 3) -> Setup:
+        user = load_anywhere if young else store_anywhere
+        given = tuple(Page(p) for p in range(pages))
+        return Setup(
+            sizes={Cpu: 2, Page: pages, Frame: 1, AddressSpace: 1},
+            start=start.old_block if young else start.block,
+            threads=[
+                Thread(exit_mmap_anyhow, MM, given, monotone=monotone, on=Cpu(0)),
+                Thread(user, MM, on=Cpu(1), name="device"),
+            ],
+            hardware=observed(s3.flags_set),
+            options=OPTIONS[variant],
+            invariants=ALWAYS,
+            goals=[
+                s3.used_late if young else s3.dirtied_late,
+                s3.window,
+                s3.last_left,
+                s3.all_empty,
+            ],
+        )
+
+    return build
+
+
+ANYHOW = (
+    anyhow(
+        "S3.O1b.anyhow",
+        "O1b",
+        "copy A and D to all atomically: nothing is lost, in any order and with any break",
+        monotone=False,
+    ),
+    anyhow("S3.ADJ.anyhow", "ADJ.atomic", "copy A and D to the next PTE atomically, in any order"),
+    anyhow("S3.ADJ.anyhow-young", "ADJ.atomic", "the same for A: the device reads", young=True),
+    anyhow("S3.ADJ.anyhow-last", "ADJ.last", "copy them to the last PTE atomically, in any order"),
+    anyhow(
+        "S3.ADJ.anyhow-plain",
+        "ADJ",
+        "copy them to the next PTE with a plain store",
+        violates="INV-S3-1",
     ),
 )
 

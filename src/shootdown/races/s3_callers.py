@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from shootdown.hardware.arm64_contiguous import Descriptor, Walker, user_load, user_store
 from shootdown.hardware.machine import Frame, Page
-from shootdown.lang import WRITE_ONCE, atomic, choose, mark, note, path, replace, this
+from shootdown.lang import (
+    WRITE_ONCE,
+    atomic,
+    choose,
+    mark,
+    note,
+    path,
+    replace,
+    spin_lock,
+    spin_unlock,
+    this,
+)
 from shootdown.linux.arch.arm64.contpte import (
     get_and_clear_full_ptes,
     ptep_get,
@@ -161,6 +172,38 @@ def exit_mmap(
         zap_ptes(mm, more, monotone=monotone, report=report)
         flush_tlb_range(set(more))
         give_up(mm, more)
+
+
+@path(show="exit_mmap()")
+def exit_mmap_anyhow(mm: Arm64Mm, pages: Pages, *, monotone: bool = True) -> None:
+    """The same one PTE at a time, in any order, and the gather may be full after any of them. What
+    was zapped is not given up, so only the flags are looked at; and those across the flushes, which
+    is more than INV-S3-3 asks."""
+    left: set[Page] = set(pages)
+    gathered: set[Page] = set()
+    dirty = False
+    spin_lock(mm.ptl)
+    for _ in pages:
+        page = choose(left)
+        pte = ptep_get(mm, page)
+        if monotone:
+            assert pte.dirty or not dirty, (
+                "INV-S3-3: a block was reported dirty, and is reported clean"
+            )
+        old = ptep_get_and_clear_full(mm, page)
+        account(mm, old)
+        dirty = dirty or pte.dirty or old.dirty
+        left = left - {page}
+        gathered = gathered | {page}
+        full = bool(left) and choose(False, True)
+        if full:
+            note("the gather is full")
+            spin_unlock(mm.ptl)
+            flush_tlb_range(gathered)
+            gathered = set()
+            spin_lock(mm.ptl)
+    spin_unlock(mm.ptl)
+    flush_tlb_range(gathered)
 
 
 @path(show="madvise(MADV_DONTNEED)")

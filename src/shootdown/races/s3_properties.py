@@ -243,6 +243,16 @@ def all_gone() -> bool:
     return all(bool(mm.gone[page]) for mm in Arm64Mm for page in Page)
 
 
+@goal("the first PTE is the last one left")
+def last_left() -> bool:
+    """It was cleared from high to low, or round it."""
+    return any(
+        mm.table[Page(0)].valid
+        and all(page == Page(0) or not mm.table[page].valid for page in Page)
+        for mm in Arm64Mm
+    )
+
+
 @goal("the block is empty for a moment")
 def all_empty() -> bool:
     """Break: between clearing and repainting, as far as memory goes."""

@@ -12,10 +12,12 @@ from typing import Any
 from shootdown.hardware.iommu import Device
 from shootdown.hardware.machine import Cpu, Frame, Page
 from shootdown.lang import Scenario, Setup, Thread, scenario
+from shootdown.linux.fs.proc.task_mmu import clear_refs_write
 from shootdown.linux.mm.ksm import try_to_merge_one_page
 from shootdown.linux.mm.madvise import madvise_dontneed
 from shootdown.linux.mm.memory_wp import do_wp_page
-from shootdown.linux.mm.mprotect import mprotect
+from shootdown.linux.mm.migrate import migrate_pages
+from shootdown.linux.mm.mprotect import change_prot_numa, mprotect
 from shootdown.linux.mm.userfaultfd import mwriteprotect_range
 from shootdown.linux.mm.vmscan import shrink_folios
 from shootdown.linux.mm_types import Folio, Mm
@@ -165,10 +167,12 @@ def protect(
     *,
     options: Options | None = None,
     violates: str | None = None,
+    protector: Any = mwriteprotect_range,
     merge: bool = False,
 ) -> Scenario:
-    """userfaultfd write-protects a page that a device writes to; a write fault of another thread
-    finds it read-only and copies it; or KSM finds it so and puts an equal one there (``merge``)."""
+    """userfaultfd (or another ``protector``) write-protects a page that a device writes to; a write
+    fault of another thread finds it read-only and copies it; or KSM finds it so and puts an equal
+    one there (``merge``)."""
     notify = VARIANTS[variant_of(name)]
 
     @scenario(name, title=title, **verdict(violates))
@@ -176,12 +180,13 @@ def protect(
         if merge:
             decider = Thread(try_to_merge_one_page, MM, Page(0), Folio(0), Folio(1), on=Cpu(1))
         else:
-            decider = Thread(do_wp_page, MM, Page(0), Folio(1), uffd=True, on=Cpu(1))
+            uffd = protector is mwriteprotect_range
+            decider = Thread(do_wp_page, MM, Page(0), Folio(1), uffd=uffd, on=Cpu(1))
         return Setup(
             sizes={Cpu: 2, Page: 1, Frame: 2, Mm: 1, Device: devices},
             start=s4.mapped_for_copy,
             threads=[
-                Thread(mwriteprotect_range, MM, PAGE, on=Cpu(0)),
+                Thread(protector, MM, PAGE, on=Cpu(0)),
                 decider,
                 *[Thread(s4.writes, Device(d), Page(0), on=Device(d)) for d in range(devices)],
             ],
@@ -210,4 +215,72 @@ PROTECT = (
     ),
     protect("N.conly_end.merge", "KSM tells in a range_end of its own, then compares", merge=True),
     protect("N.arch.merge", "KSM flushes if a flush is pending", merge=True),
+    protect(
+        "N.conly_end.mprotect",
+        "mprotect() keeps page faults out until devices were told",
+        protector=mprotect,
+    ),
+    protect("N.arch.mprotect", "mprotect() flushes before page faults go on", protector=mprotect),
+    protect(
+        "N.conly_end.softdirty",
+        "clear_refs keeps page faults out until devices were told",
+        protector=clear_refs_write,
+    ),
+    protect(
+        "N.arch.softdirty",
+        "clear_refs flushes before page faults go on",
+        protector=clear_refs_write,
+    ),
+    protect(
+        "N.conly_end.softdirty-read",
+        "clear_refs lets page faults in, and one copies (before 29a951dfb3c3)",
+        violates="INV-S4-3",
+        protector=clear_refs_write,
+        options={"clear_refs": "read-locked"},
+    ),
+)
+
+
+# ------------------------------------------------------------------ NUMA hints, and migration
+
+
+def numa(
+    name: str,
+    title: str,
+    *,
+    options: Options | None = None,
+    violates: str | None = None,
+) -> Scenario:
+    """NUMA balancing makes a page PROT_NONE that a device writes to, and tells late; migration
+    finds it so, and copies it."""
+    notify = VARIANTS[variant_of(name)]
+
+    @scenario(name, title=title, **verdict(violates))
+    def build(devices: int = 1) -> Setup:
+        return Setup(
+            sizes={Cpu: 2, Page: 1, Frame: 2, Mm: 1, Device: devices},
+            start=s4.mapped_for_migration,
+            threads=[
+                Thread(migrate_pages, ((MM, Page(0)),), Folio(0), Folio(1), on=Cpu(0)),
+                Thread(change_prot_numa, MM, PAGE, on=Cpu(1)),
+                *[Thread(s4.writes, Device(d), Page(0), on=Device(d)) for d in range(devices)],
+            ],
+            hardware=IOMMU,
+            invariants=[s4.no_dma_after_free, s4.no_lost_dma],
+            goals=[s4.window, s4.replaced, s4.written],
+            options={"notify": notify, "tlb_batched": "counted", **(options or {})},
+        )
+
+    return build
+
+
+NUMA = (
+    numa("N.conly_end.numa", "migration tells in a range_end of its own, before it copies"),
+    numa("N.arch.numa", "migration flushes, and so tells, if a flush is pending"),
+    numa(
+        "N.arch.numa-unasked",
+        "migration takes a PROT_NONE entry for flushed",
+        violates="INV-S4-3",
+        options={"accessible": "present"},
+    ),
 )

@@ -131,9 +131,7 @@ def why_document(base: Run, mutants: Sequence[Mutant], code: int, version: str) 
                 "location": _location(mutant.site.location),
                 "needed": mutant.needed,
                 "summary": verdict_sentence(mutant.run),
-                "result": _broken(mutant.run)
-                if isinstance(mutant.run, Broken)
-                else _run(mutant.run),
+                "result": None if mutant.run is None else _either(mutant.run),
             }
             for mutant in mutants
         ],
@@ -177,6 +175,10 @@ def _assumed(subject: Subject, system: System) -> Json:
             "assumptions": list(system.assumptions),
         },
     }
+
+
+def _either(run: Run | Broken) -> Json:
+    return _broken(run) if isinstance(run, Broken) else _run(run)
 
 
 def _broken(run: Broken) -> Json:

@@ -149,6 +149,11 @@ def _fields(run: Run) -> list[str]:
     return [*out, never_executed_text(missing, indent=4)] if missing else out
 
 
+def stopped_because(result: Result) -> str:
+    """Why an UNKNOWN search ended."""
+    return _STOPPED.get(result.stopped or "", result.stopped or "stopped")
+
+
 def field(name: str, *texts: str) -> str:
     """A name and what there is to say, wrapped; each text begins a line."""
     rows = [row for text in texts for row in wrap(ascii_text(text), WIDTH - 2 - FIELD)]
@@ -164,8 +169,7 @@ def _summary(result: Result) -> str:
         told = "; ".join(f"{g.name} ({g.text})" if g.text else g.name for g in unreached)
         return f"never reached: {told}. No invariant was violated, but that proves nothing."
     if result.verdict is Verdict.UNKNOWN:
-        why = _STOPPED.get(result.stopped or "", result.stopped or "stopped")
-        return f"{why}; no violation in what was explored."
+        return f"{stopped_because(result)}; no violation in what was explored."
     return ""
 
 

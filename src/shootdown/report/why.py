@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shootdown.lang.builder import Site
@@ -9,20 +10,22 @@ from shootdown.report.coverage import short_path
 from shootdown.report.diagram import diagram
 from shootdown.report.run import Broken, Run, verdict_name
 from shootdown.report.text import WIDTH, ascii_text, bounds_text, count, paragraph
-from shootdown.report.verdict import hardware_text, reproduce
+from shootdown.report.verdict import hardware_text, reproduce, stopped_because
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A site and what a check without it gave."""
+    """A site and what a check without it gave; ``None`` if it did not come to that."""
 
     site: Site
-    run: Run | Broken
+    run: Run | Broken | None
 
     @property
-    def needed(self) -> bool:
-        """Whether leaving it out breaks something."""
-        return isinstance(self.run, Broken) or verdict_name(self.run) not in ("HOLDS", "UNKNOWN")
+    def needed(self) -> bool | None:
+        """Whether leaving it out breaks something; ``None`` if that is undecided."""
+        if not isinstance(self.run, Run) or verdict_name(self.run) == "UNKNOWN":
+            return None
+        return verdict_name(self.run) != "HOLDS"
 
 
 ROLES = ("flush", "lock", "barrier", "counter", "ack")
@@ -40,10 +43,19 @@ def why_text(base: Run, mutants: tuple[Mutant, ...], *, full: bool) -> str:
     ]
     for mutant in sorted(mutants, key=_order):
         parts += ["", _mutant_text(mutant, full=full)]
-    needed = sum(mutant.needed for mutant in mutants)
-    summary = f"{count(len(mutants), 'site')}: {needed} needed, {len(mutants) - needed} not"
+    answers = [mutant.needed for mutant in mutants]
+    counts = f"{answers.count(True)} needed, {answers.count(False)} not"
+    if None in answers:
+        counts += f", {answers.count(None)} undecided"
+    summary = f"{count(len(mutants), 'site')}: {counts}"
     parts += ["", paragraph(f"{summary} (within these bounds and assumptions)")]
-    return "\n".join(parts)
+    undecided = [mutant.site for mutant in sorted(mutants, key=_order) if mutant.needed is None]
+    return "\n".join(parts + undecided_text(undecided))
+
+
+def undecided_text(sites: Sequence[Site]) -> list[str]:
+    """The sites that nothing is known about, one in each line."""
+    return ["undecided:"] * bool(sites) + [f"  {ascii_text(site.id)}" for site in sites]
 
 
 def _order(mutant: Mutant) -> tuple[int, str, int]:
@@ -69,10 +81,12 @@ def _mutant_text(mutant: Mutant, *, full: bool) -> str:
     return "\n".join(lines)
 
 
-def verdict_sentence(run: Run | Broken) -> str:
+def verdict_sentence(run: Run | Broken | None) -> str:
     """What happens without a site, in one sentence."""
+    if run is None:
+        return "undecided: not checked"
     if isinstance(run, Broken):
-        return f"cannot be checked: {run.error}"
+        return f"undecided: {run.error}"
     violation = run.result.violation
     if violation is not None and run.trace is not None:
         ending = run.trace.ending
@@ -82,5 +96,5 @@ def verdict_sentence(run: Run | Broken) -> str:
     return {
         "HOLDS": "redundant within these bounds",
         "VACUOUS": "VACUOUS: nothing can go wrong, but a goal is never reached",
-        "UNKNOWN": "unknown: a limit stopped the search",
+        "UNKNOWN": f"undecided: {stopped_because(run.result)}",
     }[verdict_name(run)]

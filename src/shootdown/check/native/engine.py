@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
+from shootdown.check.deadline import time_limit
 from shootdown.check.memory import check_limits, memory_limit
 from shootdown.check.native import core, jit
 from shootdown.check.native.bodies import most_outcomes
@@ -17,6 +18,7 @@ from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
 from shootdown.check.native.layout import plan
 from shootdown.check.native.store import Store
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
+from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
 
 NO_LIMITS = Limits()
@@ -27,6 +29,7 @@ MORE, GROW, BAD_STATE, BAD_STEP, LIMITED = (
 )
 Path: TypeAlias = tuple[tuple[int, ...], ...]
 
+_MOMENT = 0.3  # seconds
 _SLICE = 0.05  # seconds in native code, after which signals and limits are looked at
 
 
@@ -67,15 +70,21 @@ class _Search:
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
         self.good_code_after = good_code_after
-        self.layout = plan(system)
         self.ir = ""
         self.store: Store | None = None
         self.violation: Violation | None = None
         self.stopped: str | None = None
 
     def run(self) -> None:
-        system, layout = self.system, self.layout
-        self.ir = emit(system, layout)
+        system = self.system
+        limit = self.limits.time  # a moment more: every search should see its first state
+        try:
+            with time_limit(None if limit is None else limit + _MOMENT, "writing the code"):
+                layout = self.layout = plan(system)
+                self.ir = emit(system, layout)
+        except UnfinishedError:
+            self.stopped = "time"
+            return
         functions = jit.load_cached(self.ir, FUNCTIONS)
         if functions is not None or self.good_code_after <= 0:
             functions = functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
@@ -122,8 +131,11 @@ class _Search:
     def improve(self, store: Store) -> None:
         """Go over to good code if the search takes long enough."""
         # compiling takes up to 0.05 ms a line, which a short search would not win back
-        patience = self.good_code_after + self.ir.count("\n") * 1e-4
-        if time.perf_counter() - self.began >= patience:
+        cost = self.ir.count("\n") * 5e-5
+        elapsed = time.perf_counter() - self.began
+        if self.limits.time is not None and elapsed + cost >= self.limits.time:
+            return
+        if elapsed >= self.good_code_after + 2 * cost:
             self.good_code_after = math.inf
             store.use(jit.load(self.ir, FUNCTIONS, jit.GOOD))
 

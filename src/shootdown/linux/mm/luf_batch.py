@@ -93,6 +93,15 @@ LUF_ARM64 = Option(
 )
 
 
+LUF_UGEN = Option(
+    "luf_ugen",
+    "wide",
+    choices=("wide", "narrow"),
+    doc="the numbers of requests never come round; or have three bits, and are compared by the "
+    "sign of their difference (ugen_before()), as v12 does with all the bits of a long.",
+)
+
+
 # ------------------------------------------------------------------ what there is
 
 
@@ -150,8 +159,29 @@ class LufCpu(Cpu):
 
 
 luf_ugen = shared(int, counter(0, 7, init=1))
-"""The number of the newest request (64 bits in the kernel; 16 in v10). Request 1 is for starting
-states; nobody has flushed for it unless they say so."""
+"""The number of the newest request (a long in v12; 16 bits in v10 and v11). Request 1 is for
+starting states; nobody has flushed for it unless they say so."""
+
+
+# ------------------------------------------------------------------ numbers
+
+
+@path
+def ugen_before(one: int, other: int) -> bool:
+    """``ugen_before()``: whether request ``one`` is older than ``other``."""
+    return (one - other) % 8 >= 4 if LUF_UGEN == "narrow" else one < other
+
+
+@atomic
+def older(one: int, other: int) -> bool:
+    """The same, where it is a part of one step."""
+    return (one - other) % 8 >= 4 if LUF_UGEN == "narrow" else one < other
+
+
+@atomic
+def newest(one: int, other: int) -> int:
+    """The newer one of two requests; 0 is none."""
+    return other if one == 0 or older(one, other) else one
 
 
 # ------------------------------------------------------------------ arch/x86/mm/tlb.c
@@ -162,7 +192,7 @@ def arch_tlbbatch_diet(cpus: set[Cpu], ugen: int) -> set[Cpu]:
     """Those of these CPUs that have not flushed since request ``ugen``."""
     left = cpus
     for cpu in LufCpu:
-        if cpu in cpus and READ_ONCE(cpu.ugen_done) >= ugen:
+        if cpu in cpus and not ugen_before(READ_ONCE(cpu.ugen_done), ugen):
             left = left - {cpu}
     return left
 
@@ -174,7 +204,7 @@ def arch_tlbbatch_mark_ugen(cpus: set[Cpu], ugen: int) -> None:
     for cpu in LufCpu:
         if cpu in cpus:
             done = READ_ONCE(cpu.ugen_done)
-            if done < ugen:
+            if ugen_before(done, ugen):
                 cmpxchg(cpu.ugen_done, done, ugen)
 
 
@@ -198,13 +228,15 @@ def tlb_flush_end(cpus: set[Cpu], ugen: int) -> None:
 @atomic(show="fold_luf_batch_mm()")
 def fold_luf_batch_mm(mm: LufMm, cpus: set[Cpu], ugen: int) -> None:
     """L1: Add to ``mm->luf_batch``."""
-    mm.luf_batch = LufBatch(cpus=mm.luf_batch.cpus | cpus, ugen=max(mm.luf_batch.ugen, ugen))
+    mm.luf_batch = LufBatch(cpus=mm.luf_batch.cpus | cpus, ugen=newest(mm.luf_batch.ugen, ugen))
 
 
 @atomic(show="fold_luf_batch_mm()")
 def fold_luf_batch_file(file: File, cpus: set[Cpu], ugen: int) -> None:
     """L1: Add to ``mapping->luf_batch``."""
-    file.luf_batch = LufBatch(cpus=file.luf_batch.cpus | cpus, ugen=max(file.luf_batch.ugen, ugen))
+    file.luf_batch = LufBatch(
+        cpus=file.luf_batch.cpus | cpus, ugen=newest(file.luf_batch.ugen, ugen)
+    )
 
 
 @path
@@ -252,10 +284,10 @@ def fold_luf_batch(key: LufKey, cpus: set[Cpu], ugen: int, folios: set[Frame]) -
     Ghost: ``folios`` are free without a flush from here on.
     """
     old = key.batch
-    kept: set[Cpu] = {cpu for cpu in LufCpu if cpu in old.cpus and cpu.ugen_done < old.ugen}
+    kept: set[Cpu] = {cpu for cpu in LufCpu if cpu in old.cpus and older(cpu.ugen_done, old.ugen)}
     if LUF_KEY == "overwrite":
         kept = set()
-    key.batch = LufBatch(cpus=kept | cpus, ugen=max(old.ugen, ugen))
+    key.batch = LufBatch(cpus=kept | cpus, ugen=newest(old.ugen, ugen))
     for folio in LufPage:
         if folio in folios:
             folio.unmapped = ugen

@@ -25,6 +25,7 @@ from shootdown.linux.mm.mmu_gather import (
     tlb_flush_mmu_tlbonly,
     tlb_flush_rmaps,
     tlb_gather_mmu,
+    tlb_gather_table,
 )
 from shootdown.linux.mm.mmu_notifier import (
     mmu_notifier_invalidate_range_end,
@@ -34,7 +35,7 @@ from shootdown.linux.mm.mmu_notifier import (
 )
 from shootdown.linux.mm.rmap_batch import flush_tlb_batched_pending
 from shootdown.linux.mm_types import Folio, Mm, Pages, page_folio
-from shootdown.linux.options import FAULT_FLUSH, ZAP_DIRTY, ZAP_FLUSH
+from shootdown.linux.options import FAULT_FLUSH, PTL, ZAP_DIRTY, ZAP_FLUSH
 from shootdown.linux.options_rights import PFNMAP_FLUSH
 from shootdown.linux.pgtable import (
     pte_accessible,
@@ -83,6 +84,7 @@ def zap_pte_range(
     force_flush = False
     cleared: set[Page] = set()
     with pte_lockptr(mm, pages[0]):
+        tlb_gather_table(mm, pages[0], tlb)
         flush_tlb_batched_pending(mm)
         for page in pages:
             pte = ptep_get(mm, page)
@@ -154,13 +156,17 @@ def zap_page_range_single(
     pfnmap: bool = False,
 ) -> None:
     """Z1..Z22: gather, zap, finish. ``full_after_one``: the gather has room for one page only, so
-    that zap_pte_range() stops and comes back after each (Z11, Z16)."""
+    that zap_pte_range() stops and comes back after each (Z11, Z16). tlb_end_vma() is left to the
+    callers that LUF is about."""
     tlb = MmuGather()
     tlb_gather_mmu(mm)
     mmu_notifier_invalidate_range_start(mm, pages)
     if full_after_one:
         for page in pages:
             zap_pte_range(mm, (page,), tlb, file=file, force=True)
+    elif PTL == "split":
+        for page in pages:
+            zap_pte_range(mm, (page,), tlb, file=file, force=force, pfnmap=pfnmap)
     else:
         zap_pte_range(mm, pages, tlb, file=file, force=force, pfnmap=pfnmap)
     mmu_notifier_invalidate_range_end(mm, pages)
@@ -188,7 +194,9 @@ def finish_fault(mm: Mm, page: Page, folio: Folio, pte: Pte) -> None:
         else:
             atomic_inc(folio.refcount)
             atomic_inc(folio.mapcount)
-            if FAULT_FLUSH == "pending" and mm.tlb_flush_pending > 0:
+            if FAULT_FLUSH == "batched":
+                flush_tlb_batched_pending(mm)
+            if FAULT_FLUSH != "none" and mm.tlb_flush_pending > 0:
                 note("a gather is open: flush")
                 flush_tlb_mm_range(mm, {page})
             set_pte_at(mm, page, pte)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from shootdown.hardware.tlb import tlb_may_use
 from shootdown.lang import atomic, note, path
-from shootdown.linux.mm.luf import do_mmap
+from shootdown.linux.mm.luf import do_mmap, tlb_end_vma
 from shootdown.linux.mm.memory import unmap_page_range, zap_page_range_single
 from shootdown.linux.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
 from shootdown.linux.mm.mmu_notifier import (
@@ -66,6 +66,7 @@ def unmap_mapping_range(mm: Mm, pages: Pages, *, pfnmap: bool = False) -> None:
             note("no VMA maps it")
         else:
             zap_page_range_single(mm, pages, file=True, pfnmap=pfnmap)
+            tlb_end_vma(mm)
 
 
 @atomic(show="free the device's page")

@@ -22,11 +22,13 @@ from shootdown.linux.options_rights import UAF
 
 class MmuGather(Record):
     """``struct mmu_gather``: the range to flush, the folios to let go, and those of them whose
-    rmap is still to be removed."""
+    rmap is still to be removed. ``tables``: the page tables in which it is counted, if each has a
+    count."""
 
     pages: set[Page] = set()  # noqa: RUF012
     folios: set[Frame] = set()  # noqa: RUF012
     delayed: set[Frame] = set()  # noqa: RUF012
+    tables: set[Page] = set()  # noqa: RUF012
 
 
 @atomic(show="folio_put()")
@@ -54,10 +56,18 @@ def tlb_gather_mmu(mm: Mm) -> None:
     (``inc_tlb_flush_pending()``)."""
     if PENDING == "flag":
         WRITE_ONCE(mm.tlb_flush_pending, 1)
-    elif PENDING != "none":
+    elif PENDING != "none" and PENDING != "table":
         atomic_inc(mm.tlb_flush_pending)
     if PENDING != "none":
         mm.open += 1
+
+
+@path
+def tlb_gather_table(mm: Mm, page: Page, tlb: MmuGather) -> None:
+    """Z1 for one page table, with its PTL held and before an entry is changed."""
+    if PENDING == "table":
+        atomic_inc(mm.table_flush_pending[page])
+        tlb.tables.add(page)
 
 
 @path
@@ -97,9 +107,14 @@ def tlb_finish_mmu(mm: Mm, tlb: MmuGather, pages: Pages) -> None:
     """Z18..Z22. Another gather that is open may have cleared a PTE that this one found empty, and
     not have flushed it yet: then flush everything (99baac21e458). The count is dropped after the
     flush; nothing but the flush's own completion orders the two."""
-    if NESTED == "check" and mm.tlb_flush_pending > 1:
+    if NESTED == "check" and PENDING != "table" and mm.tlb_flush_pending > 1:
         note("nested: flush everything")
         tlb.pages = set(Page)
+    if NESTED == "check" and PENDING == "table":
+        for page in tlb.tables:
+            if mm.table_flush_pending[page] > 1:
+                note("nested: flush what the page table spans")
+                tlb.pages.add(page)
     if NESTED == "always":
         tlb.pages = set(pages)
     tlb_flush_mmu(mm, tlb)
@@ -107,5 +122,8 @@ def tlb_finish_mmu(mm: Mm, tlb: MmuGather, pages: Pages) -> None:
         WRITE_ONCE(mm.tlb_flush_pending, 0)
     if PENDING == "counted":
         atomic_dec(mm.tlb_flush_pending)
+    if PENDING == "table":
+        for page in tlb.tables:
+            atomic_dec(mm.table_flush_pending[page])
     if PENDING != "none":
         mm.open -= 1

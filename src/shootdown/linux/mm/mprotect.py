@@ -51,17 +51,16 @@ def change_prot_numa(mm: Mm, pages: Pages) -> None:
     with mm.mmap_lock.read():
         tlb = MmuGather()
         tlb_gather_mmu(mm)
-        for page in pages:
-            change_pte_range(mm, page, tlb, numa=True)
+        change_protection(mm, pages, tlb, numa=True)
         tlb_finish_mmu(mm, tlb, pages)
 
 
 @path(show="change_protection()")
-def change_protection(mm: Mm, pages: Pages, tlb: MmuGather) -> None:
+def change_protection(mm: Mm, pages: Pages, tlb: MmuGather, *, numa: bool = False) -> None:
     """All page tables of the range. The caller finishes the gather."""
     mmu_notifier_invalidate_range_start(mm, pages)
     for page in pages:
-        change_pte_range(mm, page, tlb)
+        change_pte_range(mm, page, tlb, numa=numa)
     notify_after_unlock(mm, tlb.pages)
     mmu_notifier_invalidate_range_end(mm, pages)
 

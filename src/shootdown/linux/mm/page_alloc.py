@@ -33,8 +33,10 @@ from shootdown.linux.mm.luf_batch import (
     LufKey,
     LufPage,
     arch_tlbbatch_diet,
+    older,
     tlb_flush_end,
     tlb_flush_start,
+    ugen_before,
 )
 from shootdown.linux.mm_types import Folio
 from shootdown.linux.options import ARCH
@@ -108,7 +110,7 @@ def folio_put_luf(folio: Folio, key: LufKey | None) -> None:
 def unfinished(key: LufKey) -> bool:
     """Whether some CPU still has to flush for this key."""
     batch = key.batch
-    return any(cpu in batch.cpus and cpu.ugen_done < batch.ugen for cpu in LufCpu)
+    return any(cpu in batch.cpus and older(cpu.ugen_done, batch.ugen) for cpu in LufCpu)
 
 
 @path(show="luf_takeoff_start()")
@@ -136,7 +138,8 @@ def luf_takeoff_check_and_fold(off: Takeoff, page: LufPage) -> bool:
         note("cannot flush here: refused")
         return False
     off.cpus = off.cpus | batch.cpus
-    off.ugen = max(off.ugen, batch.ugen)
+    if off.ugen == 0 or ugen_before(off.ugen, batch.ugen):
+        off.ugen = batch.ugen
     return True
 
 

@@ -6,6 +6,12 @@ from shootdown.hardware.machine import Page
 from shootdown.lang import atomic, atomic_dec, atomic_inc, path, replace
 from shootdown.linux.arch.x86.tlb import flush_tlb_mm_range
 from shootdown.linux.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
+from shootdown.linux.mm.mmu_notifier import (
+    mmu_notifier_invalidate_range_end,
+    mmu_notifier_invalidate_range_start,
+    notify_after_unlock,
+    notify_before_unlock,
+)
 from shootdown.linux.mm_types import Mm, Pages
 from shootdown.linux.options_rights import CLEAR_REFS
 from shootdown.linux.pgtable import pte_lockptr, ptep_get, ptep_get_and_clear, set_pte_at
@@ -18,6 +24,7 @@ def clear_soft_dirty(mm: Mm, page: Page) -> None:
         found = ptep_get(mm, page)
         if found.present:
             old = ptep_get_and_clear(mm, page)
+            notify_before_unlock(mm, page)
             set_pte_at(mm, page, replace(old, writable=False))
 
 
@@ -41,8 +48,11 @@ def clear_refs_walk(mm: Mm, pages: Pages) -> None:
     else:
         atomic_inc(mm.tlb_flush_pending)
         mm.open += 1
+        mmu_notifier_invalidate_range_start(mm, pages)
         for page in pages:
             clear_soft_dirty(mm, page)
+        notify_after_unlock(mm, set(pages))
+        mmu_notifier_invalidate_range_end(mm, pages)
         flush_tlb_mm_range(mm, set(Page))
         atomic_dec(mm.tlb_flush_pending)
         mm.open -= 1

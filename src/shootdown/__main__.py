@@ -1,0 +1,19 @@
+"""``python -m shootdown``, and where the ``shootdown`` command begins."""
+
+from __future__ import annotations
+
+import sys
+
+from shootdown.interrupts import quit_on_interrupt
+
+
+def main() -> int:
+    """Run the command line of this process; gives the exit code."""
+    quit_on_interrupt()
+    from shootdown.commands import main as run
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
