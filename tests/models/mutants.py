@@ -99,11 +99,11 @@ def _explored(system: System) -> Result:
 
 
 def _outcome(scenario: Scenario, site: Site, base: Result) -> Outcome:
+    if is_step(scenario.name, site) and not _reached(site, base):  # then it has the same states
+        return Outcome.UNREACHED
     mutant = scenario.compile(without=frozenset({site.id}))
     if mutant.fingerprint == base.system.fingerprint:
         return Outcome.UNCHANGED
-    if not _reached(site, base):  # so the mutant has the same states
-        return Outcome.UNREACHED
     result = _explored(mutant)
     broken = result.violation
     if broken is not None:

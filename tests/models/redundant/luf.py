@@ -51,13 +51,19 @@ LUF = (
         "tlb_end_vma() flushes whoever frees the table, and whenever; without it this lock is what "
         "makes munmap() wait for the flush",
     ),
-    # ---- needed elsewhere
+    # ---- not at stake
     Excuse(
         "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
         "LUF.V11 LUF.initfree.refuse LUF.keyalias.fold LUF.noV2.copy LUF.V11.write LUF.wpdefer.* "
         "LUF.arm64.dsb LUF.diet.copy " + FAULT + SWAP + LAZY,
         Kind.NOT_AT_STAKE,
         "nobody decides from an empty PTE (V1); the other give-up points do not look at the count",
+    ),
+    Excuse(
+        "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
+        "LUF.V11.munmap-V3",
+        Kind.NOT_AT_STAKE,
+        "V1 is left out in this scenario, and nobody else looks at the count",
     ),
     Excuse(
         "flush_tlb_batched_pending: flush_tlb_mm_range()",

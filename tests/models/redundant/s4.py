@@ -45,7 +45,8 @@ S4 = (
         "change_pte_range: lock pte_lockptr(mm, page)",
         "N.range.protect",
         Kind.NOT_NEEDED,
-        "one thread changes the PTE, and KVM reads it in one access",
+        "one thread changes the PTE; KVM reads it in one access, and then looks whether an "
+        "invalidation is under way",
     ),
     Excuse(
         "change_huge_pmd: flush_tlb_mm_range()",
