@@ -11,7 +11,7 @@ RECLAIM = (
     "S2a.V8.dontneed S2a.V8.no-table S2a.V8.dirty S2a.V8.clean S2a.V8.pages S2a.V8.wrap "
     "S2a.V8.mms S2a.V8.two "
 )
-"""Reclaim alone has the folio: all but S2a.V8.flusher-fixed and S2a.V8.pageout."""
+"""Reclaim alone has the folio: all but S2a.V8.flusher-fixed, S2a.V8.pageout and S2a.V8.parts."""
 
 S2A = (
     Excuse(
@@ -25,6 +25,20 @@ S2A = (
         RECLAIM,
         Kind.NOT_AT_STAKE,
         "nobody else locks the folio",
+    ),
+    Excuse(
+        """shrink_folios: lock folio.lock
+        unmap_a_part: lock folio.lock
+        try_to_unmap_one: lock pte_lockptr(mm, page)""",
+        "S2a.V8.parts",
+        Kind.NOT_AT_STAKE,
+        "PG_lru keeps the two reclaimers apart, and nobody else touches the folio or its PTEs",
+    ),
+    Excuse(
+        "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
+        "S2a.V8.parts",
+        Kind.NOT_AT_STAKE,
+        "nobody decides from an empty PTE",
     ),
     Excuse("migrate_pages: lock src.lock", "*", Kind.NOT_AT_STAKE, "nobody else locks the folio"),
     Excuse(
@@ -75,7 +89,7 @@ S2A = (
     Excuse(
         "try_to_unmap_one: folio_remove_rmap_pte()",
         "S2a.V5.dirty S2a.V8.dirty S2a.V8.dirty-arm64 S2a.V8.clean S2a.V8.pages S2a.V8.wrap "
-        "S2a.V8.mms S2a.V8.two",
+        "S2a.V8.mms S2a.V8.two S2a.V8.parts",
         Kind.GOAL,
         "a folio whose count stays too high is never freed",
     ),
@@ -88,7 +102,7 @@ S2A = (
     ),
     Excuse(
         "ptep_clear_flush: flush_tlb_mm_range()",
-        RECLAIM + "S2a.V8.migrate",
+        RECLAIM + "S2a.V8.migrate S2a.V8.parts",
         Kind.UNREACHED,
         NOT_BATCHED,
     ),
@@ -96,7 +110,7 @@ S2A = (
         """flush_tlb_mm_range: flush_tlb_range()
         flush_tlb_range: tlbi_is()
         flush_tlb_range: dsb_ish()""",
-        "S2a.V8.dirty-arm64 S2a.V8.two",
+        "S2a.V8.dirty-arm64 S2a.V8.two S2a.V8.parts",
         Kind.UNREACHED,
         NOT_BATCHED,
     ),
@@ -105,5 +119,13 @@ S2A = (
         "*",
         Kind.UNREACHED,
         "the page is dirty, so its mapcount waits for the flush, in tlb_flush_rmaps()",
+    ),
+    Excuse(
+        """unmap_a_part: atomic_inc(folio.refcount)
+        reclaim_the_rest: atomic_inc(folio.refcount)""",
+        "S2a.V8.parts",
+        Kind.REFUSED,
+        "the reference that is dropped afterwards is somebody else's, and the count falls below "
+        "zero",
     ),
 )
