@@ -30,10 +30,11 @@ MAY_IMPORT = {
     "check": {"lang", "errors"},
     "cost": {"lang", "errors"},
     "trace": {"lang", "errors"},
-    "report": {"check", "cost", "trace", "lang", "errors"},
+    "litmus": {"check", "hardware", "lang", "errors"},
+    "report": {"litmus", "check", "cost", "trace", "lang", "errors"},
     "commands": {
-        "report", "check", "cost", "trace", "races", "linux", "hardware", "lang", "errors",
-        "interrupts",
+        "report", "litmus", "check", "cost", "trace", "races", "linux", "hardware", "lang",
+        "errors", "interrupts",
     },
 }  # fmt: skip
 # The front door offers what a user's own model needs; `python -m shootdown` is the command line.

@@ -420,4 +420,4 @@ def test_the_cache_is_bounded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_code_depends_on_the_model_only() -> None:
     made = dontneed(2, 1)
     assert emit(made, plan(made)) == emit(made, plan(made))
-    assert set(FUNCTIONS) == {"expand", "check"}
+    assert set(FUNCTIONS) == {"expand", "check", "given"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias, cast
 
 from shootdown.check.reference import Notes, Outcome, is_deadlock, judge_property, outcomes
@@ -90,16 +91,8 @@ class Trace:
 
 
 def trace_violation(system: System, violation: Violation) -> Trace:
-    """Find the steps between the states of a violation.
-
-    Where several outcomes of a state lead to the next one, it takes the first.
-    """
-    steps: list[TraceStep] = []
-    for before, after in zip(violation.path, violation.path[1:], strict=False):
-        outcome = next((o for o in outcomes(system, before, notes=True) if o.state == after), None)
-        if outcome is None:
-            raise RuntimeError(f"no outcome of step {len(steps) + 1} leads to the next state")
-        steps.append(_step(system, len(steps) + 1, before, outcome))
+    """Find the steps between the states of a violation, as :func:`steps_of` does."""
+    steps = list(steps_of(system, violation.path))
     if violation.failing_outcome is not None:
         before = violation.path[-1]
         outcome = _numbered(system, before, violation.failing_outcome)
@@ -107,6 +100,18 @@ def trace_violation(system: System, violation: Violation) -> Trace:
             raise RuntimeError(f"outcome {violation.failing_outcome} fails no check")
         steps.append(_step(system, len(steps) + 1, before, outcome))
     return Trace(system, tuple(steps), _ending_of(system, violation), violation.loop)
+
+
+def steps_of(system: System, path: Sequence[State]) -> tuple[TraceStep, ...]:
+    """The steps between the states of a path. Where several outcomes of a state lead to the next
+    one, it takes the first."""
+    steps: list[TraceStep] = []
+    for before, after in pairwise(path):
+        outcome = next((o for o in outcomes(system, before, notes=True) if o.state == after), None)
+        if outcome is None:
+            raise RuntimeError(f"no outcome of step {len(steps) + 1} leads to the next state")
+        steps.append(_step(system, len(steps) + 1, before, outcome))
+    return tuple(steps)
 
 
 def trace_outcomes(system: System, numbers: Iterable[int]) -> Trace:

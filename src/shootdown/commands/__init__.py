@@ -9,6 +9,7 @@ from typing import NoReturn, Protocol
 
 from shootdown.commands.check import CheckCommand
 from shootdown.commands.list_scenarios import ListCommand
+from shootdown.commands.litmus import LitmusCommand
 from shootdown.commands.replay import ReplayCommand
 from shootdown.commands.show import ShowCommand
 from shootdown.commands.streams import aside, forget_stdout
@@ -54,6 +55,7 @@ COMMANDS: tuple[Command, ...] = (
     WhyCommand(),
     ShowCommand(),
     ReplayCommand(),
+    LitmusCommand(),
 )
 
 

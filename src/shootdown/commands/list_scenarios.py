@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 from shootdown.commands.options import add_output
 from shootdown.errors import UsageError
-from shootdown.lang.loader import did_you_mean
 
 if TYPE_CHECKING:
     from shootdown.lang.scenario import Scenario
@@ -55,6 +55,7 @@ class ListCommand:
 
 def _scenarios(what: str | None) -> tuple[tuple[Scenario, ...], tuple[NotModelled, ...]]:
     from shootdown.commands.targets import in_file, is_file
+    from shootdown.lang.loader import did_you_mean
     from shootdown.races import library
     from shootdown.races.beyond import BEYOND
 
@@ -65,12 +66,15 @@ def _scenarios(what: str | None) -> tuple[tuple[Scenario, ...], tuple[NotModelle
     )
     beyond = tuple(b for b in BEYOND if _begins(what, b.name))
     if not scenarios and not beyond:
+        if os.path.exists(str(what)):
+            in_file(str(what))  # says what is wrong with it
         names = [name for s in library() for name in (s.name, *s.aliases)]
         raise UsageError(f"no name begins with '{what}'" + did_you_mean(str(what), names))
     return scenarios, beyond
 
 
 def _invariants(what: str | None) -> tuple[Invariant, ...]:
+    from shootdown.lang.loader import did_you_mean
     from shootdown.races.invariants import invariants
 
     found = tuple(i for i in invariants() if _begins(what, i.name))

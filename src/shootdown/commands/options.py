@@ -60,12 +60,17 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 def add_search(parser: argparse.ArgumentParser) -> None:
     """``--max-states``, ``--max-memory``, ``--max-time``, ``--engine``."""
     group = parser.add_argument_group("the search")
+    add_limits(group)
+    group.add_argument("--engine", choices=ENGINES, default="native", help="default: native")
+
+
+def add_limits(group: argparse._ArgumentGroup) -> None:
+    """``--max-states``, ``--max-memory``, ``--max-time``."""
     group.add_argument("--max-states", metavar="N", type=whole_number, help="stop after N states")
     group.add_argument("--max-memory", metavar="SIZE", type=memory, help="stop at SIZE, as in 4G")
     group.add_argument(
         "--max-time", metavar="SECONDS", type=seconds, help="stop after a time, as in 60 or 5m"
     )
-    group.add_argument("--engine", choices=ENGINES, default="native", help="default: native")
 
 
 def pairs(text: str) -> dict[str, str]:

@@ -17,10 +17,24 @@ What overlapping entries do is FEAT_BBM's business: :data:`BBM`.
 
 from __future__ import annotations
 
+import enum
+
 from shootdown.hardware.machine import AddressSpace, Frame, Page, TlbEntry
 from shootdown.hardware.tlb import TLB
 from shootdown.hardware.tlbi import Pe
-from shootdown.lang import Array, Option, Word, atomic, choose, note, on_write, replace, rule, when
+from shootdown.lang import (
+    Array,
+    Option,
+    Word,
+    atomic,
+    choose,
+    given,
+    note,
+    on_write,
+    replace,
+    rule,
+    when,
+)
 
 BBM = Option(
     "bbm",
@@ -68,6 +82,22 @@ class Descriptor(Word):
         return " ".join([str(self.frame), *letters])
 
 
+class Fault(enum.Enum):
+    """Why an access is not done (Arm ARM D8.15, the types of MMU fault that the model has)."""
+
+    NONE = enum.auto()
+    TRANSLATION = enum.auto()
+    ACCESS_FLAG = enum.auto()
+    PERMISSION = enum.auto()
+
+
+class Translation(Word):
+    """What comes of an address: a frame, or a fault."""
+
+    fault: Fault = Fault.NONE
+    frame: Frame = Frame(0)
+
+
 class Arm64Space(AddressSpace):
     """A page table whose last level is one contiguous block."""
 
@@ -78,14 +108,16 @@ class Walker(Pe):
     """A PE, or a device behind an SMMU that takes part in broadcast TLB maintenance.
 
     ``blocks``: the block entries that it holds, or may hold; entries for single pages are in
-    ``tlb``. ``walks``: the page table that it uses. ``manages_flags``: it sets the access flag
-    and the dirty state by itself (FEAT_HAFDBS; HTTU in an SMMU). One that does not looks at the
-    descriptor of the address and at no other, and takes a fault instead (Linux 97c5550b7631).
+    ``tlb``. ``walks``: the page table that it uses. ``manages_flags``: it sets the access flag by
+    itself, and the dirty state too if it ``manages_dirty`` (FEAT_HAFDBS: TCR_EL1.HA and HD; HTTU in
+    an SMMU). One that does not looks at the descriptor of the address and at no other, and takes a
+    fault instead (Linux 97c5550b7631).
     """
 
     walks: Arm64Space | None = None
     blocks: set[TlbEntry]
-    manages_flags: bool = True
+    manages_flags: bool = given(True)
+    manages_dirty: bool = given(True)
 
 
 @atomic
@@ -167,29 +199,32 @@ def evict(walker: Walker, page: Page) -> None:
 
 
 @atomic
-def walk(walker: Walker, page: Page, write: bool) -> Frame | None:
+def walk(walker: Walker, page: Page, write: bool) -> Translation:
     """Translate by walking. The descriptor that is looked at, and updated, is the one of the
     address, or any other of the block that has the Contiguous bit: from it the block entry could
-    have been loaded. ``None`` is a fault."""
+    have been loaded. A translation fault comes before an access flag fault, and that before a
+    permission fault (Arm ARM D8.15.5)."""
     mm = walker.walks
     if mm is None:
-        return None
+        return Translation(fault=Fault.TRANSLATION)
     usable: set[Page] = {q for q in Page if in_block(mm.table[q])}
     source = page
     if walker.manages_flags and BLOCKS == "cached":
         source = choose(usable | {page})
     descriptor = mm.table[source]
-    if not descriptor.valid or (write and not descriptor.writable):
-        return None
+    if not descriptor.valid:
+        return Translation(fault=Fault.TRANSLATION)
+    if not descriptor.accessed and not walker.manages_flags:
+        return Translation(fault=Fault.ACCESS_FLAG)
+    if write and not (descriptor.writable and (descriptor.dirty or walker.manages_dirty)):
+        return Translation(fault=Fault.PERMISSION)
     found = replace(descriptor, accessed=True, dirty=descriptor.dirty or write)
     if found != descriptor:
-        if not walker.manages_flags:
-            return None
         note("flags set in the PTE of {}", source)
         mm.table[source] = found
     if TLB == "explicit":
         cache(walker, source, found)
-    return found.frame
+    return Translation(frame=found.frame)
 
 
 @atomic
@@ -206,45 +241,51 @@ def conflict(walker: Walker, page: Page) -> bool:
 
 
 @atomic
-def user_load(walker: Walker, page: Page) -> Frame | None:
-    """A load: through any entry that there is, else by a walk. The frame, or ``None``: fault."""
+def translate(walker: Walker, page: Page, write: bool) -> Translation:
+    """An access: through any entry that there is, else by a walk. A store through an entry that
+    lets writes through touches no descriptor. Through one that lacks only the dirty state, and if
+    hardware manages that, it walks, and so faults if the descriptor is gone or read-only by now.
+    Through any other it faults at once, whatever the descriptor says by now: a fault does not drop
+    the entry (Linux flush_tlb_fix_spurious_fault())."""
     hit = bool(matches(walker, page))
     if TLB == "may" and hit:
         hit = choose(False, True)
     if not hit:
-        return walk(walker, page, False)
-    return choose(matches(walker, page)).frame
+        return walk(walker, page, write)
+    entry = choose(matches(walker, page))
+    if not write or (entry.writable and entry.dirty):
+        return Translation(frame=entry.frame)
+    if entry.writable and walker.manages_dirty:
+        return walk(walker, page, write)
+    return Translation(fault=Fault.PERMISSION)
+
+
+@atomic
+def user_load(walker: Walker, page: Page) -> Frame | None:
+    """A load. The frame, or ``None``: fault."""
+    found = translate(walker, page, False)
+    if found.fault != Fault.NONE:
+        return None
+    return found.frame
 
 
 @atomic
 def user_store(walker: Walker, page: Page) -> Frame | None:
-    """A store. Through an entry that lets writes through it touches no descriptor. Through one
-    that lacks only the dirty state, and if hardware manages that, it walks, and so faults if the
-    descriptor is gone or read-only by now. Through any other it faults at once, whatever the
-    descriptor says by now: a fault does not drop the entry (Linux flush_tlb_fix_spurious_fault()).
-    """
-    hit = bool(matches(walker, page))
-    if TLB == "may" and hit:
-        hit = choose(False, True)
-    if not hit:
-        return walk(walker, page, True)
-    entry = choose(matches(walker, page))
-    if entry.writable and entry.dirty:
-        return entry.frame
-    if entry.writable and walker.manages_flags:
-        return walk(walker, page, True)
-    return None
+    """A store. The frame, or ``None``: fault."""
+    found = translate(walker, page, True)
+    if found.fault != Fault.NONE:
+        return None
+    return found.frame
 
 
 # ------------------------------------------------------------------ invalidation
 
 
-@rule(fair=True, show="TLBI of {issuer} reaches {target}")
-def tlbi_arrives(target: Walker, issuer: Pe) -> None:
-    """A TLBI takes effect (as in ``tlbi.py``). The block entry translates every page, so it goes
-    with any of them. Afterwards the PE may hold only what it can load now."""
+@atomic
+def serve(target: Walker, issuer: Pe) -> None:
+    """What the PE ``issuer`` has posted takes effect. The block entry translates every page, so it
+    goes with any of them. Afterwards the PE may hold only what it can load now."""
     pages = issuer.posted[target]
-    when(pages)
     for page in pages:
         target.tlb[page] = set()
     target.blocks = set()
@@ -255,3 +296,10 @@ def tlbi_arrives(target: Walker, issuer: Pe) -> None:
             if descriptor.valid and descriptor.accessed:
                 cache(target, page, descriptor)
     issuer.posted[target] = set()
+
+
+@rule(fair=True, show="TLBI of {issuer} reaches {target}")
+def tlbi_arrives(target: Walker, issuer: Pe) -> None:
+    """A TLBI takes effect (as in ``tlbi.py``)."""
+    when(issuer.posted[target])
+    serve(target, issuer)

@@ -34,20 +34,36 @@ class Pe(Cpu):
     posted: Array[Cpu, set[Page]]
 
 
+@atomic
+def broadcast(issuer: Pe, pages: set[Page]) -> None:
+    """A PE posts a TLBI to the inner shareable domain. Whatever translates one of the addresses
+    goes, whatever its size."""
+    for target in Cpu:
+        issuer.posted[target] = issuer.posted[target] | pages
+
+
+@atomic
+def post(issuer: Pe, pages: set[Page]) -> None:
+    """A PE posts a TLBI without IS: it stays on that PE."""
+    issuer.posted[issuer] = issuer.posted[issuer] | pages
+
+
+@atomic
+def complete(issuer: Pe) -> bool:
+    """Whether every TLBI that a PE has issued is complete everywhere."""
+    return not any(issuer.posted[target] for target in Cpu)
+
+
 @atomic(show="tlbi", role="flush")
 def tlbi_is(pages: set[Page]) -> None:
-    """Broadcast to the inner shareable domain: TLBI VALE1IS for each page, RVALE1IS, or ASIDE1IS
-    (all pages). Whatever translates one of the addresses goes, whatever its size."""
-    me = this(Pe)
-    for target in Cpu:
-        me.posted[target] = me.posted[target] | pages
+    """TLBI VALE1IS for each page, RVALE1IS, or ASIDE1IS (all pages)."""
+    broadcast(this(Pe), pages)
 
 
 @atomic(show="tlbi (local)", role="flush")
 def tlbi_local(pages: set[Page]) -> None:
-    """TLBI VALE1 and the like: without IS it stays on this PE."""
-    me = this(Pe)
-    me.posted[me] = me.posted[me] | pages
+    """TLBI VALE1 and the like."""
+    post(this(Pe), pages)
 
 
 @rule(fair=True, show="TLBI of {issuer} reaches {target}")
@@ -61,11 +77,10 @@ def tlbi_arrives(target: Cpu, issuer: Pe) -> None:
 @atomic(show="dsb(ish)", role="ack")
 def dsb_ish() -> None:
     """Wait until every TLBI that this PE has issued is complete everywhere."""
-    me = this(Pe)
     if DSB == "own":
-        when(not any(me.posted[target] for target in Cpu))
+        when(complete(this(Pe)))
     else:
-        when(not any(issuer.posted[target] for issuer in Pe for target in Cpu))
+        when(all(complete(issuer) for issuer in Pe))
 
 
 @atomic(show="dsb(nsh)", role="ack")

@@ -62,6 +62,7 @@ from shootdown.lang.types import (
     Word,
     counter,
     ghost,
+    given,
     ranged,
     shared,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "down_write",
     "event",
     "ghost",
+    "given",
     "goal",
     "invariant",
     "mark",

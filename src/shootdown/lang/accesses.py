@@ -92,7 +92,8 @@ class Accesses(Builder):
         for _ in range(len(keys) - isinstance(field, FieldRef)):
             assert isinstance(kind, ArrayKind)
             kind = kind.element
-        return PlaceV(ir.Place(base, tuple(index)), kind, text, storage.ghost, field, keys)
+        place = ir.Place(base, tuple(index))
+        return PlaceV(place, kind, text, storage.ghost, field, keys, storage.given)
 
     def index_place(self, base: PlaceV, key: Value, node: ast.AST) -> PlaceV:
         """The place ``base[key]``."""
@@ -248,6 +249,12 @@ class Accesses(Builder):
 
     def store(self, place: PlaceV, value: ir.Expr, node: ast.AST) -> None:
         """Write within the present step, and run the ``@on_write`` functions of the field."""
+        if place.given:
+            raise self.error(
+                node,
+                f"'{place.text.render()}' is given by the scenario: nothing writes it",
+                "declare the field without given()",
+            )
         observers = [
             o
             for o in self.unit.observers

@@ -8,12 +8,13 @@ import hashlib
 import itertools
 import typing
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from shootdown.errors import ModelError
 from shootdown.lang import ir
-from shootdown.lang.builder import Frame, Site, Unit
+from shootdown.lang.builder import Frame, Site, Unit, counted
 from shootdown.lang.cfg import Activation, Cut, Cutter, Graph, atomic_body
 from shootdown.lang.decorators import Function
 from shootdown.lang.interpret import ways
@@ -23,9 +24,9 @@ from shootdown.lang.prune import prune, without_lines
 from shootdown.lang.scenario import Scenario, Setup, Thread, options_of
 from shootdown.lang.setups import check_objects, check_setup, is_function, static, thread_arguments
 from shootdown.lang.source import Source, source_of
-from shootdown.lang.space import StateSpace
+from shootdown.lang.space import StateSpace, Storage
 from shootdown.lang.statements import Statements
-from shootdown.lang.types import Object
+from shootdown.lang.types import FieldRef, Object, population
 from shootdown.lang.values import Static, Value
 
 T = TypeVar("T")
@@ -139,7 +140,7 @@ class _Compilation:
         if missing:
             raise self.fail(f"there is no removable site '{missing[0]}'")
         space = self.unit.space
-        init = tuple(space.init)
+        init = self._provided(tuple(space.init))
         for cut in cuts:
             init = _put(init, cut.pc, cut.start)
         if start is not None:
@@ -155,7 +156,7 @@ class _Compilation:
             goals.append(self._all_finish(processes))
         system = ir.System(
             name=self.scenario.name,
-            variables=tuple(space.variables),
+            variables=self._variables(),
             init=init,
             processes=processes,
             rules=tuple(rules),
@@ -171,7 +172,7 @@ class _Compilation:
             options=self._options(),
         )
         system = prune(without_lines(system, self.executed), self._groups())
-        bits = sum(bits_for(v.size) for v in system.variables)
+        bits = sum(bits_for(v.size) for v in system.variables if not v.given)
         if bits > MAX_STATE_BITS:
             widths: dict[str, int] = {}
             for v in system.variables:
@@ -412,6 +413,33 @@ class _Compilation:
         self.executed.update(found[0].covered)
         return tuple(found[0].state)
 
+    def _variables(self) -> tuple[ir.Variable, ...]:
+        """The variables; a field that could be given, and is not, is a constant."""
+        variables = list(self.unit.space.variables)
+        provided = {(population(ref.owner), ref.name) for ref in self.setup.given}
+        for key, storage in self.unit.space.named_storages():
+            if storage.given and key not in provided:
+                for v in range(storage.base, storage.base + storage.length):
+                    variables[v] = replace(variables[v], given=False)
+        return tuple(variables)
+
+    def _provided(self, init: tuple[int, ...]) -> tuple[int, ...]:
+        """The initial state with the fields that the scenario provides."""
+        values = list(init)
+        for ref, provided in self.setup.given.items():
+            name = f"{ref.owner.__name__}.{ref.name}" if isinstance(ref, FieldRef) else repr(ref)
+            decl = self.unit.kinds.field(ref.owner, ref.name) if isinstance(ref, FieldRef) else None
+            if decl is None or not decl.given:
+                raise self.fail(f"given={{{name}: ...}}: no field declared with given() is that")
+
+            def fail(message: str, name: str = name) -> ModelError:
+                return self.fail(f"given={{{name}: ...}}: {message}")
+
+            storage = self.unit.space.field(ref, decl)
+            for place, value in _spread(provided, storage, 0, 0, fail):
+                values[place] = self.unit.kinds.encode(value, storage.element, fail)
+        return tuple(values)
+
     # ------------------------------------------------------------------ the whole
 
     def _groups(self) -> list[range]:
@@ -441,8 +469,6 @@ def _put(state: tuple[int, ...], variable: int, value: int) -> tuple[int, ...]:
 
 
 def _with_fingerprint(system: ir.System) -> ir.System:
-    from dataclasses import replace
-
     digest = hashlib.blake2b(digest_size=8)
     digest.update(repr([(v.name, v.size) for v in system.variables]).encode())
     digest.update(repr(system.init).encode())
@@ -461,3 +487,19 @@ def _meaning(body: ir.Body) -> list[tuple[list[ir.Op], ir.Terminator]]:
         ([op for op in block.ops if not isinstance(op, (ir.Note, ir.Cover))], block.end)
         for block in body.blocks
     ]
+
+
+def _spread(
+    values: Any, storage: Storage, depth: int, offset: int, fail: Callable[[str], ModelError]
+) -> Iterator[tuple[int, Any]]:
+    """Variable numbers and values of a nested list: one level for each dimension of a field."""
+    if depth == len(storage.dims):
+        yield storage.base + offset, values
+        return
+    kind, stride = storage.dims[depth]
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise fail(f"{values!r} is no list of values, one for each {kind}")
+    if len(values) > kind.size:
+        raise fail(f"{len(values)} values for {counted(kind.size, str(kind))}")
+    for index, value in enumerate(values):
+        yield from _spread(value, storage, depth + 1, offset + index * stride, fail)

@@ -345,6 +345,7 @@ class Variable:
     size: int  # 0 <= value < size, size >= 1
     show: object = None  # Callable[[int], str] | None
     hidden: bool = False  # of no interest to people: where a thread stands, a compiler's temporary
+    given: bool = False  # no action writes it: a table that the scenario provides
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from shootdown.errors import ModelError
 from shootdown.lang.types import (
     Array,
     Ghost,
+    Given,
     Object,
     Ranged,
     Record,
@@ -344,11 +345,13 @@ class ArrayKind(Kind):
 
 @dataclass(frozen=True)
 class FieldDecl:
-    """A declared field: its kind, initial encoding, and whether it is ghost state."""
+    """A declared field: its kind, initial encoding, and whether it is ghost state, or given (and
+    then ghost state too, as far as steps go)."""
 
     kind: Kind
     init: int
     ghost: bool
+    given: bool = False
 
 
 _HINTS: dict[type, dict[str, Any]] = {}  # evaluating annotations is slow, and they do not change
@@ -486,15 +489,18 @@ class Kinds:
         self, hint: Any, default: Any, given: bool, where: Callable[[str], ModelError]
     ) -> FieldDecl:
         """Kind and initial value of a field or global from annotation and default."""
-        ghost = isinstance(default, Ghost)
-        if isinstance(default, Ghost):
+        provided = isinstance(default, Given)
+        ghost = isinstance(default, (Ghost, Given))
+        if isinstance(default, Given):
+            given = default.has
+        if isinstance(default, (Ghost, Given)):
             default = default.default
         if isinstance(default, Ranged):
             if "int" not in str(hint):
                 raise where("ranged() and counter() are for int")
             kind = self.of(hint, where, self.ranged(default, where))
             plain = isinstance(kind, (IntKind, ArrayKind))
-            return FieldDecl(kind, default.init if plain else 0, ghost)
+            return FieldDecl(kind, default.init if plain else 0, ghost, provided)
         kind = self.of(hint, where)
         if not given or default is None:
             if given and not isinstance(kind, OptKind):
@@ -505,8 +511,8 @@ class Kinds:
                 inner = inner.element
             if isinstance(inner, WordKind):
                 init = inner.default
-            return FieldDecl(kind, init, ghost)
-        return FieldDecl(kind, self.encode(default, kind, where), ghost)
+            return FieldDecl(kind, init, ghost, provided)
+        return FieldDecl(kind, self.encode(default, kind, where), ghost, provided)
 
     def encode(self, value: Any, kind: Kind, where: Callable[[str], ModelError]) -> int:
         """The encoding of a Python value (a default, a scenario's argument)."""

@@ -112,7 +112,8 @@ def _once(system: ir.System, groups: list[range]) -> tuple[ir.System, list[range
     pc_groups = {group_of[pc] for pc in pcs}
     everything = set(range(len(groups)))
     unread = everything - reads - pc_groups
-    constant = everything - writes - pc_groups - unread
+    given = {g for g, group in enumerate(groups) if system.variables[group[0]].given}
+    constant = everything - writes - pc_groups - unread - given
     if not unread and not constant:
         return None
     kept = [g for g in range(len(groups)) if g not in unread and g not in constant]

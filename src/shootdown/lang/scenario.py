@@ -89,6 +89,7 @@ class Setup:
     goals: Sequence[Function[..., Any]] = ()
     progress: Sequence[Function[..., Any]] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shootdown.errors import ModelError
@@ -27,6 +27,7 @@ class Storage:
     kind: Kind
     element: Kind
     ghost: bool
+    given: bool = False
 
     @property
     def length(self) -> int:
@@ -54,9 +55,10 @@ class StateSpace:
         show: Callable[[int], str] | None,
         *,
         hidden: bool = False,
+        given: bool = False,
     ) -> int:
         """A variable of its own (a program counter, a thread's local)."""
-        self.variables.append(ir.Variable(name, size, show, hidden))
+        self.variables.append(ir.Variable(name, size, show, hidden, given))
         self.init.append(init)
         return len(self.variables) - 1
 
@@ -78,6 +80,10 @@ class StateSpace:
         """Every field and global that is in use."""
         return iter(self._storage.values())
 
+    def named_storages(self) -> Iterator[tuple[Any, Storage]]:
+        """Every field that is in use, as (population, name); a global as itself."""
+        return iter(self._storage.items())
+
     def storage_of(self, variable: int) -> Storage:
         """The field or global that a variable belongs to."""
         for storage in self._storage.values():
@@ -88,7 +94,7 @@ class StateSpace:
     def resize(self, variable: int, size: int) -> None:
         """Give a variable made by :meth:`scalar` its final size."""
         old = self.variables[variable]
-        self.variables[variable] = ir.Variable(old.name, size, old.show, old.hidden)
+        self.variables[variable] = replace(old, size=size)
 
     def _allocate(
         self, dims: list[ObjectKind], name: str, decl: FieldDecl, *, dot: bool
@@ -110,14 +116,13 @@ class StateSpace:
             shown = [show_key(key, index) for key, index in zip(keys, indices, strict=True)]
             text = f"{shown.pop(0)}.{name}" if dot else name
             text += "".join(f"[{s}]" for s in shown)
-            self.scalar(text, element.size, decl.init, element.show)
+            self.scalar(text, element.size, decl.init, element.show, given=decl.given)
         strides, stride = [], 1
         for key in reversed(keys):
             strides.append(stride)
             stride *= key.size
-        return Storage(
-            base, tuple(zip(keys, reversed(strides), strict=True)), decl.kind, element, decl.ghost
-        )
+        pairs = tuple(zip(keys, reversed(strides), strict=True))
+        return Storage(base, pairs, decl.kind, element, decl.ghost, decl.given)
 
 
 def show_key(kind: Kind, index: int) -> str:

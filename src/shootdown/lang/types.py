@@ -41,6 +41,15 @@ class Ghost:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """Marks a field that the scenario provides; ``default`` is for elements that it does not, if
+    it ``has`` one."""
+
+    default: Any
+    has: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FieldRef:
     """A field named on its class, as in ``@on_write(AddressSpace.pte)``."""
 
@@ -213,6 +222,16 @@ def _bounded(name: str, lo: object, hi: object, init: object, *, atomic: bool) -
 def ghost(default: T) -> T:
     """A ghost field: part of the property, not of the kernel; it costs no step."""
     return Ghost(default)  # type: ignore[return-value]
+
+
+@overload
+def given() -> Any: ...
+@overload
+def given(default: T, /) -> T: ...
+def given(*default: Any) -> Any:
+    """A field that nothing writes and that ``Setup(given=...)`` provides: a table, as a program for
+    a machine that is a model itself. To read it costs no step, and it is no part of the state."""
+    return Given(default[0] if default else None, bool(default))
 
 
 class Global(Generic[T]):

@@ -61,6 +61,7 @@ class PlaceV:
     ghost: bool
     field: FieldRef | Global[Any]
     keys: tuple[Dyn, ...]
+    given: bool = False
 
 
 @dataclass(frozen=True)

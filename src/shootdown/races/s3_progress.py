@@ -6,6 +6,7 @@ report shows the way into it and the loop.
 
 from __future__ import annotations
 
+from shootdown.hardware.arm64_contiguous import Walker
 from shootdown.hardware.ipi import handle_call, send_calls, wait_for_acks
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page
 from shootdown.lang import (
@@ -262,6 +263,10 @@ def fault(
             invariants=[*ALWAYS, s3.uniform],
             progress=[device_ends],
             goals=[faults_beside_dirty if write else faults_beside_young],
+            given={  # the SMMU does neither
+                Walker.manages_flags: [True, True, False],
+                Walker.manages_dirty: [True, True, False],
+            },
         )
 
     return build

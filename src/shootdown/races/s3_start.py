@@ -88,18 +88,11 @@ def device_block() -> None:
 
 @atomic
 def shared_with_device() -> None:
-    """A contpte block that was read; a CPU and a device use it, and the device, the last PE, does
-    not manage A and D."""
+    """A contpte block that was read; a CPU and a device use it."""
     block()
-    for walker in Walker:
-        if walker.index == len(Walker) - 1:
-            walker.manages_flags = False
 
 
 @atomic
 def shared_unread() -> None:
     """The same, but nobody has read it."""
     old_block()
-    for walker in Walker:
-        if walker.index == len(Walker) - 1:
-            walker.manages_flags = False

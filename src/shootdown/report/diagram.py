@@ -36,9 +36,13 @@ LIST = Style(margin=2, deeper=2, hanging=4)
 
 def diagram(trace: Trace) -> str:
     """The race as a diagram, without a trailing newline."""
-    lines = entries(trace)
+    return laid_out(entries(trace), tuple(map(ascii_text, trace.system.columns)))
+
+
+def laid_out(lines: Sequence[Entry], order: Sequence[str]) -> str:
+    """Lines as a diagram; their columns stand in this order, others behind."""
     present = {line.column for line in lines if line.text != LOOP}
-    known = [name for name in map(ascii_text, trace.system.columns) if name in present]
+    known = [name for name in order if name in present]
     named = [line.column for line in lines if line.text != LOOP]
     columns = list(dict.fromkeys([*known, *named]))
     if not columns:

@@ -1,5 +1,5 @@
 """The fast engine: a system becomes machine code."""
 
-from shootdown.check.native.engine import explore
+from shootdown.check.native.engine import Prepared, explore
 
-__all__ = ["explore"]
+__all__ = ["Prepared", "explore"]

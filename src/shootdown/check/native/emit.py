@@ -8,6 +8,7 @@ outcome after these, or ``DEADLOCK``. It marks covered lines in the bytes at ``c
 ``goals``; or it returns :data:`INVARIANT` plus the index of the first false invariant, or
 :data:`FAILURE` plus that of a failed check.
 
+``given`` is a table with a number for each variable: the values of those that no action writes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from shootdown.check.native.layout import Layout
 from shootdown.check.native.values import ZERO, Value, constant
 from shootdown.lang.ir import Action, Load, Place, Process, Property, System
 
-FUNCTIONS = ("expand", "check")
+FUNCTIONS = ("expand", "check", "given")
 INVARIANT = 1 << 32
 FAILURE = 2 << 32
 
@@ -41,7 +42,8 @@ def emit(system: System, layout: Layout) -> str:
         f"{name} = private unnamed_addr constant [{content.count('i32')} x i32] [{content}]"
         for content, name in tables.items()
     ]
-    return "\n".join([*constants, _DECLARATIONS, *functions])
+    given = f"@given = global [{len(system.variables)} x i64] zeroinitializer"
+    return "\n".join([*constants, given, _DECLARATIONS, *functions])
 
 
 # --------------------------------------------------------------------------- expand

@@ -5,9 +5,11 @@ It gives the same result as :mod:`shootdown.check.reference`, whose text defines
 
 from __future__ import annotations
 
+import ctypes
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from shootdown.check.deadline import time_limit
@@ -55,6 +57,73 @@ def explore(
     return search.result()
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What a search of :class:`Prepared` found: for each combination of the variables asked for the
+    number of the first state, nearest to the initial one, that has it."""
+
+    found: Mapping[tuple[int, ...], int]
+    result: Result
+    _search: _Search
+
+    def path(self, values: tuple[int, ...]) -> Path:
+        """The states of a shortest path from the initial one to a combination in ``found``."""
+        search, init = self._search, self.result.system.init
+        assert search.store is not None
+        given = [number for number, _ in search.layout.given]
+        path = []
+        for state in map(list, search.path(search.store, self.found[values])):
+            for number in given:
+                state[number] = init[number]
+            path.append(tuple(state))
+        return tuple(path)
+
+
+class Prepared:
+    """A system with its good code: for many searches that differ in the initial state only."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.layout = plan(system)
+        self.outcomes = most_outcomes(system)
+        self.ir = emit(system, self.layout)
+        self.load()
+
+    def load(self) -> None:
+        """Get the code: after unpickling, too."""
+        self.functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "functions"}
+
+    def reached(
+        self,
+        init: tuple[int, ...],
+        final: Callable[[tuple[int, ...]], bool],
+        shown: tuple[int, ...],
+        limits: Limits = NO_LIMITS,
+    ) -> Reached:
+        """What the variables ``shown`` can be, from one initial state, in those of the states that
+        ``final`` accepts. ``final`` is asked once for each combination of these variables."""
+        check_limits(limits)
+        search = _Search(replace(self.system, init=init), limits, None, 0.0, self)
+        found: dict[tuple[int, ...], int] = {}
+        try:
+            search.run()
+            slots = [self.layout.slots[v] for v in shown]
+            masks: dict[int, int] = {}
+            for slot in slots:
+                masks[slot.word] = masks.get(slot.word, 0) | slot.mask
+            store = search.store
+            for words, first in store.distinct(sorted(masks.items())) if store else ():
+                values = tuple((words[s.word] & s.mask) >> s.shift for s in slots)
+                if final(values):
+                    found[values] = first
+        except KeyboardInterrupt:
+            search.stopped = "interrupt"
+        return Reached(found, search.result(), search)
+
+
 class _Search:
     """One search; the counts live in the store, so an interrupt at any point finds them whole."""
 
@@ -64,12 +133,14 @@ class _Search:
         limits: Limits,
         on_progress: Callable[[Progress], None] | None,
         good_code_after: float,
+        prepared: Prepared | None = None,
     ) -> None:
         self.system = system
         self.limits = limits
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
         self.good_code_after = good_code_after
+        self.prepared = prepared
         self.ir = ""
         self.store: Store | None = None
         self.violation: Violation | None = None
@@ -80,20 +151,17 @@ class _Search:
         limit = self.limits.time  # a moment more: every search should see its first state
         try:
             with time_limit(None if limit is None else limit + _MOMENT, "writing the code"):
-                layout = self.layout = plan(system)
-                self.ir = emit(system, layout)
+                functions = self.code()
         except UnfinishedError:
             self.stopped = "time"
             return
-        functions = jit.load_cached(self.ir, FUNCTIONS)
-        if functions is not None or self.good_code_after <= 0:
-            functions = functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
-            self.good_code_after = math.inf
-        else:
-            functions = jit.load(self.ir, FUNCTIONS, jit.FAST)
+        layout = self.layout
+        self.provide(functions)
         lines, goals = len(system.lines), len(system.goals)
         limit = memory_limit(self.limits)
-        store = Store(layout.words, most_outcomes(system), lines, goals, limit)
+        prepared = self.prepared
+        outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
+        store = Store(layout.words, outcomes, lines, goals, limit)
         code = store.begin(functions, layout.pack(system.init), self.limits.states)
         self.store = store
         if code:
@@ -108,6 +176,20 @@ class _Search:
             self.violation = self.bad_step(store, store["CODE"])
         elif status == LIMITED:
             self.stopped = "states"
+
+    def code(self) -> jit.Library:
+        """The functions of the model: good ones if they are at hand, else quick ones."""
+        if self.prepared is not None:
+            self.good_code_after = math.inf
+            self.layout = self.prepared.layout
+            return self.prepared.functions
+        self.layout = plan(self.system)
+        self.ir = emit(self.system, self.layout)
+        functions = jit.load_cached(self.ir, FUNCTIONS)
+        if functions is None and self.good_code_after > 0:
+            return jit.load(self.ir, FUNCTIONS, jit.FAST)
+        self.good_code_after = math.inf
+        return functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
 
     def search(self, store: Store) -> int:
         """Run the core in slices until it ends or a limit is reached; the last status."""
@@ -137,7 +219,15 @@ class _Search:
             return
         if elapsed >= self.good_code_after + 2 * cost:
             self.good_code_after = math.inf
-            store.use(jit.load(self.ir, FUNCTIONS, jit.GOOD))
+            functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
+            self.provide(functions)
+            store.use(functions)
+
+    def provide(self, functions: jit.Library) -> None:
+        """Put the values that no action writes into the table beside the code."""
+        if self.layout.given:
+            table = ctypes.c_int64 * len(self.system.variables)
+            table.from_address(functions.addresses["given"])[:] = list(self.system.init)
 
     def over_time(self, store: Store) -> bool:
         """Whether time is up; reports progress by the way."""

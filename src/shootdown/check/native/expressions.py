@@ -220,6 +220,8 @@ class Writer:
         high = self.system.variables[base].size - 1
         if high == 0:
             return ZERO
+        if self.system.variables[base].given:
+            return self.load_given(base, dimensions, high, env)
         if not dimensions:
             slot = self.layout.slots[base]
             text = self.extract(env.words[slot.word], str(slot.shift), slot.bits)
@@ -232,6 +234,21 @@ class Writer:
             word = self.pure(f"select i1 {here}, i64 {other}, i64 {word}")
         text = self.extract(word, target.shift, target.bits)
         return self.select(target.inside, Value(text, 0, high), ZERO)
+
+    def load_given(self, base: int, dimensions: list[Dimension], high: int, env: Env) -> Value:
+        """A value of the table beside the code; 0 if an index is outside its extent."""
+        number, inside = constant(base), "true"
+        for expr, stride, extent in dimensions:
+            step = self.value(expr, env)
+            inside = self.both(inside, self.compare("ge", step, ZERO))
+            inside = self.both(inside, self.compare("lt", step, constant(extent)))
+            part = self.arithmetic("mul", step, constant(stride))
+            number = self.arithmetic("add", number, part)
+        at = self.select(inside, number, constant(base)).text
+        kind = f"[{len(self.system.variables)} x i64]"
+        address = self.pure(f"getelementptr {kind}, ptr @given, i64 0, i64 {at}")
+        found = Value(self.pure(f"load i64, ptr {address}"), 0, high)
+        return self.select(inside, found, ZERO)
 
     def extract(self, word: str, shift: str, bits: int) -> str:
         if shift != "0":

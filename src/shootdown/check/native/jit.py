@@ -41,14 +41,14 @@ def load(ir: str, names: tuple[str, ...], level: int) -> Library:
     library = load_cached(ir, names)
     if library is None:
         code = _compile(ir, level)
-        _write(_cache_file(ir), code)
+        write(cache_file(ir), code)
         library = Library(code, names)
     return library
 
 
 def load_cached(ir: str, names: tuple[str, ...]) -> Library | None:
     """The good code of a module if the cache has it."""
-    code = _read(_cache_file(ir))
+    code = read(cache_file(ir))
     return None if code is None else Library(code, names)
 
 
@@ -97,14 +97,15 @@ def _compile(ir: str, level: int) -> bytes:
 # --------------------------------------------------------------------------- the cache
 
 
-def _cache_file(ir: str) -> Path:
+def cache_file(ir: str) -> Path:
+    """Where what is made from a text is kept, on this processor and with this LLVM."""
     key = [llvmlite.__version__, str(llvm.llvm_version_info), *_host(), ir]
     root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     name = hashlib.sha256("\0".join(key).encode()).hexdigest()
     return Path(root) / "shootdown" / "code" / name
 
 
-def _read(file: Path) -> bytes | None:
+def read(file: Path) -> bytes | None:
     """The code in a cache file; None if there is none, or not all of it."""
     try:
         content = file.read_bytes()
@@ -118,7 +119,7 @@ def _read(file: Path) -> bytes | None:
     return code
 
 
-def _write(file: Path, code: bytes) -> None:
+def write(file: Path, code: bytes) -> None:
     """Keep code in the cache, if that is possible at all."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

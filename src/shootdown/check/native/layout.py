@@ -1,8 +1,9 @@
 """Packing the variables of a system into 64-bit words.
 
 A variable takes as many bits as its largest value needs, lies within one word, and takes none if
-it has only one value. Variables that one place with a computed index can name lie side by side in
-the order of their numbers where they fit, so that the index becomes a shift.
+it has only one value or is given: given ones are in a table beside the code. Variables that one
+place with a computed index can name lie side by side in the order of their numbers where they fit,
+so that the index becomes a shift.
 """
 
 from __future__ import annotations
@@ -53,17 +54,22 @@ class Layout:
 
     words: int
     slots: tuple[Slot, ...]
+    given: tuple[tuple[int, int], ...] = ()  # variable, value
 
     def pack(self, state: Sequence[int]) -> list[int]:
         """The words of a state vector."""
         words = [0] * self.words
         for value, slot in zip(state, self.slots, strict=True):
-            words[slot.word] |= value << slot.shift
+            if slot.bits:
+                words[slot.word] |= value << slot.shift
         return words
 
     def unpack(self, words: Sequence[int]) -> tuple[int, ...]:
         """The state vector in some words."""
-        return tuple((words[s.word] & s.mask) >> s.shift for s in self.slots)
+        state = [(words[s.word] & s.mask) >> s.shift for s in self.slots]
+        for variable, value in self.given:
+            state[variable] = value
+        return tuple(state)
 
 
 Dimension: TypeAlias = tuple[Expr, int, int]  # (expression, stride, extent), as in ``Place``
@@ -71,7 +77,7 @@ Dimension: TypeAlias = tuple[Expr, int, int]  # (expression, stride, extent), as
 
 def plan(system: System) -> Layout:
     """Choose the layout: first fit, large groups first."""
-    bits = [(v.size - 1).bit_length() for v in system.variables]
+    bits = [0 if v.given else (v.size - 1).bit_length() for v in system.variables]
     usable = WORD - 1 if sum(bits) < WORD else WORD
     chunks = [
         chunk
@@ -91,7 +97,8 @@ def plan(system: System) -> Layout:
             slots[variable] = Slot(word, used[word], bits[variable])
             used[word] += bits[variable]
     words = 2 if used == [WORD] else max(1, len(used))
-    return Layout(words, tuple(slots))
+    given = tuple((v, system.init[v]) for v, var in enumerate(system.variables) if var.given)
+    return Layout(words, tuple(slots), given)
 
 
 def _split(group: list[int], bits: list[int], usable: int) -> Iterator[list[int]]:

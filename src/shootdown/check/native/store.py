@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from shootdown.check.native import core, jit
 from shootdown.errors import UnfinishedError
@@ -204,6 +204,20 @@ class Store:
         while numbers[-1] != 0:
             numbers.append(parents[numbers[-1]])
         return [states[n * self.words : (n + 1) * self.words] for n in reversed(numbers)]
+
+    def distinct(self, masks: Sequence[tuple[int, int]]) -> Iterator[tuple[dict[int, int], int]]:
+        """The known states, as far as some bits of some words go: each combination once, with the
+        number of the first state that has it."""
+        count, width = self["KNOWN"], self.words
+        states = (ctypes.c_uint64 * (count * width)).from_address(self["STATES"])
+        columns = [
+            [value & mask for value in reversed(states[word::width])] for word, mask in masks
+        ]
+        numbers = [word for word, _ in masks]
+        # backwards, so that the first state of a combination is what stays
+        found = dict(zip(zip(*columns, strict=True), range(count - 1, -1, -1), strict=True))
+        for values, first in found.items():
+            yield dict(zip(numbers, values, strict=True)), first
 
     def covered(self) -> tuple[bool, ...]:
         """For each line, whether it was executed."""

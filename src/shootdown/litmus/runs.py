@@ -1,0 +1,179 @@
+"""Asking a test: from its file to all that a report needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shootdown.check.result import Limits, Result
+from shootdown.errors import ShootdownError
+from shootdown.litmus.compare import Agreement, Comparison, compare
+from shootdown.litmus.condition import FinalState, Outcome, counts, holds, judge, show_state
+from shootdown.litmus.errors import LitmusSyntaxError, Unsupported
+from shootdown.litmus.expected import Answer as Theirs
+from shootdown.litmus.expected import ExpectedTest
+from shootdown.litmus.history import Event, history
+from shootdown.litmus.machine import Answer, run
+from shootdown.litmus.model import LitmusTest
+from shootdown.litmus.parse import parse_file
+from shootdown.litmus.propositions import Quantifier
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine to ask: with FEAT_ETS2 or without."""
+
+    ets2: bool
+
+    @property
+    def name(self) -> str:
+        """As ``--ets`` has it."""
+        return "ets2" if self.ets2 else "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A test and a machine; ``expected`` is what other people say about it, ``suite`` where the
+    test belongs."""
+
+    path: Path
+    machine: Machine
+    expected: ExpectedTest | None = None
+    suite: str = ""
+
+    @property
+    def theirs(self) -> Theirs | None:
+        """The expected answer."""
+        if self.expected is None:
+            return None
+        return self.expected.ets2 if self.machine.ets2 else self.expected.no_ets
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """A final state with a shortest way to it. ``satisfies``: the proposition is true of it."""
+
+    state: str
+    satisfies: bool
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of a question. Without ``test`` it could not be read, without ``outcome`` not be
+    run: then ``error`` is the message for the user.
+
+    ``states`` are the final states that the filter admits, as they are printed, each once;
+    ``outcome`` counts these. ``exit_code``: 0, 1 if the condition is false of all or some states
+    though it speaks of all, 2 malformed, 3 not modelled or unfinished.
+    """
+
+    question: Question
+    test: LitmusTest | None = None
+    states: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+    result: Result | None = None
+    witness: Witness | None = None
+    comparison: Comparison | None = None
+    error: str | None = None
+    exit_code: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name of the test, or its file's."""
+        return self.question.path.stem if self.test is None else self.test.name
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the search is not finished."""
+        return None if self.result is None else self.result.stopped
+
+
+def ask(question: Question, limits: Limits, *, show: bool = False) -> Asked:
+    """Read a test, run it and compare the answer. Errors of the test become part of the result."""
+    test = None
+    try:
+        test = parse_file(question.path)
+        _check_same(test, question)
+        answer = run(test, question.machine.ets2, limits)
+        _check_run(test, answer)
+    except ShootdownError as error:
+        agreement = Agreement.UNSUPPORTED if error.exit_code == 3 else Agreement.MALFORMED
+        comparison = None if question.expected is None else Comparison(agreement, (str(error),))
+        return Asked(
+            question, test, error=str(error), comparison=comparison, exit_code=error.exit_code
+        )
+    return _judged(question, test, answer, show=show)
+
+
+def _check_same(test: LitmusTest, question: Question) -> None:
+    expected = question.expected
+    if expected is not None and expected.quantifier is not test.condition.quantifier:
+        message = (
+            f"the condition begins with {test.condition.quantifier.value}, "
+            f"the expected one with {expected.quantifier.value}"
+        )
+        raise LitmusSyntaxError(message, file=test.file)
+
+
+def _check_run(test: LitmusTest, answer: Answer) -> None:
+    violation = answer.result.violation
+    if violation is not None:
+        failure = answer.result.system.failures[violation.index]
+        raise Unsupported(failure.message, file=test.file)
+
+
+def _judged(question: Question, test: LitmusTest, answer: Answer, *, show: bool) -> Asked:
+    found: dict[str, int] = {}
+    for index, state in enumerate(answer.states):
+        if counts(test, state):
+            found.setdefault(show_state(test, state).strip(), index)
+    states = tuple(sorted(found))
+    chosen = [answer.states[found[state]] for state in states]
+    outcome = judge(test, chosen)
+    asked = Asked(question, test, states, outcome, answer.result)
+    theirs, expected = question.theirs, question.expected
+    if theirs is not None and expected is not None:
+        comparison = compare(
+            theirs,
+            expected.needs_weak_memory,
+            test.condition.quantifier,
+            outcome,
+            states,
+            answer.tables,
+            complete=answer.result.stopped is None,
+        )
+        asked = replace(asked, comparison=comparison)
+    wanted = _wanted(asked, found, answer)
+    if show and wanted is not None:
+        state = answer.states[wanted]
+        good = holds(test, test.condition.proposition, state)
+        witness = Witness(show_state(test, state).strip(), good, history(answer, wanted))
+        asked = replace(asked, witness=witness)
+    return replace(asked, exit_code=_exit_code(asked))
+
+
+def _wanted(asked: Asked, found: dict[str, int], answer: Answer) -> int | None:
+    """The final state to show: one that only we reach, else the nearest one that decides the
+    condition."""
+    test = asked.test
+    assert test is not None
+    if asked.comparison is not None and asked.comparison.only_ours:
+        return min(found[state] for state in asked.comparison.only_ours)
+    good = test.condition.quantifier is not Quantifier.FORALL
+
+    def decides(state: FinalState) -> bool:
+        return holds(test, test.condition.proposition, state) is good
+
+    return min((i for i in found.values() if decides(answer.states[i])), default=None)
+
+
+def _exit_code(asked: Asked) -> int:
+    assert asked.outcome is not None
+    assert asked.test is not None
+    if asked.comparison is not None:
+        return 1 if asked.comparison.agreement is Agreement.DISAGREE else 0
+    claim = asked.test.condition.quantifier is not Quantifier.EXISTS
+    if claim and not asked.outcome.ok and asked.outcome.positive + asked.outcome.negative:
+        return 1
+    return 3 if asked.stopped is not None else 0

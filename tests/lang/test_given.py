@@ -1,0 +1,140 @@
+"""Fields that a scenario provides: a program as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shootdown.check import native, reference
+from shootdown.check.result import Verdict
+from shootdown.errors import ModelError
+from shootdown.lang import (
+    Array,
+    Hardware,
+    Object,
+    Scenario,
+    Setup,
+    atomic,
+    given,
+    goal,
+    ranged,
+    rule,
+    scenario,
+    when,
+)
+
+
+class Register(Object):
+    pass
+
+
+class Insn(Object):
+    op: int = given(ranged(0, 2))
+    arguments: Array[Register, int] = given(ranged(0, 100))
+    next: Insn | None = given(None)
+
+
+class Pe(Object, show="PE{}"):
+    at: Insn | None = None
+    sum: int = ranged(0, 1000)
+
+
+@rule
+def step(pe: Pe) -> None:
+    """One instruction: 1 loads a number, 2 adds the larger of two."""
+    insn = pe.at
+    when(insn is not None)
+    if insn is not None:
+        most = max(insn.arguments[register] for register in Register)
+        if insn.op == 1:
+            pe.sum = most
+        elif insn.op == 2 and pe.sum <= 900:
+            pe.sum = pe.sum + most
+        pe.at = insn.next
+
+
+@rule
+def overwrite(pe: Pe) -> None:
+    """Not possible."""
+    if pe.at is not None:
+        pe.at.op = 2
+
+
+@atomic
+def begin() -> None:
+    for pe in Pe:
+        pe.at = Insn(0)
+
+
+@goal("42")
+def is_42() -> bool:
+    """the program gives 42"""
+    return all(pe.sum == 42 for pe in Pe)
+
+
+PROGRAM: dict[Any, Any] = {
+    Insn.op: [1, 2, 2],
+    Insn.arguments: [[2, 1], [10, 30], [10]],
+    Insn.next: [Insn(1), Insn(2), None],
+}
+
+
+def program(provided: dict[Any, Any], *rules: Any) -> Scenario:
+    @scenario("program", expect="HOLDS")
+    def build(pes: int = 2) -> Setup:
+        """A program as data."""
+        return Setup(
+            sizes={Insn: 3, Pe: pes, Register: 2},
+            threads=[],
+            hardware=Hardware("interpreter", rules=rules or (step,)),
+            start=begin,
+            goals=[is_42],
+            given=provided,
+        )
+
+    return build
+
+
+def test_a_program_is_run_by_both_engines() -> None:
+    system = program(PROGRAM).compile()
+    fast, slow = native.explore(system), reference.explore(system)
+    assert fast.verdict is slow.verdict is Verdict.HOLDS
+    assert (fast.states, fast.depth, fast.goals) == (slow.states, slow.depth, slow.goals)
+    assert fast.states == 16
+
+
+def test_another_program_is_another_result_of_the_same_code() -> None:
+    other = {**PROGRAM, Insn.arguments: [[3], [10, 30], [10]]}
+    for provided, verdict in [(PROGRAM, "HOLDS"), (other, "VACUOUS"), (PROGRAM, "HOLDS")]:
+        system = program(provided).compile()
+        assert native.explore(system, good_code_after=0).verdict.name == verdict
+        assert reference.explore(system).verdict.name == verdict
+
+
+def test_what_is_given_is_no_part_of_the_state() -> None:
+    system = program(PROGRAM).compile(bounds={"pes": 1})
+    assert {v.name for v in system.variables if not v.given} == {"PE0.at", "PE0.sum"}
+    result = native.explore(system)
+    assert result.states == 4
+
+
+def test_nothing_writes_it() -> None:
+    with pytest.raises(ModelError, match=r"op' is given by the scenario: nothing writes it"):
+        program(PROGRAM, step, overwrite).compile()
+
+
+@pytest.mark.parametrize(
+    ("provided", "message"),
+    [
+        ({Pe.sum: [1]}, r"given=\{Pe.sum: ...\}: no field declared with given\(\) is that"),
+        ({"op": [1]}, r"given=\{'op': ...\}: no field declared with given"),
+        ({Insn.op: [1, 2, 3]}, r"Insn.op: ...\}: 3 is not a value of int 0..2"),
+        ({Insn.op: [1] * 4}, r"Insn.op: ...\}: 4 values for 3 Insn"),
+        ({Insn.op: 1}, r"Insn.op: ...\}: 1 is no list of values, one for each Insn"),
+        ({Insn.arguments: [1]}, r"1 is no list of values, one for each Register"),
+    ],
+)
+def test_what_cannot_be_given(provided: dict[Any, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        program(provided).compile()
