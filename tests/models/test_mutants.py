@@ -99,7 +99,7 @@ def test_quick_names_safe_scenarios() -> None:
 
 
 def excuse(kind: Kind) -> Excuse:
-    return Excuse("f: lock a[0] #2\ng: *", "A B.*", kind, "so")
+    return Excuse("f: lock a[0] #2\ng: *", "A B.* !B.c", kind, "so")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,8 @@ def excuse(kind: Kind) -> Excuse:
         ("f: lock a0 #2", "A", False),
         ("g: smp_mb()", "B.x.y", True),
         ("g: smp_mb()", "B", False),
+        ("g: smp_mb()", "B.c", False),
+        ("g: smp_mb()", "B.c.d", True),
         ("h: smp_mb()", "A", False),
     ],
 )
@@ -118,9 +120,10 @@ def test_what_an_excuse_is_about(site: str, scenario: str, about: bool) -> None:
 
 
 def test_the_parts_of_an_excuse() -> None:
-    both = "f: lock a[0] #2\ng: *"
+    sites, scenarios = "f: lock a[0] #2\ng: *", "A B.* !B.c"
     parts = [(part.sites, part.scenarios) for part in excuse(Kind.COST).parts()]
-    assert parts == [("f: lock a[0] #2", "A B.*"), ("g: *", "A B.*"), (both, "A"), (both, "B.*")]
+    each_site = [("f: lock a[0] #2", scenarios), ("g: *", scenarios)]
+    assert parts == each_site + [(sites, one) for one in ("A", "B.*", "B.c")]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ MUNMAP = "LUF.V10.munmap LUF.V11.munmap LUF.V11.munmap-V3 LUF.V11.no-table LUF.V
 FAULT = "LUF.V10.fault LUF.V11.fault LUF.V11.ptl "
 SWAP = "LUF.V11.swap LUF.V11.swap-ptl "
 PROTECT = "LUF.wpdefer.clean LUF.wpdefer.settled LUF.wpdefer.settled-free "
-PUNCH = "LUF.V11.punch LUF.noV4.punch LUF.noV1.punch "
-WRAP = "LUF.wrap.recent LUF.wrap.wide "
 LAZY = "LUF.lazymask.v6.13 LUF.lazymask.loaded "
 
 ALONE = "nobody else takes it"
@@ -48,25 +46,30 @@ LUF = (
         "V1 has flushed before: either of the two is enough for munmap()",
     ),
     Excuse(
-        """set_tlb_ubc_flush_pending: mark_tlb_flush_batched()
-        tlb_end_vma: luf_flush_mm()""",
-        "LUF.V11.punch LUF.noV4.punch",
-        Kind.TWICE,
-        THREE,
-    ),
-    Excuse("truncate_inode_pages_range: luf_flush_mapping()", "LUF.V11.punch", Kind.TWICE, THREE),
-    Excuse(
         "free_empty_table: lock mm.i_mmap_rwsem.read()",
         "LUF.V11.no-table-V3",
         Kind.TWICE,
         "tlb_end_vma() flushes whoever frees the table, and whenever; without it this lock is what "
         "makes munmap() wait for the flush",
     ),
+    Excuse(
+        """set_tlb_ubc_flush_pending: mark_tlb_flush_batched()
+        tlb_end_vma: luf_flush_mm()""",
+        "LUF.V11.punch LUF.noV4.punch",
+        Kind.TWICE,
+        THREE,
+    ),
+    Excuse(
+        "truncate_inode_pages_range: luf_flush_mapping()",
+        "LUF.V11.punch",
+        Kind.TWICE,
+        THREE,
+    ),
     # ---- not at stake
     Excuse(
         "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
         "LUF.V11 LUF.initfree.refuse LUF.keyalias.fold LUF.noV2.copy LUF.V11.write LUF.wpdefer.* "
-        "LUF.arm64.dsb LUF.diet.copy " + FAULT + SWAP + LAZY + WRAP,
+        "LUF.arm64.dsb LUF.diet.copy LUF.wrap.* " + FAULT + SWAP + LAZY,
         Kind.NOT_AT_STAKE,
         "nobody decides from an empty PTE (V1); the other give-up points do not look at the count",
     ),
@@ -125,17 +128,13 @@ LUF = (
     ),
     Excuse(
         "shrink_folios: lock folio.lock",
-        "LUF.V11 LUF.initfree.refuse LUF.keyalias.fold LUF.V11.write LUF.arm64.dsb LUF.diet.copy "
-        + MUNMAP
-        + SWAP
-        + WRAP
-        + LAZY,
+        "* !*.punch",
         Kind.NOT_AT_STAKE,
         ALONE,
     ),
     Excuse(
-        """unmap_mapping_range: lock mm.i_mmap_rwsem.read()
-        migrate_pages: lock src.lock
+        """migrate_pages: lock src.lock
+        unmap_mapping_range: lock mm.i_mmap_rwsem.read()
         munmap: lock mm.mmap_lock.write()
         mwriteprotect_range: lock mm.mmap_lock.read()
         do_wp_page: lock mm.mmap_lock.read()""",
@@ -158,8 +157,7 @@ LUF = (
     Excuse(
         "try_to_unmap_one: lock pte_lockptr(mm, page)",
         "LUF.V11 LUF.initfree.refuse LUF.keyalias.fold LUF.V11.write LUF.arm64.dsb LUF.diet.copy "
-        + WRAP
-        + LAZY,
+        "LUF.wrap.* " + LAZY,
         Kind.NOT_AT_STAKE,
         "nobody else touches the PTE",
     ),
@@ -210,7 +208,7 @@ LUF = (
         Kind.COST,
         COUNT,
     ),
-    Excuse("zap_pte_range: folio_remove_rmap_pte()", MUNMAP + PUNCH, Kind.COST, COUNT),
+    Excuse("zap_pte_range: folio_remove_rmap_pte()", MUNMAP + "*.punch", Kind.COST, COUNT),
     Excuse(
         "tlb_finish_mmu: atomic_dec(mm.tlb_flush_pending)",
         "*",
@@ -231,7 +229,7 @@ LUF = (
     ),
     Excuse(
         "rmqueue: lock zone.lock",
-        "LUF.V11 LUF.keyalias.fold LUF.arm64.dsb LUF.diet.copy " + WRAP,
+        "LUF.V11 LUF.keyalias.fold LUF.arm64.dsb LUF.diet.copy LUF.wrap.*",
         Kind.GOAL,
         "the free list is looked at in the step that takes the lock: without it, before anything "
         "has been freed",
@@ -240,14 +238,14 @@ LUF = (
     Excuse(
         "ptep_clear_flush: flush_tlb_mm_range()",
         "LUF.V1* LUF.initfree.refuse LUF.keyalias.fold LUF.wpdefer.* LUF.arm64.dsb LUF.diet.copy "
-        "LUF.lazymask.loaded LUF.noV4.punch LUF.noV1.punch " + WRAP,
+        "LUF.lazymask.loaded LUF.wrap.* LUF.noV*.punch",
         Kind.UNREACHED,
         "reclaim and migration flush at once only if no other CPU runs the process",
     ),
     Excuse(
         "try_to_unmap_flush: arch_tlbbatch_flush()",
         "LUF.V11 LUF.keyalias.fold LUF.V1*.munmap LUF.V11.no-table LUF.noV2.copy "
-        "LUF.V11.punch LUF.noV4.punch " + WRAP + LAZY,
+        "LUF.V11.punch LUF.noV4.punch LUF.wrap.* " + LAZY,
         Kind.UNREACHED,
         "every folio is unmapped by LUF, so nothing is left to flush before it is freed",
     ),

@@ -11,7 +11,7 @@ RECLAIM = (
     "S2a.V8.dontneed S2a.V8.no-table S2a.V8.dirty S2a.V8.clean S2a.V8.pages S2a.V8.wrap "
     "S2a.V8.mms S2a.V8.two "
 )
-"""Reclaim alone has the folio: all but S2a.V8.flusher-fixed, S2a.V8.pageout and S2a.V8.parts."""
+"""Reclaim alone has the folio: all but S2a.V8.flusher-fixed, .pageout and .parts."""
 
 S2A = (
     Excuse(
@@ -21,24 +21,29 @@ S2A = (
         "the folio lock keeps reclaim and writeback apart",
     ),
     Excuse(
-        "shrink_folios: lock folio.lock",
-        RECLAIM,
-        Kind.NOT_AT_STAKE,
-        "nobody else locks the folio",
+        """unmap_a_part: lock folio.lock
+        shrink_folios: lock folio.lock""",
+        "S2a.V8.parts",
+        Kind.TWICE,
+        "PG_lru keeps the two reclaimers apart, and nobody else touches the folio",
     ),
     Excuse(
-        """shrink_folios: lock folio.lock
-        unmap_a_part: lock folio.lock
-        try_to_unmap_one: lock pte_lockptr(mm, page)""",
+        "try_to_unmap_one: lock pte_lockptr(mm, page)",
         "S2a.V8.parts",
         Kind.NOT_AT_STAKE,
-        "PG_lru keeps the two reclaimers apart, and nobody else touches the folio or its PTEs",
+        "PG_lru keeps the two reclaimers apart, and nobody else touches the PTEs",
     ),
     Excuse(
         "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
         "S2a.V8.parts",
         Kind.NOT_AT_STAKE,
         "nobody decides from an empty PTE",
+    ),
+    Excuse(
+        "shrink_folios: lock folio.lock",
+        RECLAIM,
+        Kind.NOT_AT_STAKE,
+        "nobody else locks the folio",
     ),
     Excuse("migrate_pages: lock src.lock", "*", Kind.NOT_AT_STAKE, "nobody else locks the folio"),
     Excuse(
@@ -123,9 +128,8 @@ S2A = (
     Excuse(
         """unmap_a_part: atomic_inc(folio.refcount)
         reclaim_the_rest: atomic_inc(folio.refcount)""",
-        "S2a.V8.parts",
+        "*",
         Kind.REFUSED,
-        "the reference that is dropped afterwards is somebody else's, and the count falls below "
-        "zero",
+        "the count falls below zero when the reference is dropped",
     ),
 )

@@ -6,7 +6,6 @@ from models.excuses import Excuse, Kind
 
 NO_TLB = "the property is about what software reads, and nobody goes through a TLB"
 READERS = "S3.LOCKLESS S3.LOCKLESS.unfold S3.LOCKLESS.same S3.EARLY S3.EARLY.same-any S3.LIVE"
-ANYHOW = "S3.O1b.anyhow S3.ADJ.anyhow S3.ADJ.anyhow-young S3.ADJ.anyhow-last"
 ONE_WRITER = "one writer, and hardware takes no lock"
 
 S3 = (
@@ -30,6 +29,16 @@ S3 = (
         Kind.NOT_AT_STAKE,
         ONE_WRITER + "; INV-S3-4, which speaks of the lock, is not looked at",
     ),
+    Excuse(
+        """exit_mmap_anyhow: lock mm.ptl*
+        exit_mmap_anyhow: flush_tlb_range()*
+        flush_tlb_range: tlbi_is()
+        flush_tlb_range: dsb_ish()""",
+        "S3.O1b.anyhow S3.ADJ.anyhow*",
+        Kind.NOT_AT_STAKE,
+        "the property is about flags: nothing is given up, so nothing that is stale does harm, and "
+        "there is one writer",
+    ),
     Excuse("map_folio: lock mm.ptl", "S3.SET S3.SET.bbml2", Kind.NOT_AT_STAKE, ONE_WRITER),
     Excuse(
         """madvise_free: lock mm.ptl
@@ -45,16 +54,6 @@ S3 = (
         "S3.O4.break-alone S3.O4.clean-alone",
         Kind.NOT_AT_STAKE,
         "nobody uses the page table any more: that is the point of this scenario",
-    ),
-    Excuse(
-        """exit_mmap_anyhow: lock mm.ptl*
-        exit_mmap_anyhow: flush_tlb_range()*
-        flush_tlb_range: tlbi_is()
-        flush_tlb_range: dsb_ish()""",
-        ANYHOW,
-        Kind.NOT_AT_STAKE,
-        "there is one writer, and the property is about flags: nothing is given up, so nothing "
-        "stale does harm",
     ),
     Excuse(
         """flush_tlb_range: tlbi_is()

@@ -7,9 +7,6 @@ from models.excuses import Excuse, Kind
 RECLAIM_ONLY = "N.a N.b N.c N.ac N.conly_end N.arch N.a.alone N.arch.alone "
 """One thread of the kernel, which reclaims; a device takes no lock."""
 GUEST = "N.range N.range.dontneed N.range.protect "
-MPROTECT = "N.conly_end.mprotect N.arch.mprotect "
-SOFTDIRTY = "N.conly_end.softdirty N.arch.softdirty "
-NUMA = "N.conly_end.numa N.arch.numa"
 USERFAULTFD = "N.a.protect N.arch.protect N.conly_end.merge N.arch.merge "
 
 NO_CPU = "the property is about devices, and no CPU uses the page too late"
@@ -64,20 +61,6 @@ S4 = (
         "devices were told before: the double call of Andrea Arcangeli's mail (N.ac.twice)",
     ),
     Excuse(
-        "mmu_notifier_invalidate_range_end: mmu_notifier_invalidate_range()",
-        "N.conly_end.mprotect",
-        Kind.TWICE,
-        "the gather tells devices, before the mmap lock is dropped; clear_refs has no gather, and "
-        "needs it (N.conly_end.softdirty)",
-    ),
-    Excuse(
-        "notify_before_unlock: mmu_notifier_invalidate_range()",
-        "N.conly_end.mprotect N.conly_end.softdirty",
-        Kind.TWICE,
-        "it tells of the copy, and devices were told when the right to write was taken: none "
-        "writes to the old page any more; a copy of a writable page (N.a.copy) needs it",
-    ),
-    Excuse(
         "notify_before_unlock: mmu_notifier_invalidate_range()",
         "N.ac",
         Kind.TWICE,
@@ -92,22 +75,34 @@ S4 = (
     ),
     Excuse(
         "notify_gather: mmu_notifier_invalidate_range()",
-        "N.conly_end.mprotect",
+        "N.conly_end.mprotect N.conly_end.numa",
         Kind.TWICE,
-        "range_end tells devices, before the mmap lock is dropped",
+        "range_end tells devices, before the mmap lock is dropped, or before migration copies",
     ),
     Excuse(
-        """notify_gather: mmu_notifier_invalidate_range()
-        set_tlb_ubc_flush_pending: mark_tlb_flush_batched()
-        flush_tlb_batched_pending: flush_tlb_mm_range()""",
-        NUMA,
+        "mmu_notifier_invalidate_range_end: mmu_notifier_invalidate_range()",
+        "N.conly_end.mprotect",
+        Kind.TWICE,
+        "the gather tells devices, before the mmap lock is dropped (N.conly_end.twice); "
+        "N.conly_end.softdirty has no gather",
+    ),
+    Excuse(
+        "notify_before_unlock: mmu_notifier_invalidate_range()",
+        "N.conly_end.mprotect N.conly_end.softdirty",
+        Kind.TWICE,
+        "it tells of the copy, and devices were told of the protection: nobody writes to the old "
+        "page any more",
+    ),
+    Excuse(
+        "flush_tlb_batched_pending: flush_tlb_mm_range()",
+        "*.numa",
         Kind.TWICE,
         "migration flushes, and tells devices, before it copies, whoever else does",
     ),
     Excuse(
         """change_pte_range: lock pte_lockptr(mm, page)
         clear_soft_dirty: lock pte_lockptr(mm, page)""",
-        MPROTECT + SOFTDIRTY,
+        "*.mprotect *.softdirty",
         Kind.TWICE,
         "the mmap lock keeps the page fault out",
     ),
@@ -115,20 +110,14 @@ S4 = (
     Excuse(
         "ptep_clear_flush: flush_tlb_mm_range()",
         "N.a N.b N.c N.ac N.conly_end N.a.alone N.a.protect N.arch.protect N.conly_end.merge "
-        "N.a.copy N.ac.copy NOTIFIER-COW.fixed KHUGEPAGED-NOTIFIER.fixed " + MPROTECT + SOFTDIRTY,
+        "N.a.copy N.ac.copy *.mprotect *.softdirty NOTIFIER-COW.fixed KHUGEPAGED-NOTIFIER.fixed",
         Kind.NOT_AT_STAKE,
         NO_CPU,
     ),
     Excuse(
         "tlb_flush_mmu_tlbonly: flush_tlb_mm_range()",
-        "N.c.reclaim-mprotect N.a.protect N.conly_end.merge N.arch.merge N.range.protect "
-        "N.conly_end.mprotect",
-        Kind.NOT_AT_STAKE,
-        NO_CPU,
-    ),
-    Excuse(
-        "clear_refs_walk: flush_tlb_mm_range()",
-        "N.conly_end.softdirty",
+        "N.c.reclaim-mprotect N.a.protect N.conly_end.merge N.arch.merge N.conly_end.mprotect "
+        "N.range.protect",
         Kind.NOT_AT_STAKE,
         NO_CPU,
     ),
@@ -140,17 +129,21 @@ S4 = (
     ),
     Excuse("do_wp_page: flush_tlb_mm_range()", "N.a.protect", Kind.NOT_AT_STAKE, NO_CPU),
     Excuse(
+        "clear_refs_walk: flush_tlb_mm_range()",
+        "N.conly_end.softdirty",
+        Kind.NOT_AT_STAKE,
+        NO_CPU,
+    ),
+    Excuse(
         "call_many: wait_for_acks()",
-        USERFAULTFD
-        + MPROTECT
-        + SOFTDIRTY
-        + "N.a.copy N.ac.copy N.arch.copy NOTIFIER-COW.fixed N.range.protect",
+        USERFAULTFD + "N.a.copy N.ac.copy N.arch.copy *.mprotect *.softdirty NOTIFIER-COW.fixed "
+        "N.range.protect",
         Kind.NOT_AT_STAKE,
         NO_CPU,
     ),
     Excuse(
         "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
-        "N.arch.batch *.reclaim *.reclaim-mprotect *.migrate N.range",
+        "N.arch.batch *.reclaim *.reclaim-mprotect *.migrate *.numa N.range",
         Kind.NOT_AT_STAKE,
         NO_CPU + "; the count of batches is there for them",
     ),
@@ -201,14 +194,9 @@ S4 = (
         MMAP_LOCK,
     ),
     Excuse(
-        "mprotect: lock mm.mmap_lock.write()",
-        "*.reclaim-mprotect N.range.protect",
-        Kind.NOT_AT_STAKE,
-        MMAP_LOCK,
-    ),
-    Excuse(
-        "do_wp_page: lock mm.mmap_lock.read()",
-        "N.a.protect N.arch.protect *.copy NOTIFIER-COW.fixed",
+        """mprotect: lock mm.mmap_lock.write()
+        do_wp_page: lock mm.mmap_lock.read()""",
+        "* !*.mprotect !*.softdirty",
         Kind.NOT_AT_STAKE,
         MMAP_LOCK,
     ),
@@ -222,21 +210,16 @@ S4 = (
         """do_wp_page: lock pte_lockptr(mm, page)
         wp_page_copy: lock pte_lockptr(mm, page)
         write_protect_page: lock pte_lockptr(mm, page)
-        replace_page: lock pte_lockptr(mm, page)""",
-        "*",
-        Kind.NOT_AT_STAKE,
-        PTL,
-    ),
-    Excuse(
-        """try_to_migrate_one: lock pte_lockptr(mm, page)
+        replace_page: lock pte_lockptr(mm, page)
+        try_to_migrate_one: lock pte_lockptr(mm, page)
         remove_migration_pte: lock pte_lockptr(mm, page)""",
-        "*.migrate",
+        "* !*.numa",
         Kind.NOT_AT_STAKE,
         PTL,
     ),
     Excuse(
         "remove_migration_pte: lock pte_lockptr(mm, page)",
-        NUMA,
+        "*.numa",
         Kind.NOT_AT_STAKE,
         "NUMA balancing passes over a migration entry, so only one of the two changes the PTE",
     ),
@@ -309,7 +292,7 @@ S4 = (
     # ---- never executed, or no program
     Excuse(
         "ptep_clear_flush: flush_tlb_mm_range()",
-        "N.arch.batch *.reclaim *.reclaim-mprotect *.migrate N.range " + NUMA,
+        "N.arch.batch *.reclaim *.reclaim-mprotect *.migrate *.numa N.range",
         Kind.UNREACHED,
         "the path without a batch: reached only if no other CPU runs the process",
     ),
