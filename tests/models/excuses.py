@@ -41,7 +41,7 @@ class Excuse:
 
     ``sites`` are names as :func:`models.mutants.site_name` gives them
     (``zap_pte_range: lock mm.ptl``), one for each line; ``scenarios`` are names, separated by white
-    space. In both ``*`` stands for anything.
+    space. In both ``*`` stands for anything; a scenario after ``!`` is excepted (``S0.* !S0.V9``).
     """
 
     sites: str
@@ -51,22 +51,30 @@ class Excuse:
 
     def is_about(self, site: str, scenario: str) -> bool:
         """Whether it is about this site in this scenario."""
-        return _any(self.sites, "\n").fullmatch(site) is not None and (
-            _any(self.scenarios, None).fullmatch(scenario) is not None
+        names = self.scenarios.split()
+        excepted = tuple(name[1:] for name in names if name.startswith("!"))
+        return (
+            _matches(site, tuple(self.sites.splitlines()))
+            and _matches(scenario, tuple(name for name in names if not name.startswith("!")))
+            and not _matches(scenario, excepted)
         )
 
     def parts(self) -> list[Excuse]:
-        """The same for each of its sites alone, and for each of its scenarios alone."""
+        """The same for each of its sites alone, and for each of its scenarios alone, the excepted
+        ones too."""
         sites = [site.strip() for site in self.sites.splitlines()]
         return [replace(self, sites=site) for site in sites] + [
-            replace(self, scenarios=scenario) for scenario in self.scenarios.split()
+            replace(self, scenarios=name.removeprefix("!")) for name in self.scenarios.split()
         ]
 
 
+def _matches(text: str, patterns: tuple[str, ...]) -> bool:
+    return _any(patterns).fullmatch(text) is not None if patterns else False
+
+
 @cache
-def _any(patterns: str, separator: str | None) -> re.Pattern[str]:
-    parts = [part.strip() for part in patterns.split(separator)]
-    return re.compile("|".join(re.escape(part).replace(r"\*", ".*") for part in parts if part))
+def _any(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(re.escape(one.strip()).replace(r"\*", ".*") for one in patterns))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,15 +19,23 @@ from shootdown.lang.loader import scenarios_in
 from shootdown.races import MODULES
 
 SYSTEMS = (
-    System("S0", "zap, gather, flush", "s0.md", ("s0", "s0_lockless", "s0_questions"), S0),
+    System(
+        "S0", "zap, gather, flush", "s0.md", ("s0", "s0_lockless", "s0_questions", "s0_costs"), S0
+    ),
     System("S1", "flushes that isolated CPUs are spared", "s1.md", ("s1", "s1_tables"), S1),
     System("S2a", "batched unmap", "s2a.md", ("s2a", "s2a_reclaim"), S2A),
-    System("S2b", "LUF, lazy unmap flush", "luf.md", ("luf", "luf_protect", "luf_findings"), LUF),
+    System(
+        "S2b",
+        "LUF, lazy unmap flush",
+        "luf.md",
+        ("luf", "luf_protect", "luf_findings", "luf_contents", "luf_costs"),
+        LUF,
+    ),
     System(
         "S3",
         "arm64 contpte",
         "s3.md",
-        ("s3", "s3_convert", "s3_lockless", "s3_progress"),
+        ("s3", "s3_convert", "s3_lockless", "s3_progress", "s3_costs"),
         S3,
     ),
     System(
@@ -64,11 +72,13 @@ SYSTEMS = (
 @cache
 def _systems() -> dict[str, System]:
     """The system of each scenario, by name: that of the first module which has it."""
+    owners = {module: system for system in SYSTEMS for module in system.modules}
     found: dict[str, System] = {}
     for module in MODULES:
-        (system,) = [s for s in SYSTEMS if module.rpartition(".")[2] in s.modules]
+        owner = owners.get(module.rpartition(".")[2])
         for named in scenarios_in(vars(import_module(module))):
-            found.setdefault(named.scenario.name, system)
+            if owner is not None:
+                found.setdefault(named.scenario.name, owner)
     return found
 
 

@@ -15,6 +15,7 @@ LEAVES = "CPU1, the only one that matters, loses the page by leaving its process
 NOT_COUNTED = "nobody looks at reference and map counts"
 COUNT = "a mapcount that stays too high makes rmap walks look in vain, no more"
 DEFERS = "nobody flushes at once: reclaim always defers"
+THREE = "V1, tlb_end_vma() and the end of truncation each flush, and each is enough"
 NO_LOSS = "what the one who write-protects loses is not looked at"
 
 LUF = (
@@ -51,13 +52,32 @@ LUF = (
         "tlb_end_vma() flushes whoever frees the table, and whenever; without it this lock is what "
         "makes munmap() wait for the flush",
     ),
-    # ---- needed elsewhere
+    Excuse(
+        """set_tlb_ubc_flush_pending: mark_tlb_flush_batched()
+        tlb_end_vma: luf_flush_mm()""",
+        "LUF.V11.punch LUF.noV4.punch",
+        Kind.TWICE,
+        THREE,
+    ),
+    Excuse(
+        "truncate_inode_pages_range: luf_flush_mapping()",
+        "LUF.V11.punch",
+        Kind.TWICE,
+        THREE,
+    ),
+    # ---- not at stake
     Excuse(
         "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
         "LUF.V11 LUF.initfree.refuse LUF.keyalias.fold LUF.noV2.copy LUF.V11.write LUF.wpdefer.* "
-        "LUF.arm64.dsb LUF.diet.copy " + FAULT + SWAP + LAZY,
+        "LUF.arm64.dsb LUF.diet.copy LUF.wrap.* " + FAULT + SWAP + LAZY,
         Kind.NOT_AT_STAKE,
         "nobody decides from an empty PTE (V1); the other give-up points do not look at the count",
+    ),
+    Excuse(
+        "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
+        "LUF.V11.munmap-V3 LUF.noV1.punch",
+        Kind.NOT_AT_STAKE,
+        "V1 is left out in this scenario, and nobody else looks at the count",
     ),
     Excuse(
         "flush_tlb_batched_pending: flush_tlb_mm_range()",
@@ -107,8 +127,14 @@ LUF = (
         ALONE,
     ),
     Excuse(
-        """shrink_folios: lock folio.lock
-        migrate_pages: lock src.lock
+        "shrink_folios: lock folio.lock",
+        "* !*.punch",
+        Kind.NOT_AT_STAKE,
+        ALONE,
+    ),
+    Excuse(
+        """migrate_pages: lock src.lock
+        unmap_mapping_range: lock mm.i_mmap_rwsem.read()
         munmap: lock mm.mmap_lock.write()
         mwriteprotect_range: lock mm.mmap_lock.read()
         do_wp_page: lock mm.mmap_lock.read()""",
@@ -131,7 +157,7 @@ LUF = (
     Excuse(
         "try_to_unmap_one: lock pte_lockptr(mm, page)",
         "LUF.V11 LUF.initfree.refuse LUF.keyalias.fold LUF.V11.write LUF.arm64.dsb LUF.diet.copy "
-        + LAZY,
+        "LUF.wrap.* " + LAZY,
         Kind.NOT_AT_STAKE,
         "nobody else touches the PTE",
     ),
@@ -182,7 +208,7 @@ LUF = (
         Kind.COST,
         COUNT,
     ),
-    Excuse("zap_pte_range: folio_remove_rmap_pte()", MUNMAP, Kind.COST, COUNT),
+    Excuse("zap_pte_range: folio_remove_rmap_pte()", MUNMAP + "*.punch", Kind.COST, COUNT),
     Excuse(
         "tlb_finish_mmu: atomic_dec(mm.tlb_flush_pending)",
         "*",
@@ -203,7 +229,7 @@ LUF = (
     ),
     Excuse(
         "rmqueue: lock zone.lock",
-        "LUF.V11 LUF.keyalias.fold LUF.arm64.dsb LUF.diet.copy",
+        "LUF.V11 LUF.keyalias.fold LUF.arm64.dsb LUF.diet.copy LUF.wrap.*",
         Kind.GOAL,
         "the free list is looked at in the step that takes the lock: without it, before anything "
         "has been freed",
@@ -212,13 +238,14 @@ LUF = (
     Excuse(
         "ptep_clear_flush: flush_tlb_mm_range()",
         "LUF.V1* LUF.initfree.refuse LUF.keyalias.fold LUF.wpdefer.* LUF.arm64.dsb LUF.diet.copy "
-        "LUF.lazymask.loaded",
+        "LUF.lazymask.loaded LUF.wrap.* LUF.noV*.punch",
         Kind.UNREACHED,
         "reclaim and migration flush at once only if no other CPU runs the process",
     ),
     Excuse(
         "try_to_unmap_flush: arch_tlbbatch_flush()",
-        "LUF.V11 LUF.keyalias.fold LUF.V1*.munmap LUF.V11.no-table LUF.noV2.copy " + LAZY,
+        "LUF.V11 LUF.keyalias.fold LUF.V1*.munmap LUF.V11.no-table LUF.noV2.copy "
+        "LUF.V11.punch LUF.noV4.punch LUF.wrap.* " + LAZY,
         Kind.UNREACHED,
         "every folio is unmapped by LUF, so nothing is left to flush before it is freed",
     ),

@@ -6,6 +6,8 @@ from models.excuses import Excuse, Kind
 
 RMAP = "a mapcount that stays too high makes rmap walks look in vain, no more"
 
+BATCHED = "S0.V9.reclaim-batched S0.V9.pae-reclaim-batched"
+
 S0 = (
     Excuse(
         "zap_pte_range: lock pte_lockptr(mm, pages[0])",
@@ -42,8 +44,41 @@ S0 = (
         "file's mappings, which free_pgtables() takes before the return",
     ),
     Excuse(
-        "madvise_dontneed_locked: lock mm.mmap_lock.read()",
-        "S0.V6.truncate",
+        "zap_pte_range: lock pte_lockptr(mm, pages[0])",
+        "S0.V4.disjoint S0.V6.disjoint S0.V6.table-disjoint",
+        Kind.NOT_AT_STAKE,
+        "each page table has one user",
+    ),
+    Excuse(
+        """try_to_unmap_one: lock pte_lockptr(mm, page)
+        finish_fault: lock mm.ptl""",
+        BATCHED,
+        Kind.NOT_AT_STAKE,
+        "the page fault comes when reclaim has left the PTE",
+    ),
+    Excuse(
+        "change_pte_range: lock pte_lockptr(mm, page)",
+        "S0.V8.protect-nested",
+        Kind.NOT_AT_STAKE,
+        "the PTE is taken out by one exchange, so one of the two finds it writable, whoever is "
+        "first; a zap needs the lock (S0.V8.protect-zap)",
+    ),
+    Excuse(
+        "shrink_folios: lock folio.lock",
+        BATCHED,
+        Kind.NOT_AT_STAKE,
+        "nobody else locks the folio",
+    ),
+    Excuse(
+        "try_to_unmap_flush: arch_tlbbatch_flush()",
+        "S0.V9.pae-reclaim-batched",
+        Kind.NOT_AT_STAKE,
+        "the property is about a reader of memory, without a TLB",
+    ),
+    Excuse(
+        """madvise_dontneed_locked: lock mm.mmap_lock.read()
+        mwriteprotect_range: lock mm.mmap_lock.read()""",
+        "S0.V6.truncate S0.V8.protect-*",
         Kind.NOT_AT_STAKE,
         "nobody takes the mmap lock for writing",
     ),
@@ -87,6 +122,12 @@ S0 = (
         RMAP,
     ),
     Excuse(
+        "tlb_finish_mmu: atomic_dec(mm.table_flush_pending[page])",
+        "*",
+        Kind.COST,
+        "a count that stays too high makes others flush too often, as in S0.V7",
+    ),
+    Excuse(
         "tlb_flush_rmaps: folio_remove_rmap_pte()",
         "*.dirty S0.V3 S0.V3.clean",
         Kind.COST,
@@ -97,5 +138,23 @@ S0 = (
         "*.pae-same *truncate* S0.V4.munmap S0.V4.munmap-twice",
         Kind.UNREACHED,
         "no dirty page is zapped, so no mapcount waits for the flush",
+    ),
+    Excuse(
+        "ptep_clear_flush: flush_tlb_mm_range()",
+        BATCHED,
+        Kind.UNREACHED,
+        "reclaim puts the flush off, since others run the process",
+    ),
+    Excuse(
+        "finish_fault: flush_tlb_mm_range()",
+        BATCHED,
+        Kind.UNREACHED,
+        "it is for an open gather, and there is none",
+    ),
+    Excuse(
+        "tlb_gather_table: atomic_inc(mm.table_flush_pending[page])",
+        "*",
+        Kind.REFUSED,
+        "the count falls below zero at the end; S0.V4 shows gathers that nobody counts",
     ),
 )

@@ -11,7 +11,7 @@ RECLAIM = (
     "S2a.V8.dontneed S2a.V8.no-table S2a.V8.dirty S2a.V8.clean S2a.V8.pages S2a.V8.wrap "
     "S2a.V8.mms S2a.V8.two "
 )
-"""Reclaim alone has the folio: all but S2a.V8.flusher-fixed and S2a.V8.pageout."""
+"""Reclaim alone has the folio: all but S2a.V8.flusher-fixed, .pageout and .parts."""
 
 S2A = (
     Excuse(
@@ -19,6 +19,25 @@ S2A = (
         "S2a.V8.flusher-fixed S2a.V8.pageout",
         Kind.TWICE,
         "the folio lock keeps reclaim and writeback apart",
+    ),
+    Excuse(
+        """unmap_a_part: lock folio.lock
+        shrink_folios: lock folio.lock""",
+        "S2a.V8.parts",
+        Kind.TWICE,
+        "PG_lru keeps the two reclaimers apart, and nobody else touches the folio",
+    ),
+    Excuse(
+        "try_to_unmap_one: lock pte_lockptr(mm, page)",
+        "S2a.V8.parts",
+        Kind.NOT_AT_STAKE,
+        "PG_lru keeps the two reclaimers apart, and nobody else touches the PTEs",
+    ),
+    Excuse(
+        "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
+        "S2a.V8.parts",
+        Kind.NOT_AT_STAKE,
+        "nobody decides from an empty PTE",
     ),
     Excuse(
         "shrink_folios: lock folio.lock",
@@ -75,7 +94,7 @@ S2A = (
     Excuse(
         "try_to_unmap_one: folio_remove_rmap_pte()",
         "S2a.V5.dirty S2a.V8.dirty S2a.V8.dirty-arm64 S2a.V8.clean S2a.V8.pages S2a.V8.wrap "
-        "S2a.V8.mms S2a.V8.two",
+        "S2a.V8.mms S2a.V8.two S2a.V8.parts",
         Kind.GOAL,
         "a folio whose count stays too high is never freed",
     ),
@@ -88,7 +107,7 @@ S2A = (
     ),
     Excuse(
         "ptep_clear_flush: flush_tlb_mm_range()",
-        RECLAIM + "S2a.V8.migrate",
+        RECLAIM + "S2a.V8.migrate S2a.V8.parts",
         Kind.UNREACHED,
         NOT_BATCHED,
     ),
@@ -96,7 +115,7 @@ S2A = (
         """flush_tlb_mm_range: flush_tlb_range()
         flush_tlb_range: tlbi_is()
         flush_tlb_range: dsb_ish()""",
-        "S2a.V8.dirty-arm64 S2a.V8.two",
+        "S2a.V8.dirty-arm64 S2a.V8.two S2a.V8.parts",
         Kind.UNREACHED,
         NOT_BATCHED,
     ),
@@ -105,5 +124,12 @@ S2A = (
         "*",
         Kind.UNREACHED,
         "the page is dirty, so its mapcount waits for the flush, in tlb_flush_rmaps()",
+    ),
+    Excuse(
+        """unmap_a_part: atomic_inc(folio.refcount)
+        reclaim_the_rest: atomic_inc(folio.refcount)""",
+        "*",
+        Kind.REFUSED,
+        "the count falls below zero when the reference is dropped",
     ),
 )

@@ -29,6 +29,16 @@ S3 = (
         Kind.NOT_AT_STAKE,
         ONE_WRITER + "; INV-S3-4, which speaks of the lock, is not looked at",
     ),
+    Excuse(
+        """exit_mmap_anyhow: lock mm.ptl*
+        exit_mmap_anyhow: flush_tlb_range()*
+        flush_tlb_range: tlbi_is()
+        flush_tlb_range: dsb_ish()""",
+        "S3.O1b.anyhow S3.ADJ.anyhow*",
+        Kind.NOT_AT_STAKE,
+        "the property is about flags: nothing is given up, so nothing that is stale does harm, and "
+        "there is one writer",
+    ),
     Excuse("map_folio: lock mm.ptl", "S3.SET S3.SET.bbml2", Kind.NOT_AT_STAKE, ONE_WRITER),
     Excuse(
         """madvise_free: lock mm.ptl
@@ -41,7 +51,7 @@ S3 = (
         """exit_mmap: flush_tlb_range()*
         flush_tlb_range: tlbi_is()
         flush_tlb_range: dsb_ish()""",
-        "S3.O4.break-alone",
+        "S3.O4.break-alone S3.O4.clean-alone",
         Kind.NOT_AT_STAKE,
         "nobody uses the page table any more: that is the point of this scenario",
     ),

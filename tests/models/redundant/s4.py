@@ -45,7 +45,8 @@ S4 = (
         "change_pte_range: lock pte_lockptr(mm, page)",
         "N.range.protect",
         Kind.NOT_NEEDED,
-        "one thread changes the PTE, and KVM reads it in one access",
+        "one thread changes the PTE; KVM reads it in one access, and then looks whether an "
+        "invalidation is under way",
     ),
     Excuse(
         "change_huge_pmd: flush_tlb_mm_range()",
@@ -72,17 +73,51 @@ S4 = (
         Kind.TWICE,
         "range_end tells devices; a full gather frees before it, and needs it (N.conly_end.full)",
     ),
+    Excuse(
+        "notify_gather: mmu_notifier_invalidate_range()",
+        "N.conly_end.mprotect N.conly_end.numa",
+        Kind.TWICE,
+        "range_end tells devices, before the mmap lock is dropped, or before migration copies",
+    ),
+    Excuse(
+        "mmu_notifier_invalidate_range_end: mmu_notifier_invalidate_range()",
+        "N.conly_end.mprotect",
+        Kind.TWICE,
+        "the gather tells devices, before the mmap lock is dropped (N.conly_end.twice); "
+        "N.conly_end.softdirty has no gather",
+    ),
+    Excuse(
+        "notify_before_unlock: mmu_notifier_invalidate_range()",
+        "N.conly_end.mprotect N.conly_end.softdirty",
+        Kind.TWICE,
+        "it tells of the copy, and devices were told of the protection: nobody writes to the old "
+        "page any more",
+    ),
+    Excuse(
+        "flush_tlb_batched_pending: flush_tlb_mm_range()",
+        "*.numa",
+        Kind.TWICE,
+        "migration flushes, and tells devices, before it copies, whoever else does",
+    ),
+    Excuse(
+        """change_pte_range: lock pte_lockptr(mm, page)
+        clear_soft_dirty: lock pte_lockptr(mm, page)""",
+        "*.mprotect *.softdirty",
+        Kind.TWICE,
+        "the mmap lock keeps the page fault out",
+    ),
     # ---- CPUs
     Excuse(
         "ptep_clear_flush: flush_tlb_mm_range()",
         "N.a N.b N.c N.ac N.conly_end N.a.alone N.a.protect N.arch.protect N.conly_end.merge "
-        "N.a.copy N.ac.copy NOTIFIER-COW.fixed KHUGEPAGED-NOTIFIER.fixed",
+        "N.a.copy N.ac.copy *.mprotect *.softdirty NOTIFIER-COW.fixed KHUGEPAGED-NOTIFIER.fixed",
         Kind.NOT_AT_STAKE,
         NO_CPU,
     ),
     Excuse(
         "tlb_flush_mmu_tlbonly: flush_tlb_mm_range()",
-        "N.c.reclaim-mprotect N.a.protect N.conly_end.merge N.arch.merge N.range.protect",
+        "N.c.reclaim-mprotect N.a.protect N.conly_end.merge N.arch.merge N.conly_end.mprotect "
+        "N.range.protect",
         Kind.NOT_AT_STAKE,
         NO_CPU,
     ),
@@ -94,14 +129,21 @@ S4 = (
     ),
     Excuse("do_wp_page: flush_tlb_mm_range()", "N.a.protect", Kind.NOT_AT_STAKE, NO_CPU),
     Excuse(
+        "clear_refs_walk: flush_tlb_mm_range()",
+        "N.conly_end.softdirty",
+        Kind.NOT_AT_STAKE,
+        NO_CPU,
+    ),
+    Excuse(
         "call_many: wait_for_acks()",
-        USERFAULTFD + "N.a.copy N.ac.copy N.arch.copy NOTIFIER-COW.fixed N.range.protect",
+        USERFAULTFD + "N.a.copy N.ac.copy N.arch.copy *.mprotect *.softdirty NOTIFIER-COW.fixed "
+        "N.range.protect",
         Kind.NOT_AT_STAKE,
         NO_CPU,
     ),
     Excuse(
         "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
-        "N.arch.batch *.reclaim *.reclaim-mprotect *.migrate N.range",
+        "N.arch.batch *.reclaim *.reclaim-mprotect *.migrate *.numa N.range",
         Kind.NOT_AT_STAKE,
         NO_CPU + "; the count of batches is there for them",
     ),
@@ -144,11 +186,17 @@ S4 = (
         "nobody else takes the folio lock",
     ),
     Excuse(
-        """mprotect: lock mm.mmap_lock.write()
-        mwriteprotect_range: lock mm.mmap_lock.read()
+        """mwriteprotect_range: lock mm.mmap_lock.read()
         try_to_merge_one_page: lock mm.mmap_lock.read()
-        do_wp_page: lock mm.mmap_lock.read()""",
+        change_prot_numa: lock mm.mmap_lock.read()""",
         "*",
+        Kind.NOT_AT_STAKE,
+        MMAP_LOCK,
+    ),
+    Excuse(
+        """mprotect: lock mm.mmap_lock.write()
+        do_wp_page: lock mm.mmap_lock.read()""",
+        "* !*.mprotect !*.softdirty",
         Kind.NOT_AT_STAKE,
         MMAP_LOCK,
     ),
@@ -165,9 +213,15 @@ S4 = (
         replace_page: lock pte_lockptr(mm, page)
         try_to_migrate_one: lock pte_lockptr(mm, page)
         remove_migration_pte: lock pte_lockptr(mm, page)""",
-        "*",
+        "* !*.numa",
         Kind.NOT_AT_STAKE,
         PTL,
+    ),
+    Excuse(
+        "remove_migration_pte: lock pte_lockptr(mm, page)",
+        "*.numa",
+        Kind.NOT_AT_STAKE,
+        "NUMA balancing passes over a migration entry, so only one of the two changes the PTE",
     ),
     Excuse(
         "wp_page_reuse: lock pte_lockptr(mm, page)",
@@ -228,7 +282,8 @@ S4 = (
         "a page whose count stays too high is never freed",
     ),
     Excuse(
-        "tlb_finish_mmu: atomic_dec(mm.tlb_flush_pending)",
+        """tlb_finish_mmu: atomic_dec(mm.tlb_flush_pending)
+        clear_refs_walk: atomic_dec(mm.tlb_flush_pending)""",
         "*",
         Kind.COST,
         "a count that stays too high makes others flush more; INV-S0-6, which is about the count "
@@ -237,7 +292,7 @@ S4 = (
     # ---- never executed, or no program
     Excuse(
         "ptep_clear_flush: flush_tlb_mm_range()",
-        "N.arch.batch *.reclaim *.reclaim-mprotect *.migrate N.range",
+        "N.arch.batch *.reclaim *.reclaim-mprotect *.migrate *.numa N.range",
         Kind.UNREACHED,
         "the path without a batch: reached only if no other CPU runs the process",
     ),
@@ -268,7 +323,8 @@ S4 = (
         "no dirty file page is zapped, so no mapcount waits for the flush",
     ),
     Excuse(
-        "tlb_gather_mmu: atomic_inc(mm.tlb_flush_pending)",
+        """tlb_gather_mmu: atomic_inc(mm.tlb_flush_pending)
+        clear_refs_walk: atomic_inc(mm.tlb_flush_pending)""",
         "*",
         Kind.REFUSED,
         "the count falls below zero at the end; N.arch.unasked shows what becomes of who does not "

@@ -86,6 +86,13 @@ X2 = (
         "second page fault or zapper to need it",
     ),
     Excuse(
+        "zap_empty_pte_table: lock mm.pmd_lock",
+        "X2.V5 X2.V5.ipi X2.V5.one",
+        Kind.NOT_AT_STAKE,
+        "the only one who puts a table there finds the old one until it has gone; it takes a "
+        "second page fault or zapper to need it",
+    ),
+    Excuse(
         "pte_alloc: lock mm.pmd_lock",
         "*",
         Kind.NOT_AT_STAKE,
@@ -124,17 +131,5 @@ X2 = (
         "X2.V5 X2.V5.ipi X2.V5.one",
         Kind.UNREACHED,
         "nobody has the lock that is tried before (X2.V5.full)",
-    ),
-    Excuse(
-        "pte_offset_map_lock: lock ...ptl #1",
-        "*",
-        Kind.REFUSED,
-        "what is dropped afterwards is not held",
-    ),
-    Excuse(
-        "pte_offset_map_lock: lock ...ptl #2",
-        "*",
-        Kind.MODEL,
-        "the lock of a table that has gone is not dropped, and nobody takes it again",
     ),
 )

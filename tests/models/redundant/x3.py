@@ -19,14 +19,8 @@ X3 = (
         "change_pte_range: lock pte_lockptr(mm, page)",
         "UFFD-WP.fixed",
         Kind.NOT_NEEDED,
-        "the fault sees the count, raised before the PTE is touched, and compares the PTE again "
-        "after the copy",
-    ),
-    Excuse(
-        "mremap: flush_tlb_mm_range()",
-        "MREMAP-MKCLEAN.fixed",
-        Kind.NOT_NEEDED,
-        "the late flush: no dirty page needs it (MREMAP-PTL is about the clean ones)",
+        "a fault that comes in between finds the PTE empty and begins again; one that comes later "
+        "sees the count, which was raised before the PTE was touched",
     ),
     Excuse(
         "ptep_clear_flush: flush_tlb_mm_range()",
@@ -78,7 +72,14 @@ X3 = (
         Kind.TWICE,
         "replace_page() compares the PTE again, so a change in between makes the merge fail",
     ),
-    # ---- needed elsewhere
+    # ---- not at stake
+    Excuse(
+        "mremap: flush_tlb_mm_range()",
+        "MREMAP-MKCLEAN.fixed",
+        Kind.NOT_AT_STAKE,
+        "the page is dirty, and was flushed under the PTL; this flush is for clean ones, and too "
+        "late for them (MREMAP-PTL)",
+    ),
     Excuse(
         "ptep_clear_flush: flush_tlb_mm_range()",
         "CLEARREFS-LOCK.fixed",
