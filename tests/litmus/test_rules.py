@@ -68,7 +68,7 @@ class Mutant:
 
 MUTANTS = [
     Mutant("stale-load", WALKER, "hit = bool(matches(walker, page))", "hit = False"),
-    Mutant("af0-not-cached", WALKER, "(descriptor.accessed or", "(True or"),
+    Mutant("af0-not-cached", WALKER, "(descriptor.accessed or STRAWMAN", "(True or STRAWMAN"),
     Mutant("af-not-of-invalid", WALKER, "when(descriptor.valid)\n", "when(True)\n"),
     Mutant(
         "af-by-software", WALKER, "when(descriptor.accessed or walker.manages_flags)", "when(True)"
