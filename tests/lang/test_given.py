@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shootdown.check import native, reference
-from shootdown.check.result import Verdict
+from shootdown.check.result import Limits, Verdict
+from shootdown.check.trace import steps_of
 from shootdown.errors import ModelError
 from shootdown.lang import (
     Array,
@@ -117,6 +119,37 @@ def test_what_is_given_is_no_part_of_the_state() -> None:
     assert {v.name for v in system.variables if not v.given} == {"PE0.at", "PE0.sum"}
     result = native.explore(system)
     assert result.states == 4
+
+
+def test_many_searches_of_a_prepared_system_with_the_ways_to_what_they_find() -> None:
+    system = program(PROGRAM).compile()
+    prepared = native.Prepared(system)
+    names = [variable.name for variable in system.variables]
+    shown = tuple(names.index(f"PE{n}.sum") for n in range(2))
+    other = {**PROGRAM, Insn.arguments: [[3], [10, 30]]}
+    for provided, most, steps in [(PROGRAM, 42, 6), (other, 33, 4)]:
+        init = program(provided).compile().init
+        found = prepared.reached(init, lambda values: values[0] != 0, shown)
+        assert found.result.states == native.explore(program(provided).compile()).states
+        assert max(found.found) == (most, most)
+        assert all(values[0] for values in found.found)
+        path = found.path((most, most))
+        assert (path[0], len(path)) == (init, steps + 1)
+        replaced = replace(system, init=init)
+        assert [step.before for step in steps_of(replaced, path)] == list(path[:-1])
+        assert [path[-1][number] for number in shown] == [most, most]
+
+
+def test_a_prepared_search_stops_at_limits_and_at_ctrl_c() -> None:
+    system = program(PROGRAM).compile()
+    prepared = native.Prepared(system)
+    found = prepared.reached(system.init, lambda _: True, (0,), Limits(states=3))
+    assert (found.result.stopped, found.result.states) == ("states", 3)
+
+    def stop(_: tuple[int, ...]) -> bool:
+        raise KeyboardInterrupt
+
+    assert prepared.reached(system.init, stop, (0,)).result.stopped == "interrupt"
 
 
 def test_nothing_writes_it() -> None:

@@ -16,6 +16,7 @@ from shootdown.litmus.errors import Unsupported
 from shootdown.litmus.local import Effect, Executor, Local
 from shootdown.litmus.model import LitmusTest, Processor
 from shootdown.litmus.propositions import Cause, Element
+from shootdown.litmus.sizes import check_sizes
 from shootdown.litmus.values import Address, Par, Physical, Pte, PteAddress
 
 MOST_POINTS = 4096
@@ -55,6 +56,7 @@ class Tables:
         self.any_dirty = any(p.hardware_dirty for p in test.processors)
         self._start()
         self._close()
+        check_sizes(self)
         self._find_early()
 
     # ------------------------------------------------------------------ beginning
