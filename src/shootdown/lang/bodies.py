@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from operator import is_
 from typing import TypeAlias
 
 from shootdown.lang import ir
@@ -70,7 +71,10 @@ def map_op(op: ir.Op, leaf: ExprMap) -> ir.Op:
         condition = map_expr(op.condition, leaf)
         return op if condition is op.condition else ir.Check(condition, op.failure)
     if isinstance(op, ir.Note) and op.values:
-        shown = tuple(ir.Shown(map_expr(v.value, leaf), v.show) for v in op.values)
+        values = [map_expr(v.value, leaf) for v in op.values]
+        if all(new is v.value for new, v in zip(values, op.values, strict=True)):
+            return op
+        shown = tuple(ir.Shown(new, v.show) for new, v in zip(values, op.values, strict=True))
         return ir.Note(op.kind, op.template, shown)
     return op
 
@@ -79,7 +83,9 @@ def map_block(
     block: ir.Block, leaf: ExprMap, keep: Callable[[ir.Op], bool] | None = None
 ) -> ir.Block:
     """The same block with every expression rebuilt and some operations dropped."""
-    ops = tuple(map_op(op, leaf) for op in block.ops if keep is None or keep(op))
+    ops = tuple([map_op(op, leaf) for op in block.ops if keep is None or keep(op)])
+    if len(ops) == len(block.ops) and all(map(is_, ops, block.ops)):
+        ops = block.ops
     end = block.end
     if isinstance(end, ir.Branch):
         condition = map_expr(end.condition, leaf)
@@ -88,13 +94,16 @@ def map_block(
         elif condition is not end.condition:
             end = ir.Branch(condition, end.then, end.orelse)
     elif isinstance(end, ir.Choice):
-        end = ir.Choice(end.reg, map_expr(end.mask, leaf), end.width, end.target)
-    return ir.Block(ops, end)
+        mask = map_expr(end.mask, leaf)
+        end = end if mask is end.mask else ir.Choice(end.reg, mask, end.width, end.target)
+    return block if ops is block.ops and end is block.end else ir.Block(ops, end)
 
 
 def map_body(body: ir.Body, leaf: ExprMap, keep: Callable[[ir.Op], bool] | None = None) -> ir.Body:
     """The same body with every expression rebuilt and some operations dropped."""
-    return ir.Body(tuple(map_block(b, leaf, keep) for b in body.blocks), body.registers)
+    blocks = tuple([map_block(b, leaf, keep) for b in body.blocks])
+    same = all(map(is_, blocks, body.blocks))
+    return body if same else ir.Body(blocks, body.registers)
 
 
 # --------------------------------------------------------------------------- constants
@@ -145,106 +154,117 @@ OPERATIONS: dict[str, Callable[[int, int], int]] = {
 # --------------------------------------------------------------------------- reads and writes
 
 
-def expr_regs(expr: ir.Expr) -> Iterator[int]:
+def expr_regs(expr: ir.Expr) -> list[int]:
     """The registers that an expression reads."""
-    match expr:
-        case ir.Reg(index):
-            yield index
-        case ir.Load(place):
-            yield from place_regs(place)
-        case ir.Binary(_, left, right):
-            yield from expr_regs(left)
-            yield from expr_regs(right)
-        case ir.Unary(_, operand):
-            yield from expr_regs(operand)
-        case ir.Select(condition, then, orelse):
-            yield from expr_regs(condition)
-            yield from expr_regs(then)
-            yield from expr_regs(orelse)
+    found: list[int] = []
+    _add_regs(expr, found)
+    return found
 
 
-def place_regs(place: ir.Place) -> Iterator[int]:
-    """The registers in a place's index."""
-    for expr, _, _ in place.index:
-        yield from expr_regs(expr)
+def _add_regs(expr: ir.Expr, found: list[int]) -> None:
+    if isinstance(expr, ir.Reg):
+        found.append(expr.index)
+    elif isinstance(expr, ir.Binary):
+        _add_regs(expr.left, found)
+        _add_regs(expr.right, found)
+    elif isinstance(expr, ir.Load):
+        for index, _, _ in expr.place.index:
+            _add_regs(index, found)
+    elif isinstance(expr, ir.Select):
+        _add_regs(expr.condition, found)
+        _add_regs(expr.then, found)
+        _add_regs(expr.orelse, found)
+    elif isinstance(expr, ir.Unary):
+        _add_regs(expr.operand, found)
 
 
-def op_uses(op: ir.Op) -> set[int]:
+def op_uses(op: ir.Op) -> list[int]:
     """The registers that an operation reads."""
-    match op:
-        case ir.Set(_, value):
-            return set(expr_regs(value))
-        case ir.Store(place, value):
-            return {*place_regs(place), *expr_regs(value)}
-        case ir.Guard(condition) | ir.Check(condition, _):
-            return set(expr_regs(condition))
-        case ir.Note(_, _, values):
-            return {reg for shown in values for reg in expr_regs(shown.value)}
-    return set()
+    found: list[int] = []
+    if isinstance(op, ir.Set):
+        _add_regs(op.value, found)
+    elif isinstance(op, ir.Store):
+        for index, _, _ in op.place.index:
+            _add_regs(index, found)
+        _add_regs(op.value, found)
+    elif isinstance(op, (ir.Guard, ir.Check)):
+        _add_regs(op.condition, found)
+    elif isinstance(op, ir.Note):
+        for shown in op.values:
+            _add_regs(shown.value, found)
+    return found
 
 
-def expr_loads(expr: ir.Expr) -> Iterator[ir.Place]:
+def expr_loads(expr: ir.Expr) -> list[ir.Place]:
     """The places that an expression reads."""
-    match expr:
-        case ir.Load(place):
-            yield place
-            for index, _, _ in place.index:
-                yield from expr_loads(index)
-        case ir.Binary(_, left, right):
-            yield from expr_loads(left)
-            yield from expr_loads(right)
-        case ir.Unary(_, operand):
-            yield from expr_loads(operand)
-        case ir.Select(condition, then, orelse):
-            for part in (condition, then, orelse):
-                yield from expr_loads(part)
+    found: list[ir.Place] = []
+    _add_loads(expr, found)
+    return found
 
 
-def body_exprs(body: ir.Body) -> Iterator[ir.Expr]:
-    """Every expression that matters for the outcome of a body (notes do not)."""
+def _add_loads(expr: ir.Expr, found: list[ir.Place]) -> None:
+    kind = type(expr)
+    if kind is ir.Const or kind is ir.Reg:
+        return
+    if isinstance(expr, ir.Binary):
+        _add_loads(expr.left, found)
+        _add_loads(expr.right, found)
+    elif isinstance(expr, ir.Load):
+        found.append(expr.place)
+        for index, _, _ in expr.place.index:
+            _add_loads(index, found)
+    elif isinstance(expr, ir.Select):
+        _add_loads(expr.condition, found)
+        _add_loads(expr.then, found)
+        _add_loads(expr.orelse, found)
+    elif isinstance(expr, ir.Unary):
+        _add_loads(expr.operand, found)
+
+
+def body_loads(body: ir.Body) -> list[ir.Place]:
+    """The places that a body may read, as far as they matter for its outcome (notes do not)."""
+    found: list[ir.Place] = []
     for block in body.blocks:
         for op in block.ops:
-            match op:
-                case ir.Set(_, value):
-                    yield value
-                case ir.Store(place, value):
-                    yield value
-                    yield from (e for e, _, _ in place.index)
-                case ir.Guard(condition) | ir.Check(condition, _):
-                    yield condition
-        match block.end:
-            case ir.Branch(condition, _, _):
-                yield condition
-            case ir.Choice(_, mask, _, _):
-                yield mask
+            if isinstance(op, ir.Set):
+                _add_loads(op.value, found)
+            elif isinstance(op, ir.Store):
+                _add_loads(op.value, found)
+                for index, _, _ in op.place.index:
+                    _add_loads(index, found)
+            elif isinstance(op, (ir.Guard, ir.Check)):
+                _add_loads(op.condition, found)
+        if isinstance(block.end, ir.Branch):
+            _add_loads(block.end.condition, found)
+        elif isinstance(block.end, ir.Choice):
+            _add_loads(block.end.mask, found)
+    return found
+
+
+def body_stores(body: ir.Body) -> list[ir.Place]:
+    """The places that a body may write."""
+    return [op.place for block in body.blocks for op in block.ops if isinstance(op, ir.Store)]
 
 
 def body_accesses(body: ir.Body, private: set[int]) -> tuple[frozenset[int], frozenset[int]]:
     """The variables that a body may read and may write, without the process's own counter."""
-    reads = {v for e in body_exprs(body) for place in expr_loads(e) for v in place.variables()}
-    writes = {
-        v
-        for block in body.blocks
-        for op in block.ops
-        if isinstance(op, ir.Store)
-        for v in op.place.variables()
-    }
+    reads = {v for place in body_loads(body) for v in place.variables()}
+    writes = {v for place in body_stores(body) for v in place.variables()}
     return frozenset(reads - private), frozenset(writes - private)
 
 
 # --------------------------------------------------------------------------- tidying
 
 
-def compact(blocks: list[ir.Block]) -> ir.Body:
+def compact(blocks: list[ir.Block], bases: Mapping[int, int] | None = None) -> ir.Body:
     """Renumber registers from 0 (register 0 keeps its number: properties answer in it), drop
-    registers that are never read, and join blocks that only follow one another."""
+    registers that are never read, and join blocks that only follow one another.
+
+    ``bases`` renumbers the variables that places begin at.
+    """
     blocks = _join(blocks)
     numbers: dict[int, int] = {0: 0}
-
-    def reg(index: int) -> int:
-        return numbers.setdefault(index, len(numbers))
-
-    renamed = [_rename(block, reg) for block in blocks]
+    renamed = [_rename(block, numbers, bases) for block in blocks]
     return ir.Body(tuple(renamed), len(numbers))
 
 
@@ -290,17 +310,36 @@ def _retarget(block: ir.Block, number: dict[int, int]) -> ir.Block:
     return block
 
 
-def _rename(block: ir.Block, reg: Callable[[int], int]) -> ir.Block:
-    """The same block over renamed registers."""
+def _rename(block: ir.Block, numbers: dict[int, int], bases: Mapping[int, int] | None) -> ir.Block:
+    """The same block over renamed registers and variables."""
 
     def leaf(expr: ir.Expr) -> ir.Expr:
-        return ir.Reg(reg(expr.index)) if isinstance(expr, ir.Reg) else expr
+        if isinstance(expr, ir.Reg):
+            number = numbers.setdefault(expr.index, len(numbers))
+            return expr if number == expr.index else ir.Reg(number)
+        if bases is not None and isinstance(expr, ir.Load):
+            place = rebased(expr.place, bases)
+            return expr if place is expr.place else ir.Load(place)
+        return expr
 
     mapped = map_block(block, leaf)
-    ops = tuple(
-        ir.Set(reg(op.reg), op.value) if isinstance(op, ir.Set) else op for op in mapped.ops
-    )
+    ops: list[ir.Op] = []
+    for op in mapped.ops:
+        if isinstance(op, ir.Set):
+            number = numbers.setdefault(op.reg, len(numbers))
+            ops.append(op if number == op.reg else ir.Set(number, op.value))
+        elif isinstance(op, ir.Store) and bases is not None:
+            ops.append(ir.Store(rebased(op.place, bases), op.value))
+        else:
+            ops.append(op)
     end = mapped.end
     if isinstance(end, ir.Choice):
-        end = ir.Choice(reg(end.reg), end.mask, end.width, end.target)
-    return ir.Block(ops, end)
+        number = numbers.setdefault(end.reg, len(numbers))
+        end = ir.Choice(number, end.mask, end.width, end.target)
+    return ir.Block(tuple(ops), end)
+
+
+def rebased(place: ir.Place, bases: Mapping[int, int]) -> ir.Place:
+    """A place that begins at another variable."""
+    base = bases[place.base]
+    return place if base == place.base else ir.Place(base, place.index)

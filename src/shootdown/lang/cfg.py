@@ -109,7 +109,7 @@ class Register:
 
 def uses_of(op: ir.Op | CallNote) -> set[int]:
     """The registers that an operation reads."""
-    return op_uses(op.note if isinstance(op, CallNote) else op)
+    return set(op_uses(op.note if isinstance(op, CallNote) else op))
 
 
 def end_uses(block: MBlock) -> set[int]:

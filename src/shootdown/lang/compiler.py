@@ -20,7 +20,7 @@ from shootdown.lang.decorators import Function
 from shootdown.lang.interpret import ways
 from shootdown.lang.kinds import Kinds, bits_for
 from shootdown.lang.limits import MAX_STATE_BITS
-from shootdown.lang.prune import prune, without_lines
+from shootdown.lang.prune import prune
 from shootdown.lang.scenario import Scenario, Setup, Thread, options_of
 from shootdown.lang.setups import check_objects, check_setup, is_function, static, thread_arguments
 from shootdown.lang.source import Source, source_of
@@ -171,7 +171,7 @@ class _Compilation:
             bounds=tuple(self.bounds.items()),
             options=self._options(),
         )
-        system = prune(without_lines(system, self.executed), self._groups())
+        system = prune(system, self._groups(), self.executed)
         bits = sum(bits_for(v.size) for v in system.variables if not v.given)
         if bits > MAX_STATE_BITS:
             widths: dict[str, int] = {}

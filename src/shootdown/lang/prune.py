@@ -6,16 +6,18 @@ belong to the state. Fields are kept or dropped whole (all elements of an array)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from operator import is_
 
 from shootdown.lang import ir
 from shootdown.lang.bodies import (
     block_targets,
     body_accesses,
-    body_exprs,
+    body_loads,
+    body_stores,
     compact,
-    expr_loads,
     expr_regs,
     map_body,
     op_uses,
@@ -24,24 +26,30 @@ from shootdown.lang.bodies import (
 
 def drop_dead_registers(body: ir.Body, keep_result: bool) -> ir.Body:
     """Without assignments to registers that nothing reads."""
+    reads: Counter[int] = Counter([0] if keep_result else [])
+    for block in body.blocks:
+        for op in block.ops:
+            reads.update(op_uses(op))
+        if isinstance(block.end, ir.Branch):
+            reads.update(expr_regs(block.end.condition))
+        elif isinstance(block.end, ir.Choice):
+            reads.update(expr_regs(block.end.mask))
     blocks = list(body.blocks)
     dropped = True
     while dropped:
-        used = {0} if keep_result else set()
-        for block in blocks:
-            for op in block.ops:
-                used |= op_uses(op)
-            if isinstance(block.end, ir.Branch):
-                used |= set(expr_regs(block.end.condition))
-            elif isinstance(block.end, ir.Choice):
-                used |= set(expr_regs(block.end.mask))
         dropped = False
         for i, block in enumerate(blocks):
-            ops = tuple(op for op in block.ops if not isinstance(op, ir.Set) or op.reg in used)
+            ops = []
+            for op in block.ops:
+                if isinstance(op, ir.Set) and not reads[op.reg]:
+                    reads.subtract(expr_regs(op.value))
+                else:
+                    ops.append(op)
             if len(ops) != len(block.ops):
-                blocks[i] = ir.Block(ops, block.end)
+                blocks[i] = ir.Block(tuple(ops), block.end)
                 dropped = True
-    return ir.Body(tuple(blocks), body.registers)
+    same = all(map(is_, blocks, body.blocks))
+    return body if same else ir.Body(tuple(blocks), body.registers)
 
 
 def propagate_constants(body: ir.Body) -> ir.Body:
@@ -88,85 +96,123 @@ def live_blocks(body: ir.Body) -> ir.Body:
     return ir.Body(tuple(blocks), body.registers)
 
 
-def prune(system: ir.System, groups: list[range]) -> ir.System:
+def prune(system: ir.System, groups: list[range], executed: set[int]) -> ir.System:
     """The same system without constants and variables that nothing reads.
 
-    ``groups`` are the ranges of variables that belong together (the elements of one field).
+    ``groups`` are the ranges of variables that belong together (the elements of one field);
+    ``executed`` are lines that ran before the search and are not part of its coverage.
     """
-    while True:
-        smaller = _once(system, groups)
-        if smaller is None:
-            return _finish(system)
-        system, groups = smaller
+    return _Pruning(system, groups).system(executed)
 
 
-def _once(system: ir.System, groups: list[range]) -> tuple[ir.System, list[range]] | None:
-    group_of = {v: g for g, group in enumerate(groups) for v in group}
-    pcs = {process.pc for process in system.processes}
-    reads: set[int] = set()
-    writes: set[int] = set()
-    for body in _bodies(system):
-        for expr in body_exprs(body):
-            reads.update(group_of[v] for place in expr_loads(expr) for v in place.variables())
-        writes.update(group_of[v] for v in body_accesses(body, set())[1])
-    pc_groups = {group_of[pc] for pc in pcs}
-    everything = set(range(len(groups)))
-    unread = everything - reads - pc_groups
-    given = {g for g, group in enumerate(groups) if system.variables[group[0]].given}
-    constant = everything - writes - pc_groups - unread - given
-    if not unread and not constant:
-        return None
-    kept = [g for g in range(len(groups)) if g not in unread and g not in constant]
-    new_base: dict[int, int] = {}
-    variables: list[ir.Variable] = []
-    init: list[int] = []
-    new_groups = []
-    for g in kept:
-        new_groups.append(range(len(variables), len(variables) + len(groups[g])))
-        for v in groups[g]:
-            new_base[v] = len(variables)
-            variables.append(system.variables[v])
-            init.append(system.init[v])
+class _Pruning:
+    """The bodies of a system, made smaller until nothing changes any more."""
 
-    def leaf(expr: ir.Expr) -> ir.Expr:
-        if not isinstance(expr, ir.Load):
-            return expr
-        place = expr.place
-        if group_of[place.base] in constant:
-            return _constant_load(place.base, place.index, system.init)
-        if group_of[place.base] in unread:  # only notes still name it
-            return ir.Const(system.init[place.base])
-        return ir.Load(ir.Place(new_base[place.base], place.index))
+    def __init__(self, system: ir.System, groups: list[range]) -> None:
+        self.old = system
+        self.groups = groups
+        self.group_of = [g for g, group in enumerate(groups) for _ in group]
+        self.bodies = [_Kept(body, result) for body, result in _bodies(system)]
+        self.gone: set[int] = set()
+        for kept in self.bodies:
+            kept.look(self.group_of)
 
-    def keep(op: ir.Op) -> bool:
-        return not (isinstance(op, ir.Store) and group_of[op.place.base] in unread)
+    def system(self, executed: set[int]) -> ir.System:
+        """Do it."""
+        counters = {self.group_of[process.pc] for process in self.old.processes}
+        given = {g for g, group in enumerate(self.groups) if self.old.variables[group[0]].given}
+        candidates = set(range(len(self.groups))) - counters
+        while True:
+            read = set[int]().union(*(kept.reads for kept in self.bodies))
+            written = set[int]().union(*(kept.writes for kept in self.bodies))
+            unread = candidates - read
+            constant = candidates - written - unread - given
+            if not unread and not constant:
+                break
+            candidates -= unread | constant
+            self.gone |= unread | constant
+            for kept in self.bodies:
+                kept.shrink(self, unread, constant)
+        return self._finished(executed)
 
-    def shrink(body: ir.Body, keep_result: bool) -> ir.Body:
-        body = map_body(body, leaf, keep)
-        body = map_body_places(body, new_base)
-        body = propagate_constants(body)
-        return drop_dead_registers(live_blocks(body), keep_result)
-
-    return (
-        _with_bodies(
-            replace(system, variables=tuple(variables), init=tuple(init)), shrink, new_base
-        ),
-        new_groups,
-    )
-
-
-def map_body_places(body: ir.Body, new_base: dict[int, int]) -> ir.Body:
-    """Stores (loads are done already) to renumbered variables."""
-    blocks = []
-    for block in body.blocks:
-        ops = tuple(
-            ir.Store(ir.Place(new_base[op.place.base], op.place.index), op.value)
-            if isinstance(op, ir.Store)
-            else op
-            for op in block.ops
+    def _finished(self, executed: set[int]) -> ir.System:
+        bases: dict[int, int] = {}
+        for g, group in enumerate(self.groups):
+            if g not in self.gone:
+                bases.update({v: len(bases) + i for i, v in enumerate(group)})
+        old = self.old
+        bodies = iter([compact(list(kept.tidy().blocks), bases) for kept in self.bodies])
+        processes = tuple(
+            replace(p, pc=bases[p.pc], actions=tuple(_with_body(a, bodies) for a in p.actions))
+            for p in old.processes
         )
-        blocks.append(ir.Block(ops, block.end))
-    return ir.Body(tuple(blocks), body.registers)
+        # fmt: off
+        system = replace(
+            old,
+            variables=tuple(old.variables[v] for v in bases),
+            init=tuple(old.init[v] for v in bases),
+            processes=processes,
+            rules=tuple(_with_body(rule, bodies) for rule in old.rules),
+            invariants=tuple(replace(p, body=next(bodies)) for p in old.invariants),
+            goals=tuple(replace(p, body=next(bodies)) for p in old.goals),
+            progress=tuple(replace(p, body=next(bodies)) for p in old.progress),
+        )
+        # fmt: on
+        rules = tuple(rule for rule in system.rules if _can_do_something(rule.body))
+        dropped = [rule for rule in system.rules if not any(rule is kept for kept in rules)]
+        system = replace(system, rules=rules)
+        left = {line for body, _ in _bodies(system) for line in _lines(body)}
+        gone = {line for rule in dropped for line in _lines(rule.body)} - left
+        return _with_accesses(_without_lines(system, executed | gone))
+
+
+class _Kept:
+    """One body, and the groups that it names."""
+
+    def __init__(self, body: ir.Body, result: bool) -> None:
+        self.body = body
+        self.result = result  # it answers in register 0
+        self.settled = False  # to make it smaller again would change nothing
+        self.reads: set[int] = set()
+        self.writes: set[int] = set()
+
+    def look(self, group_of: list[int]) -> None:
+        """Find what it reads and writes."""
+        self.reads = {group_of[place.base] for place in body_loads(self.body)}
+        self.writes = {group_of[place.base] for place in body_stores(self.body)}
+
+    def shrink(self, pruning: _Pruning, unread: set[int], constant: set[int]) -> None:
+        """Put in constants, and leave out stores to what nothing reads."""
+        group_of, init, old = pruning.group_of, pruning.old.init, self.body
+
+        def leaf(expr: ir.Expr) -> ir.Expr:
+            if isinstance(expr, ir.Load):
+                group = group_of[expr.place.base]
+                if group in constant:
+                    return _constant_load(expr.place.base, expr.place.index, init)
+                if group in unread:  # only notes still name it
+                    return ir.Const(init[expr.place.base])
+            return expr
+
+        def keep(op: ir.Op) -> bool:
+            return not (isinstance(op, ir.Store) and group_of[op.place.base] in unread)
+
+        self.body = map_body(self.body, leaf, keep)
+        self.settled = self.settled and self.body is old
+        self.settled = self.tidy() is old
+        if not self.settled:
+            self.look(group_of)
+
+    def tidy(self) -> ir.Body:
+        """Without what constants make superfluous."""
+        if not self.settled:
+            body = live_blocks(propagate_constants(self.body))
+            self.body = drop_dead_registers(body, self.result)
+        return self.body
+
+
+def _with_body(action: ir.Action, bodies: Iterator[ir.Body]) -> ir.Action:
+    return replace(action, body=next(bodies))
 
 
 def _constant_load(
@@ -184,38 +230,15 @@ def _constant_load(
     return result
 
 
-def _bodies(system: ir.System) -> Iterable[ir.Body]:
+def _bodies(system: ir.System) -> Iterator[tuple[ir.Body, bool]]:
+    """Every body, and whether it answers in register 0."""
     for process in system.processes:
         for action in process.actions:
-            yield action.body
+            yield action.body, False
     for action in system.rules:
-        yield action.body
+        yield action.body, False
     for prop in (*system.invariants, *system.goals, *system.progress):
-        yield prop.body
-
-
-def _with_bodies(
-    system: ir.System,
-    change: Callable[[ir.Body, bool], ir.Body],
-    new_base: dict[int, int] | None = None,
-) -> ir.System:
-    def pc(old: int) -> int:
-        return old if new_base is None else new_base[old]
-
-    processes = []
-    for process in system.processes:
-        actions = tuple(
-            replace(action, body=change(action.body, False)) for action in process.actions
-        )
-        processes.append(replace(process, pc=pc(process.pc), actions=actions))
-    return replace(
-        system,
-        processes=tuple(processes),
-        rules=tuple(replace(rule, body=change(rule.body, False)) for rule in system.rules),
-        invariants=tuple(replace(p, body=change(p.body, True)) for p in system.invariants),
-        goals=tuple(replace(p, body=change(p.body, True)) for p in system.goals),
-        progress=tuple(replace(p, body=change(p.body, True)) for p in system.progress),
-    )
+        yield prop.body, True
 
 
 def _with_accesses(system: ir.System) -> ir.System:
@@ -231,41 +254,43 @@ def _with_accesses(system: ir.System) -> ir.System:
     return replace(system, processes=processes, rules=tuple(action(r, set()) for r in system.rules))
 
 
-def _finish(system: ir.System) -> ir.System:
-    def tidy(body: ir.Body, keep_result: bool) -> ir.Body:
-        body = drop_dead_registers(live_blocks(propagate_constants(body)), keep_result)
-        return compact(list(body.blocks))
-
-    system = _with_bodies(system, tidy)
-    rules = tuple(rule for rule in system.rules if _can_do_something(rule.body))
-    dropped = {id(rule) for rule in system.rules} - {id(rule) for rule in rules}
-    gone = {line for rule in system.rules if id(rule) in dropped for line in _lines(rule.body)}
-    system = _with_accesses(replace(system, rules=rules))
-    return without_lines(system, gone - {line for body in _bodies(system) for line in _lines(body)})
-
-
 def _lines(body: ir.Body) -> set[int]:
     return {op.line for block in body.blocks for op in block.ops if isinstance(op, ir.Cover)}
 
 
-def without_lines(system: ir.System, executed: set[int]) -> ir.System:
+def _without_lines(system: ir.System, executed: set[int]) -> ir.System:
     """Without some lines in the coverage table: they ran before the search began, or never can."""
     kept = [line for line in range(len(system.lines)) if line not in executed]
     number = {old: new for new, old in enumerate(kept)}
 
-    def change(body: ir.Body, keep_result: bool) -> ir.Body:
-        blocks = []
-        for block in body.blocks:
-            ops = tuple(
-                ir.Cover(number[op.line]) if isinstance(op, ir.Cover) else op
-                for op in block.ops
-                if not (isinstance(op, ir.Cover) and op.line in executed)
-            )
-            blocks.append(ir.Block(ops, block.end))
+    def ops_of(ops: tuple[ir.Op, ...]) -> Iterator[ir.Op]:
+        for op in ops:
+            if not isinstance(op, ir.Cover):
+                yield op
+            elif op.line not in executed:
+                yield ir.Cover(number[op.line])
+
+    def change(body: ir.Body) -> ir.Body:
+        blocks = [ir.Block(tuple(ops_of(block.ops)), block.end) for block in body.blocks]
         return ir.Body(tuple(blocks), body.registers)
 
-    lines = tuple(system.lines[old] for old in kept)
-    return _with_bodies(replace(system, lines=lines), change)
+    def action_of(action: ir.Action) -> ir.Action:
+        return replace(action, body=change(action.body))
+
+    def property_of(prop: ir.Property) -> ir.Property:
+        return replace(prop, body=change(prop.body))
+
+    return replace(
+        system,
+        lines=tuple(system.lines[old] for old in kept),
+        processes=tuple(
+            replace(p, actions=tuple(map(action_of, p.actions))) for p in system.processes
+        ),
+        rules=tuple(map(action_of, system.rules)),
+        invariants=tuple(map(property_of, system.invariants)),
+        goals=tuple(map(property_of, system.goals)),
+        progress=tuple(map(property_of, system.progress)),
+    )
 
 
 def _can_do_something(body: ir.Body) -> bool:
