@@ -40,6 +40,11 @@ class LitmusCommand:
             help="with FEAT_ETS2 (the default) or without; "
             "with --expected: only this one, else those that FILE has answers for",
         )
+        group.add_argument(
+            "--strawman",
+            metavar="MISTAKE",
+            help="give the hardware a mistake; docs/litmus.md has the list",
+        )
         parser.add_argument(
             "--expected",
             metavar="FILE",
@@ -126,11 +131,22 @@ def _report(run: Asked, arguments: argparse.Namespace, console: Console, *, alon
 # --------------------------------------------------------------------------- which tests
 
 
+def strawman(arguments: argparse.Namespace) -> str:
+    """The mistake that the hardware is to have."""
+    from shootdown.hardware.tlbi import STRAWMAN
+
+    chosen = "none" if arguments.strawman is None else str(arguments.strawman)
+    if chosen not in STRAWMAN.choices:
+        known = ", ".join(map(str, STRAWMAN.choices))
+        raise UsageError(f"--strawman: there is no mistake '{chosen}' (there are: {known})")
+    return chosen
+
+
 def _plain(arguments: argparse.Namespace) -> Iterator[Question]:
     from shootdown.litmus.runs import Machine, Question
 
     for path in _files(arguments.names):
-        yield Question(path, Machine(arguments.ets != "none"))
+        yield Question(path, Machine(arguments.ets != "none", strawman(arguments)))
 
 
 def _files(names: list[str]) -> list[Path]:
@@ -163,7 +179,7 @@ def _expected(arguments: argparse.Namespace) -> Iterator[Question]:
     for path, expected in tests:
         for ets2, answer in ((True, expected.ets2), (False, expected.no_ets)):
             if answer != Answer() and arguments.ets in (None, "ets2" if ets2 else "none"):
-                yield Question(path, Machine(ets2), expected, expected.suite)
+                yield Question(path, Machine(ets2, strawman(arguments)), expected, expected.suite)
 
 
 def _named(

@@ -75,7 +75,8 @@ EXCLUSIVES = Option(
 
 
 class Op(enum.Enum):
-    """What a point does. ``PTE`` forms access a descriptor, which needs no translation here."""
+    """What a point does. ``PTE`` forms access a descriptor, which needs no translation here.
+    ``DSB_LOCAL`` is DSB NSH: it waits for what this PE has done to itself."""
 
     END = enum.auto()
     LOAD = enum.auto()
@@ -93,6 +94,7 @@ class Op(enum.Enum):
     TLBI = enum.auto()
     TLBI_LOCAL = enum.auto()
     DSB = enum.auto()
+    DSB_LOCAL = enum.auto()
     SYNC = enum.auto()
 
 
@@ -491,6 +493,8 @@ def step(core: Core) -> None:
             broadcast(core, here.pages)
         elif op == Op.TLBI_LOCAL:
             post(core, here.pages)
+        elif op == Op.DSB_LOCAL:
+            when(not core.posted[core] and not core.late)
         elif op == Op.DSB:
             when(complete(core) and not core.late)
             if STRAWMAN == "dsb-waits-for-all":

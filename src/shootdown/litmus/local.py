@@ -39,6 +39,7 @@ from shootdown.litmus.instructions import (
     Compute,
     Cond,
     DataBarrier,
+    Domain,
     ExceptionReturn,
     Instruction,
     InstructionBarrier,
@@ -161,7 +162,7 @@ class Effect:
     """What an instruction does outside of the processor.
 
     ``kind`` is ``load``, ``store``, ``update``, ``load exclusive``, ``store exclusive``, ``probe``
-    or ``probe for write`` (AT), ``tlbi``, ``dsb`` or ``sync``.
+    or ``probe for write`` (AT), ``tlbi``, ``dsb``, ``dsb local`` or ``sync``.
     ``then`` gives, for the value read (0 where nothing is), what is written (``None``: nothing) and
     the local state that follows; for a store exclusive 1 stands for done, 0 for not. ``fault`` is
     what follows a fault.
@@ -500,9 +501,10 @@ class Executor:
                     pages=pages,
                     broadcast=instruction.broadcast,
                 )
-            case DataBarrier():
+            case DataBarrier(_, domain):
                 after = self.settle_later(local.done(local.under_way))
-                return Effect("dsb", then=lambda _: (None, after()))
+                kind = "dsb local" if domain is Domain.LOCAL else "dsb"
+                return Effect(kind, then=lambda _: (None, after()))
             case InstructionBarrier():
                 after = self.settle_later(local)
                 return Effect("sync", then=lambda _: (None, after()))

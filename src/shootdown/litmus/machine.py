@@ -287,6 +287,7 @@ class Loader:
             "probe for write": hw.Op.PROBE_WRITE,
             "tlbi": hw.Op.TLBI if effect.broadcast else hw.Op.TLBI_LOCAL,
             "dsb": hw.Op.DSB,
+            "dsb local": hw.Op.DSB_LOCAL,
             "sync": hw.Op.SYNC,
         }[effect.kind]
         self.put(hw.Point.op, f"{name}.op", op)

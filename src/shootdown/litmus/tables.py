@@ -157,7 +157,7 @@ class Tables:
         effect = point.effect
         if effect is None or effect.then is None:
             return False
-        if effect.kind in ("tlbi", "dsb", "sync"):
+        if effect.kind in ("tlbi", "dsb", "dsb local", "sync"):
             return self._follow(point, 0)
         assert effect.place is not None
         grew = False
