@@ -35,6 +35,7 @@ class Insn(Object):
     op: int = given(ranged(0, 2))
     arguments: Array[Register, int] = given(ranged(0, 100))
     next: Insn | None = given(None)
+    unused: bool = given(False)
 
 
 class Pe(Object, show="PE{}"):
@@ -119,6 +120,13 @@ def test_what_is_given_is_no_part_of_the_state() -> None:
     assert {v.name for v in system.variables if not v.given} == {"PE0.at", "PE0.sum"}
     result = native.explore(system)
     assert result.states == 4
+
+
+def test_what_nothing_mentions_may_be_given_too() -> None:
+    """Another scenario with the same hardware may look at it."""
+    used, more = program(PROGRAM).compile(), program({**PROGRAM, Insn.unused: [True]}).compile()
+    assert more.fingerprint == used.fingerprint
+    assert native.explore(more).states == 16
 
 
 def test_many_searches_of_a_prepared_system_with_the_ways_to_what_they_find() -> None:

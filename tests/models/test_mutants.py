@@ -11,6 +11,8 @@ import pytest
 from models.excuses import Excuse, Kind, System
 from models.mutants import LIBRARY, SAFE, Outcome, is_step, outcomes, sites_of
 from models.redundant import SYSTEMS, system_of
+from shootdown.check import native
+from shootdown.check.result import Verdict
 from shootdown.races import MODULES
 
 QUICK = (
@@ -69,6 +71,34 @@ def test_a_barrier_that_is_no_step_leaves_the_same_program() -> None:
         mutant = LIBRARY[name].compile(without=frozenset({site.id}))
         assert (mutant.fingerprint == LIBRARY[name].compile().fingerprint) is same
         assert is_step(name, site) is not same
+
+
+MARK = "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()"
+END_VMA = "tlb_end_vma: luf_flush_mm()"
+RANGE_END = "mmu_notifier_invalidate_range_end: mmu_notifier_invalidate_range()"
+PTL = "zap_pte_range: lock pte_lockptr(mm, pages[0])"
+TOGETHER = {
+    "LUF.V11.munmap": (MARK, END_VMA),
+    "LUF.V11.punch": (MARK, END_VMA, "truncate_inode_pages_range: luf_flush_mapping()"),
+    "N.ac": (RANGE_END, "notify_before_unlock: mmu_notifier_invalidate_range()"),
+    "N.conly_end.mprotect": (RANGE_END, "notify_gather: mmu_notifier_invalidate_range()"),
+    "S2a.V8.pageout": ("shrink_folios: lock folio.lock", "page_mkclean_one: lock *"),
+    "S0.V4.munmap": ("munmap: lock mm.mmap_lock.write()", PTL),
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_what_is_done_twice_must_be_done(name: str) -> None:
+    """Each alone can be left out (or the first one can not); not all together."""
+    left_out = {
+        site.id
+        for pattern in TOGETHER[name]
+        for found, site in sites_of(name).items()
+        if found == pattern or fnmatchcase(found, pattern)
+    }
+    assert len(left_out) == len(TOGETHER[name])
+    mutant = LIBRARY[name].compile(without=frozenset(left_out))
+    assert native.explore(mutant).verdict is Verdict.VIOLATED
 
 
 @pytest.mark.slow

@@ -139,8 +139,7 @@ class _Compilation:
         missing = sorted(self.unit.without - set(self.unit.sites))
         if missing:
             raise self.fail(f"there is no removable site '{missing[0]}'")
-        space = self.unit.space
-        init = self._provided(tuple(space.init))
+        init = self._provided()
         for cut in cuts:
             init = _put(init, cut.pc, cut.start)
         if start is not None:
@@ -423,9 +422,9 @@ class _Compilation:
                     variables[v] = replace(variables[v], given=False)
         return tuple(variables)
 
-    def _provided(self, init: tuple[int, ...]) -> tuple[int, ...]:
+    def _provided(self) -> tuple[int, ...]:
         """The initial state with the fields that the scenario provides."""
-        values = list(init)
+        values: dict[int, int] = {}
         for ref, provided in self.setup.given.items():
             name = f"{ref.owner.__name__}.{ref.name}" if isinstance(ref, FieldRef) else repr(ref)
             decl = self.unit.kinds.field(ref.owner, ref.name) if isinstance(ref, FieldRef) else None
@@ -438,7 +437,8 @@ class _Compilation:
             storage = self.unit.space.field(ref, decl)
             for place, value in _spread(provided, storage, 0, 0, fail):
                 values[place] = self.unit.kinds.encode(value, storage.element, fail)
-        return tuple(values)
+        # not before here: a field that nothing mentions has got its place just now
+        return tuple(values.get(place, old) for place, old in enumerate(self.unit.space.init))
 
     # ------------------------------------------------------------------ the whole
 

@@ -39,19 +39,19 @@ X3 = (
     Excuse(
         "free_pgtables: lock mm.i_mmap_rwsem.write()",
         "MUNMAP-PFNMAP.fixed",
-        Kind.TWICE,
+        Kind.NOT_NEEDED,
         "with the flush at the end of the VMA nothing is owed any more when it is unlinked",
     ),
     Excuse(
         "unmap_mapping_range: lock mm.i_mmap_rwsem.read()",
         "MUNMAP-PFNMAP.fixed",
-        Kind.TWICE,
+        Kind.NOT_NEEDED,
         "with the flush at the end of the VMA it does not matter when the VMA is unlinked",
     ),
     Excuse(
         "zap_pte_range: lock pte_lockptr(mm, pages[0])",
         "MUNMAP-PFNMAP.fixed",
-        Kind.TWICE,
+        Kind.NOT_NEEDED,
         "two zappers of one page: either finds it, and flushes before the driver frees it",
     ),
     Excuse(
@@ -69,7 +69,7 @@ X3 = (
     Excuse(
         "write_protect_page: lock pte_lockptr(mm, page)",
         KSM,
-        Kind.TWICE,
+        Kind.NOT_NEEDED,
         "replace_page() compares the PTE again, so a change in between makes the merge fail",
     ),
     # ---- not at stake
