@@ -35,6 +35,7 @@ class Insn(Object):
     op: int = given(ranged(0, 2))
     arguments: Array[Register, int] = given(ranged(0, 100))
     next: Insn | None = given(None)
+    line: int = given(ranged(0, 9))
 
 
 class Pe(Object, show="PE{}"):
@@ -150,6 +151,15 @@ def test_a_prepared_search_stops_at_limits_and_at_ctrl_c() -> None:
         raise KeyboardInterrupt
 
     assert prepared.reached(system.init, stop, (0,)).result.stopped == "interrupt"
+
+
+def test_what_nothing_reads_can_be_given() -> None:
+    """And changes nothing."""
+    with_lines = program({**PROGRAM, Insn.line: [1, 2, 3]}).compile()
+    without = program(PROGRAM).compile()
+    assert (with_lines.fingerprint, with_lines.init) == (without.fingerprint, without.init)
+    with pytest.raises(ModelError, match=r"Insn.line: ...\}: 10 is not a value of int 0..9"):
+        program({**PROGRAM, Insn.line: [10]}).compile()
 
 
 def test_nothing_writes_it() -> None:

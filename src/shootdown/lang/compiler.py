@@ -139,8 +139,7 @@ class _Compilation:
         missing = sorted(self.unit.without - set(self.unit.sites))
         if missing:
             raise self.fail(f"there is no removable site '{missing[0]}'")
-        space = self.unit.space
-        init = self._provided(tuple(space.init))
+        init = self._provided()
         for cut in cuts:
             init = _put(init, cut.pc, cut.start)
         if start is not None:
@@ -423,9 +422,10 @@ class _Compilation:
                     variables[v] = replace(variables[v], given=False)
         return tuple(variables)
 
-    def _provided(self, init: tuple[int, ...]) -> tuple[int, ...]:
+    def _provided(self) -> tuple[int, ...]:
         """The initial state with the fields that the scenario provides."""
-        values = list(init)
+        space = self.unit.space
+        values: dict[int, int] = {}
         for ref, provided in self.setup.given.items():
             name = f"{ref.owner.__name__}.{ref.name}" if isinstance(ref, FieldRef) else repr(ref)
             decl = self.unit.kinds.field(ref.owner, ref.name) if isinstance(ref, FieldRef) else None
@@ -435,10 +435,13 @@ class _Compilation:
             def fail(message: str, name: str = name) -> ModelError:
                 return self.fail(f"given={{{name}: ...}}: {message}")
 
-            storage = self.unit.space.field(ref, decl)
+            storage = space.field(ref, decl)
             for place, value in _spread(provided, storage, 0, 0, fail):
                 values[place] = self.unit.kinds.encode(value, storage.element, fail)
-        return tuple(values)
+        init = list(space.init)  # which has grown by the fields that nothing else mentions
+        for place, given in values.items():
+            init[place] = given
+        return tuple(init)
 
     # ------------------------------------------------------------------ the whole
 
