@@ -424,7 +424,6 @@ class _Compilation:
 
     def _provided(self) -> tuple[int, ...]:
         """The initial state with the fields that the scenario provides."""
-        space = self.unit.space
         values: dict[int, int] = {}
         for ref, provided in self.setup.given.items():
             name = f"{ref.owner.__name__}.{ref.name}" if isinstance(ref, FieldRef) else repr(ref)
@@ -435,13 +434,11 @@ class _Compilation:
             def fail(message: str, name: str = name) -> ModelError:
                 return self.fail(f"given={{{name}: ...}}: {message}")
 
-            storage = space.field(ref, decl)
+            storage = self.unit.space.field(ref, decl)
             for place, value in _spread(provided, storage, 0, 0, fail):
                 values[place] = self.unit.kinds.encode(value, storage.element, fail)
-        init = list(space.init)  # which has grown by the fields that nothing else mentions
-        for place, given in values.items():
-            init[place] = given
-        return tuple(init)
+        # not before here: a field that nothing mentions has got its place just now
+        return tuple(values.get(place, old) for place, old in enumerate(self.unit.space.init))
 
     # ------------------------------------------------------------------ the whole
 
