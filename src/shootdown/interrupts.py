@@ -19,17 +19,60 @@ def quit_on_interrupt() -> None:
         signal.signal(signal.SIGINT, _quit)
 
 
+def leave_it_to_the_parent() -> None:
+    """In a process that works for another one, Ctrl-C ends only a search: both may be told."""
+    signal.signal(signal.SIGINT, _ignore)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 class Interruptible:
     """A context in which Ctrl-C raises KeyboardInterrupt."""
 
     def __enter__(self) -> None:
-        self.quits = signal.getsignal(signal.SIGINT) is _quit
-        if self.quits:
+        self.before = signal.getsignal(signal.SIGINT)
+        if self.before is _quit:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        elif self.before is _ignore:
+            signal.signal(signal.SIGINT, _raise_once)
 
     def __exit__(self, *_: object) -> None:
-        if self.quits:
-            signal.signal(signal.SIGINT, _quit)
+        if self.before in (_quit, _ignore):
+            signal.signal(signal.SIGINT, self.before)
+
+
+class Noticed:
+    """A context in which Ctrl-C is only counted (in the main thread; others get no signals)."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __enter__(self) -> Noticed:
+        self.before = signal.getsignal(signal.SIGINT)
+        if _in_main_thread():
+            signal.signal(signal.SIGINT, self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if _in_main_thread():
+            signal.signal(signal.SIGINT, self.before)
+
+    def _count(self, *_: object) -> None:
+        self.times += 1
+
+
+def _in_main_thread() -> bool:
+    import threading
+
+    return threading.current_thread() is threading.main_thread()
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+def _raise_once(*_: object) -> None:
+    signal.signal(signal.SIGINT, _ignore)
+    raise KeyboardInterrupt
 
 
 def _quit(*_: object) -> None:

@@ -23,8 +23,11 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def shootdown(models: Path, capsys: pytest.CaptureFixture[str]) -> Shootdown:
-    """Runs a command line in this process."""
+def shootdown(
+    models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Shootdown:
+    """Runs a command line in this process, without others of its own."""
+    monkeypatch.setattr("shootdown.commands.jobs.usable_cpus", lambda: 1)
 
     def run(*words: str) -> Ran:
         capsys.readouterr()

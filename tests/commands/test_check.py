@@ -102,7 +102,7 @@ def test_all(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:
     library_of(monkeypatch, "race", "safe", "empty")
     ran = shootdown("check", "--all", *ENGINE)
     assert ran.code == 0  # each as expected, whatever its own exit code
-    assert [line.split("  ")[0] for line in ran.out.splitlines()] == [
+    assert [line.split("  ")[0].rstrip() for line in ran.out.splitlines()] == [
         "NAME",
         "race",
         "safe",
@@ -113,8 +113,10 @@ def test_all(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:
     library_of(monkeypatch, "range", "safe")
     ran = shootdown("check", "--all", *ENGINE)
     assert ran.code == 1
-    assert ran.out.startswith("MODEL ERROR  ")
-    assert ran.out.endswith("1 of 2 as expected\n")
+    table, report = ran.out.split("\n\n", 1)
+    assert [line.split()[0] for line in table.splitlines()] == ["NAME", "range", "safe"]
+    assert report.startswith("MODEL ERROR  ")
+    assert report.endswith("1 of 2 as expected\n")
 
 
 def test_names_of_the_library(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ def test_progress_lines(
     line = ProgressLine("S0", quiet=False)
     for tenth in range(62):
         line(Progress(1000 * tenth, 500 * tenth, tenth, tenth / 10, tenth << 20))
-    line.clear()
+    line.__exit__()
     out, err = capsys.readouterr()
     assert out == ""
     if tty:
@@ -194,5 +194,5 @@ def test_progress_lines(
 def test_quiet_progress(capsys: pytest.CaptureFixture[str]) -> None:
     line = ProgressLine("S0", quiet=True)
     line(Progress(1, 1, 1, 100.0, 1))
-    line.clear()
+    line.__exit__()
     assert capsys.readouterr() == ("", "")

@@ -15,6 +15,7 @@ from shootdown.report.json import (
     check_document,
     list_document,
     replay_document,
+    run_document,
     schema,
     show_document,
 )
@@ -52,7 +53,7 @@ def test_check(ending: str) -> None:
     if result.violation is not None:
         trace = traced(system)
         run = Run(SUBJECT, result, trace, encode_token(system, trace.numbers))
-    document = valid("check", check_document([run], 1, "0.1"))
+    document = valid("check", check_document([run_document(run)], 1, "0.1"))
     (read,) = document["results"]
     assert read["bounds"] == {"cpus": 2, "pages": 1}
     assert (read["states"], read["goals"][0]["reached"]) == (result.states, result.goals[0])
@@ -70,7 +71,9 @@ def test_check(ending: str) -> None:
 
 
 def test_a_scenario_that_could_not_be_checked() -> None:
-    document = valid("check", check_document([Broken(SUBJECT, "mine.py:3: no", 2)], 2, "0.1"))
+    document = valid(
+        "check", check_document([run_document(Broken(SUBJECT, "mine.py:3: no", 2))], 2, "0.1")
+    )
     assert document["results"][0]["error"] == "mine.py:3: no"
 
 

@@ -10,7 +10,7 @@ from shootdown.lang.ir import System
 from shootdown.report.description import OptionValue, Removable, description_text
 from shootdown.report.run import Broken, Run, Subject, as_expected, exit_code, worst
 from shootdown.report.states import states_text
-from shootdown.report.table import table_text
+from shootdown.report.table import row_of, table_text
 from shootdown.report.verdict import headline, replay_text, verdict_text
 
 SUBJECT = Subject("S0.V4", "S0.V4", "Two MADV_DONTNEED", "VIOLATED", "INV-RET", hardware="x86")
@@ -171,7 +171,7 @@ def test_table() -> None:
         run_of("holds", replace(SUBJECT, name="S0.V6", violates="INV-UAF")),
         Broken(replace(SUBJECT, name="S1"), "mine.py:3: no", 2),
     ]
-    assert table_text(runs, 5).splitlines() == [
+    assert table_text([row_of(run) for run in runs], 5).splitlines() == [
         "NAME   VERDICT           EXPECTED          OK   STATES    TIME",
         "S0.V4  VIOLATED INV-RET  VIOLATED INV-RET  yes       3  0.02 s",
         "S0.V6  HOLDS             VIOLATED INV-UAF  NO        3  0.02 s",
@@ -179,7 +179,7 @@ def test_table() -> None:
         "",
         "1 of 5 as expected, 2 not checked",
     ]
-    assert table_text(runs[:1], 1).splitlines()[-1] == "all 1 as expected"
+    assert table_text([row_of(runs[0])], 1).splitlines()[-1] == "all 1 as expected"
 
 
 def test_worst() -> None:

@@ -23,6 +23,17 @@ def memory_limit(limits: Limits) -> int:
     return limits.memory
 
 
+def shared(memory: int | None, jobs: int) -> tuple[int, int | None]:
+    """How many searches may run at the same time, and what each may use: equal parts of the
+    user's limit, or of 80 % of what is available. A single search needs no limit now."""
+    if jobs > 1:
+        total = memory_limit(Limits(memory=memory))
+        jobs = min(jobs, total // MINIMUM)
+        if jobs > 1:
+            return jobs, total // jobs
+    return jobs, memory
+
+
 def check_limits(limits: Limits) -> None:
     """Refuse limits under which no search can begin."""
     if limits.memory is not None:

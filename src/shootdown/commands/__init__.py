@@ -68,9 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as finished:  # argparse: after --help, --version or an error
         code = finished.code if isinstance(finished.code, int) else 2
     except ShootdownError as error:
-        from shootdown.commands.console import told
+        from shootdown.commands.console import error_text
 
-        aside(told(error))
+        aside(error_text(error))
         code = error.exit_code
     except OSError as error:
         code = _cannot_write(error)

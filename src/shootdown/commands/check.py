@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from shootdown.commands.options import add_choices, add_output, add_search
+from shootdown.commands.options import add_choices, add_output, add_search, whole_number
 from shootdown.commands.streams import BROKEN_PIPE, aside
 from shootdown.errors import ShootdownError, UsageError
 from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
-    from shootdown.check.result import Engine
-    from shootdown.commands.console import Console
+    from shootdown.check.result import Engine, Progress
+    from shootdown.commands.console import Console, ProgressLine
     from shootdown.commands.targets import Target
     from shootdown.report.run import Broken, Run
+    from shootdown.report.table import Row
 
 
 class CheckCommand:
@@ -37,50 +41,187 @@ class CheckCommand:
             action="store_true",
             help="the whole library; exit code 0 only if every verdict is the expected one",
         )
+        parser.add_argument(
+            "--jobs",
+            metavar="N",
+            type=whole_number,
+            help="how many scenarios to check at the same time; default: one for each CPU",
+        )
         add_choices(parser)
         add_search(parser)
         add_output(parser)
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Check them one after the other."""
+        """Check them, and print what they give in order."""
         from shootdown.commands.console import Console
         from shootdown.commands.targets import find_all, whole_library
-        from shootdown.commands.version import version
-        from shootdown.report.json import check_document
-        from shootdown.report.run import as_expected, exit_code, worst
-        from shootdown.report.table import table_text
 
         if bool(arguments.names) == arguments.all:
             raise UsageError("check takes NAMEs, or FILE.py[::SCENARIO], or --all")
         console = Console(arguments)
         targets = whole_library() if arguments.all else find_all(arguments.names)
-        runs: list[Run | Broken] = []
-        for target in targets:
-            runs.append(check_target(target, arguments))
-            _report(runs[-1], arguments, console, alone=len(targets) == 1)
-            if console.deserted and len(runs) < len(targets):
-                return BROKEN_PIPE
-            if interrupted(runs[-1]):
-                break
-        code = worst([exit_code(run) for run in runs])
-        if arguments.all:
-            good = len(runs) == len(targets) and all(map(as_expected, runs))
-            code = 0 if good else 1
-        if len(targets) > 1 or arguments.all:
-            console.say(table_text(runs, len(targets)))
-        console.write(check_document(runs, code, version()) if console.json else {})
+        return _Checks(targets, arguments, console).run()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check gives to print: plain values, that one process can send to another."""
+
+    row: Row
+    code: int
+    interrupted: bool
+    text: str  # for standard output
+    error: str  # for standard error
+    document: dict[str, Any] | None
+
+
+class _Checks:
+    """The checks of one command."""
+
+    def __init__(
+        self, targets: list[Target], arguments: argparse.Namespace, console: Console
+    ) -> None:
+        from shootdown.check.memory import shared
+        from shootdown.commands.jobs import usable_cpus
+
+        self.targets = targets
+        self.arguments = argparse.Namespace(**vars(arguments))
+        self.console = console
+        wanted = min(arguments.jobs or usable_cpus(), len(targets))
+        self.jobs, self.arguments.max_memory = shared(arguments.max_memory, wanted)
+        self.outcomes: list[Outcome] = []
+        self.stopped = False  # with Ctrl-C
+
+    def run(self) -> int:
+        """Do them all; the exit code."""
+        from shootdown.commands.version import version
+        from shootdown.report.json import check_document
+        from shootdown.report.run import UNFINISHED, worst
+
+        if not self.search():
+            return BROKEN_PIPE
+        code = worst([o.code for o in self.outcomes] + [UNFINISHED] * self.stopped)
+        if self.arguments.all:
+            good = sum(outcome.row.good for outcome in self.outcomes)
+            code = 0 if good == len(self.targets) else 1
+        self.conclude()
+        documents = [o.document for o in self.outcomes if o.document is not None]
+        self.console.write(check_document(documents, code, version()) if self.console.json else {})
         return code
 
+    def search(self) -> bool:
+        """Collect what the checks give, and print it; False if nobody reads on."""
+        from shootdown.commands.jobs import Work, in_order
 
-def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
-    """One search; an error of the model or the limits is a result too."""
+        work = Work(len(self.targets), self.one, self.lost, self.progress)
+        try:
+            with closing(in_order(work, self.jobs)) as outcomes:
+                for outcome in self.told(outcomes):
+                    if self.console.deserted and len(self.outcomes) < len(self.targets):
+                        return False
+                    if outcome.interrupted:
+                        break
+        except KeyboardInterrupt:
+            if self.jobs == 1:
+                raise
+            self.stopped = True
+            aside("shootdown: interrupted")
+        return True
+
+    def told(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+        """The same, printed."""
+        from shootdown.report.table import GrowingTable
+
+        grows, several = self.arguments.all, len(self.targets) > 1
+        table = GrowingTable([target.scenario for target in self.targets])
+        if grows:
+            self.console.say(table.line())
+        for outcome in outcomes:
+            self.outcomes.append(outcome)
+            if grows:
+                self.console.say(table.line(outcome.row.cells))
+            elif outcome.text:
+                self.console.say(outcome.text + ("\n" if several else ""))
+            if outcome.error:
+                aside(outcome.error)
+            yield outcome
+
+    def conclude(self) -> None:
+        """The end of the report on several scenarios."""
+        from shootdown.report.table import closing, table_text
+
+        rows = [outcome.row for outcome in self.outcomes]
+        if self.arguments.all:
+            unexpected = [f"\n{outcome.text}" for outcome in self.outcomes if outcome.text]
+            self.console.say("\n".join([*unexpected, "", closing(rows, len(self.targets))]))
+        elif len(self.targets) > 1:
+            self.console.say(table_text(rows, len(self.targets)))
+
+    # ------------------------------------------------------------------ one check
+
+    def one(self, number: int, show: Callable[[Progress], None]) -> Outcome:
+        """Do one check."""
+        told = self.console.json is not None
+        looked_at = (lambda _: True) if told else self.tells
+        return self.outcome(check_target(self.targets[number], self.arguments, show, looked_at))
+
+    def lost(self, number: int, why: str) -> Outcome:
+        """What there is to say of a check whose process was killed."""
+        from shootdown.commands.targets import subject_of
+        from shootdown.report.run import UNFINISHED, Broken
+
+        subject = subject_of(self.targets[number], self.arguments)
+        said = f"shootdown: {subject.name}: {why}; it may need more memory: try --jobs 1"
+        return self.outcome(Broken(subject, said, UNFINISHED))
+
+    def progress(self, number: int) -> ProgressLine:
+        """Where the progress of a check is shown."""
+        from shootdown.commands.console import ProgressLine
+
+        return ProgressLine(self.targets[number].scenario.name, self.arguments.quiet)
+
+    def tells(self, run: Run | Broken) -> bool:
+        """Whether the report on a run is printed."""
+        from shootdown.report.run import as_expected
+
+        if self.console.json == "-":
+            return False
+        if self.arguments.all:
+            return not self.arguments.quiet and not as_expected(run)
+        return not self.arguments.quiet or len(self.targets) == 1
+
+    def outcome(self, run: Run | Broken) -> Outcome:
+        """What a run gives to print."""
+        from shootdown.report.json import run_document
+        from shootdown.report.run import Broken, exit_code
+        from shootdown.report.table import row_of
+        from shootdown.report.verdict import headline, verdict_text
+
+        error = run.error if isinstance(run, Broken) else ""
+        text = ""
+        if not isinstance(run, Broken) and self.tells(run):
+            text = headline(run) if self.arguments.quiet else verdict_text(run)
+        document = run_document(run) if self.console.json else None
+        return Outcome(row_of(run), exit_code(run), interrupted(run), text, error, document)
+
+
+def check_target(
+    target: Target,
+    arguments: argparse.Namespace,
+    show: Callable[[Progress], None],
+    told: Callable[[Run], bool] = lambda _: True,
+) -> Run | Broken:
+    """One search; an error of the model or the limits is a result too.
+
+    ``told`` says whether the run's race will be looked at: only then it has a trace and a token.
+    """
     from shootdown.check.deadline import time_limit
     from shootdown.check.progress import with_progress
     from shootdown.check.result import Limits
     from shootdown.check.tokens import encode_token
     from shootdown.check.trace import trace_violation
     from shootdown.check.witness import concrete_trace
-    from shootdown.commands.console import ProgressLine, told
+    from shootdown.commands.console import error_text
     from shootdown.commands.targets import compiled, subject_of, witness_system
     from shootdown.lang.loader import user_code
     from shootdown.report.run import Broken, Run
@@ -91,18 +232,14 @@ def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
         most: float | None = arguments.max_time
         return None if most is None else max(0.0, most - (time.perf_counter() - began))
 
-    progress = ProgressLine(target.scenario.name, arguments.quiet)
     try:
         with time_limit(arguments.max_time, _too_late(target, arguments.max_time)):
             built = compiled(target, arguments)
         limits = Limits(arguments.max_states, arguments.max_memory, left())
-        try:
-            explore = _engine(arguments.engine)
-            with Interruptible():
-                result = with_progress(explore(built.system, limits, progress), left())
-        finally:
-            progress.clear()
-        if result.violation is None:
+        explore = _engine(arguments.engine)
+        with Interruptible():
+            result = with_progress(explore(built.system, limits, show), left())
+        if result.violation is None or not told(Run(built.subject, result)):
             return Run(built.subject, result)
         with user_code(target.path or target.scenario.location.file, "showing a value"):
             trace = trace_violation(built.system, result.violation)
@@ -111,7 +248,10 @@ def check_target(target: Target, arguments: argparse.Namespace) -> Run | Broken:
                 trace = concrete_trace(trace, concrete) or trace
         return Run(built.subject, result, trace, encode_token(trace.system, trace.numbers))
     except ShootdownError as error:
-        return Broken(subject_of(target, arguments), told(error), error.exit_code)
+        return Broken(subject_of(target, arguments), error_text(error), error.exit_code)
+    except MemoryError:
+        said = f"shootdown: {target.text}: out of memory; use smaller bounds"
+        return Broken(subject_of(target, arguments), said, 3)
 
 
 def interrupted(run: Run | Broken | None) -> bool:
@@ -135,18 +275,3 @@ def _engine(name: str) -> Engine:
     from shootdown.check.native import explore as native
 
     return native
-
-
-def _report(
-    run: Run | Broken, arguments: argparse.Namespace, console: Console, *, alone: bool
-) -> None:
-    from shootdown.report.run import Broken, as_expected
-    from shootdown.report.verdict import headline, verdict_text
-
-    if isinstance(run, Broken):
-        aside(run.error)
-    elif arguments.quiet:
-        if alone:
-            console.say(headline(run))
-    elif not (arguments.all and as_expected(run)):
-        console.say(verdict_text(run) + ("" if alone else "\n"))

@@ -55,7 +55,7 @@ class Console:
 
 class ProgressLine:
     """Progress on standard error, once a search lasts: one line that is rewritten on a terminal,
-    else a plain line every few seconds."""
+    and taken away in the end, else a plain line every few seconds."""
 
     FIRST = 0.5
     EVERY = 5.0
@@ -80,14 +80,17 @@ class ProgressLine:
             self.next = progress.elapsed + self.EVERY
             aside(line)
 
-    def clear(self) -> None:
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Take the line away."""
         if self.width:
             aside("\r" + " " * self.width + "\r", end="")
             self.width = 0
 
 
-def told(error: ShootdownError) -> str:
+def error_text(error: ShootdownError) -> str:
     """An error as it is printed; a model error begins with its file, as short as it can be."""
     from shootdown.report.coverage import short_path
 

@@ -33,7 +33,7 @@ class WhyCommand:
     def run(self, arguments: argparse.Namespace) -> int:
         """Explain it: 0 if it could be explained, 3 if a site is undecided."""
         from shootdown.commands.check import check_target
-        from shootdown.commands.console import Console
+        from shootdown.commands.console import Console, ProgressLine
         from shootdown.commands.targets import compiled, find_one, sites_of
         from shootdown.commands.version import version
         from shootdown.report.json import why_document
@@ -42,7 +42,8 @@ class WhyCommand:
 
         console = Console(arguments)
         target = find_one(arguments.scenario)
-        base = check_target(target, arguments)
+        with ProgressLine(target.scenario.name, arguments.quiet) as show:
+            base = check_target(target, arguments, show)
         if isinstance(base, Broken):
             aside(base.error)
             return base.exit_code
@@ -77,6 +78,7 @@ def _mutants(
 ) -> tuple[Mutant, ...]:
     """Each site with a check without it; none any more after Ctrl-C."""
     from shootdown.commands.check import check_target, interrupted
+    from shootdown.commands.console import ProgressLine
     from shootdown.report.why import Mutant
 
     mutants: list[Mutant] = []
@@ -85,5 +87,6 @@ def _mutants(
             mutants += [Mutant(left, None) for left in sites[len(mutants) :]]
             break
         given = {**vars(arguments), "without": [*arguments.without, site.id]}
-        mutants.append(Mutant(site, check_target(target, argparse.Namespace(**given))))
+        with ProgressLine(target.scenario.name, arguments.quiet) as show:
+            mutants.append(Mutant(site, check_target(target, argparse.Namespace(**given), show)))
     return tuple(mutants)

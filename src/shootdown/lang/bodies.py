@@ -58,6 +58,8 @@ def map_place(place: ir.Place, leaf: ExprMap) -> ir.Place:
 
 def map_op(op: ir.Op, leaf: ExprMap) -> ir.Op:
     """The same operation with every expression rebuilt."""
+    if isinstance(op, ir.Cover):
+        return op
     if isinstance(op, ir.Set):
         value = map_expr(op.value, leaf)
         return op if value is op.value else ir.Set(op.reg, value)
@@ -70,7 +72,7 @@ def map_op(op: ir.Op, leaf: ExprMap) -> ir.Op:
     if isinstance(op, ir.Check):
         condition = map_expr(op.condition, leaf)
         return op if condition is op.condition else ir.Check(condition, op.failure)
-    if isinstance(op, ir.Note) and op.values:
+    if op.values:
         values = [map_expr(v.value, leaf) for v in op.values]
         if all(new is v.value for new, v in zip(values, op.values, strict=True)):
             return op

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import inspect
 import string
 import types
 import typing
@@ -203,15 +204,12 @@ class Calls(Locks):
         node: ast.AST,
     ) -> dict[str, Value]:
         """Add defaults of parameters that were not given."""
-        import inspect
-
-        parameters = inspect.signature(function.source).parameters
+        defaults = parameter_defaults(function)
         for name in names:
             if name not in values:
-                default = parameters[name].default
-                if default is inspect.Parameter.empty:
+                if name not in defaults:
                     raise self.error(node, f"{function.name}() needs an argument for '{name}'")
-                values[name] = self.outside(default, name, node)
+                values[name] = self.outside(defaults[name], name, node)
         return values
 
     def inline(
@@ -398,15 +396,23 @@ class Calls(Locks):
         raise NotImplementedError
 
 
-def reference_parameters(function: Function[..., Any]) -> set[str]:
+@functools.cache
+def parameter_defaults(function: Function[..., Any]) -> Mapping[str, Any]:
+    """The default values of a function's parameters."""
+    parameters = inspect.signature(function.source).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+
+
+@functools.cache
+def reference_parameters(function: Function[..., Any]) -> frozenset[str]:
     """The parameters annotated ``Ref[...]``."""
     source = source_of(function)
     parameters = source.tree.args
-    return {
+    return frozenset(
         a.arg
         for a in (*parameters.posonlyargs, *parameters.args, *parameters.kwonlyargs)
         if a.annotation is not None and _is_ref(a.annotation, source.names)
-    }
+    )
 
 
 def _is_ref(annotation: ast.expr, names: Mapping[str, Any]) -> bool:

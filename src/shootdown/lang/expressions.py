@@ -110,6 +110,12 @@ class Expressions(Finite):
                 "inlined and its loops unrolled",
                 "use smaller bounds",
             )
+        if isinstance(node, ast.Name):  # the most frequent ones first
+            return self.name_value(node.id, node)
+        if isinstance(node, ast.Attribute):
+            return self.attribute(self.reference(node.value), node.attr, node)
+        if isinstance(node, ast.Call):
+            return self.call(node)
         match node:
             case ast.Constant(value):
                 if isinstance(value, int) and value >= 1 << 62:
@@ -119,14 +125,8 @@ class Expressions(Finite):
                 raise self.error(
                     node, f"{value!r} is not a value of the language", "use int, bool, str or None"
                 )
-            case ast.Name(name):
-                return self.name_value(name, node)
-            case ast.Attribute(base, name):
-                return self.attribute(self.reference(base), name, node)
             case ast.Subscript(base, index):
                 return self.subscript(node, base, index)
-            case ast.Call():
-                return self.call(node)
             case ast.BoolOp(op, values):
                 return self.logic(isinstance(op, ast.And), list(values), node)
             case ast.UnaryOp(op, operand):

@@ -370,6 +370,8 @@ class Kinds:
         self.named = {population(cls): cls for cls in sizes}
         self.processes = processes
         self._words: dict[type[Word], WordKind] = {}
+        self._objects: dict[type[Object], ObjectKind] = {}
+        self._fields: dict[tuple[type, str], FieldDecl | None] = {}
 
     def hints(self, cls: type) -> dict[str, Any]:
         """The annotations of a class, evaluated, inherited ones first."""
@@ -404,7 +406,10 @@ class Kinds:
 
     def object(self, cls: type[Object]) -> ObjectKind:
         """The kind of a pointer into a population."""
-        return ObjectKind(cls, self.count(cls), self.named.get(population(cls), cls))
+        if cls not in self._objects:
+            named = self.named.get(population(cls), cls)
+            self._objects[cls] = ObjectKind(cls, self.count(cls), named)
+        return self._objects[cls]
 
     def of(
         self,
@@ -473,6 +478,11 @@ class Kinds:
 
     def field(self, cls: type, name: str) -> FieldDecl | None:
         """A declared field of an object, word or record class."""
+        if (cls, name) not in self._fields:
+            self._fields[cls, name] = self._field(cls, name)
+        return self._fields[cls, name]
+
+    def _field(self, cls: type, name: str) -> FieldDecl | None:
         hint = self.hints(cls).get(name)
         if hint is None:
             return None

@@ -6,7 +6,7 @@ import ast
 import functools
 import linecache
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,15 @@ class Source:
     tree: ast.FunctionDef
     file: str
     names: dict[str, Any]
+    locations: dict[int, Location] = field(default_factory=dict)  # by line
 
     def location(self, node: ast.AST) -> Location:
         """The file, line and text of a node."""
         line = getattr(node, "lineno", self.tree.lineno)
-        return Location(self.file, line, linecache.getline(self.file, line).strip())
+        if line not in self.locations:
+            text = linecache.getline(self.file, line).strip()
+            self.locations[line] = Location(self.file, line, text)
+        return self.locations[line]
 
     def segment(self, node: ast.AST) -> str:
         """A node as source text, on one line."""

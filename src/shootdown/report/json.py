@@ -23,13 +23,14 @@ from shootdown.report.why import Mutant, verdict_sentence
 Json = dict[str, Any]
 
 
-def check_document(runs: Sequence[Run | Broken], code: int, version: str) -> Json:
-    """What ``shootdown check --json`` writes."""
-    return {
-        **_head("check", version),
-        "exit_code": code,
-        "results": [_broken(run) if isinstance(run, Broken) else _run(run) for run in runs],
-    }
+def check_document(results: Sequence[Json], code: int, version: str) -> Json:
+    """What ``shootdown check --json`` writes: a ``run_document`` for each run."""
+    return {**_head("check", version), "exit_code": code, "results": list(results)}
+
+
+def run_document(run: Run | Broken) -> Json:
+    """One result."""
+    return _broken(run) if isinstance(run, Broken) else _run(run)
 
 
 def list_document(
@@ -131,7 +132,7 @@ def why_document(base: Run, mutants: Sequence[Mutant], code: int, version: str) 
                 "location": _location(mutant.site.location),
                 "needed": mutant.needed,
                 "summary": verdict_sentence(mutant.run),
-                "result": None if mutant.run is None else _either(mutant.run),
+                "result": None if mutant.run is None else run_document(mutant.run),
             }
             for mutant in mutants
         ],
@@ -175,10 +176,6 @@ def _assumed(subject: Subject, system: System) -> Json:
             "assumptions": list(system.assumptions),
         },
     }
-
-
-def _either(run: Run | Broken) -> Json:
-    return _broken(run) if isinstance(run, Broken) else _run(run)
 
 
 def _broken(run: Broken) -> Json:

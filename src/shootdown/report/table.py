@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from dataclasses import dataclass
 
 from shootdown.lang.scenario import Scenario
 from shootdown.lang.stated import Invariant, NotModelled
@@ -13,13 +14,51 @@ HEADINGS = ("NAME", "VERDICT", "EXPECTED", "OK", "STATES", "TIME")
 RIGHT = {"STATES", "TIME"}
 
 
-def table_text(runs: Sequence[Run | Broken], wanted: int) -> str:
-    """One line for each run, then how many of the wanted ones are as expected."""
-    rows = [HEADINGS, *(_row(run) for run in runs)]
-    good = sum(as_expected(run) for run in runs)
-    left = wanted - len(runs)
-    closing = f"all {wanted} as expected" if good == wanted else f"{good} of {wanted} as expected"
-    return f"{aligned(rows, RIGHT)}\n\n{closing}" + (f", {left} not checked" if left else "")
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table; ``good`` if the verdict is the expected one."""
+
+    cells: tuple[str, ...]
+    good: bool
+
+
+def row_of(run: Run | Broken) -> Row:
+    """The line of a run."""
+    verdict, states, seconds = verdict_name(run), "-", "-"
+    if isinstance(run, Run):
+        if run.result.violation is not None:
+            verdict = f"{verdict} {run.result.violation.name}"
+        states, seconds = f"{run.result.states:,}", duration(run.result.seconds)
+    good = as_expected(run)
+    ok = "yes" if good else "NO"
+    cells = (run.subject.name, verdict, expected_text(run.subject), ok, states, seconds)
+    return Row(tuple(ascii_text(cell) for cell in cells), good)
+
+
+def table_text(rows: Sequence[Row], wanted: int) -> str:
+    """One line for each row, then how many of the wanted ones are as expected."""
+    return f"{aligned([HEADINGS, *(row.cells for row in rows)], RIGHT)}\n\n{closing(rows, wanted)}"
+
+
+def closing(rows: Sequence[Row], wanted: int) -> str:
+    """How many of the wanted ones are as expected."""
+    good, left = sum(row.good for row in rows), wanted - len(rows)
+    text = f"all {wanted} as expected" if good == wanted else f"{good} of {wanted} as expected"
+    return text + (f", {left} not checked" if left else "")
+
+
+class GrowingTable:
+    """A table that is printed line by line, so its columns are as wide as what is expected."""
+
+    def __init__(self, scenarios: Sequence[Scenario]) -> None:
+        expected = [f"{s.expect} {s.violates or ''}".rstrip() for s in scenarios]
+        verdict = max(map(len, ["MODEL ERROR", *expected]))
+        name = max(len(scenario.name) for scenario in scenarios)
+        self.widths = [name, verdict, max(verdict, len("EXPECTED")), 3, 11, 8]
+
+    def line(self, cells: Sequence[str] = HEADINGS) -> str:
+        """One line; the headings by default."""
+        return _line(cells, self.widths, RIGHT)
 
 
 def list_text(
@@ -62,22 +101,17 @@ def invariants_text(invariants: Sequence[Invariant], *, names_only: bool = False
 def aligned(rows: Sequence[Sequence[str]], right: Container[str] = ()) -> str:
     """Rows in columns, two spaces apart; columns whose heading is in ``right`` end flush."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    out = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if heading in right else cell.ljust(width)
-            for cell, width, heading in zip(row, widths, rows[0], strict=True)
-        ]
-        out.append("  ".join(cells).rstrip())
-    return "\n".join(out)
+    return "\n".join(_line(row, widths, right, rows[0]) for row in rows)
 
 
-def _row(run: Run | Broken) -> tuple[str, ...]:
-    verdict, states, seconds = verdict_name(run), "-", "-"
-    if isinstance(run, Run):
-        if run.result.violation is not None:
-            verdict = f"{verdict} {run.result.violation.name}"
-        states, seconds = f"{run.result.states:,}", duration(run.result.seconds)
-    ok = "yes" if as_expected(run) else "NO"
-    cells = (run.subject.name, verdict, expected_text(run.subject), ok, states, seconds)
-    return tuple(ascii_text(cell) for cell in cells)
+def _line(
+    cells: Sequence[str],
+    widths: Sequence[int],
+    right: Container[str],
+    headings: Sequence[str] = HEADINGS,
+) -> str:
+    placed = [
+        cell.rjust(width) if heading in right else cell.ljust(width)
+        for cell, width, heading in zip(cells, widths, headings, strict=True)
+    ]
+    return "  ".join(placed).rstrip()

@@ -7,7 +7,7 @@ each way goes back to the innermost choice that is still open.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from shootdown.check.native.expressions import Env, Writer
 from shootdown.check.native.values import ZERO, Value, signed
@@ -73,15 +73,17 @@ class BodyWriter:
         sources = [source for source, _ in self.edges[number]]
         envs = [env for _, env in self.edges[number]]
 
-        def meet(texts: list[str]) -> str:
-            if len(set(texts)) == 1:
+        def meet(texts: Sequence[str]) -> str:
+            if all(text == texts[0] for text in texts):
                 return texts[0]
             pairs = zip(texts, sources, strict=True)
             return writer.new("phi i64 " + ", ".join(f"[ {t}, %{s} ]" for t, s in pairs))
 
-        words = [meet(list(texts)) for texts in zip(*(e.words for e in envs), strict=True)]
+        words = [meet(texts) for texts in zip(*(e.words for e in envs), strict=True)]
         registers = [
-            Value(meet([v.text for v in vs]), min(v.low for v in vs), max(v.high for v in vs))
+            vs[0]
+            if all(v is vs[0] for v in vs)
+            else Value(meet([v.text for v in vs]), min(v.low for v in vs), max(v.high for v in vs))
             for vs in zip(*(e.registers for e in envs), strict=True)
         ]
         choices = {env.choice for env in envs}
