@@ -16,13 +16,8 @@ from shootdown.check.result import Verdict
 from shootdown.races import MODULES
 
 QUICK = (
-    *("S0.*", "MADV-PARALLEL.fixed", "K.V3", "K.V4", "PT.V0", "PT.V5.fixed", "K.V1.careful"),
-    *("S2a.V2.one", "S2a.V8.dontneed", "S2a.V8.dirty", "LUF.V11", "LUF.V11.write"),
-    *("S3.O2", "S3.O2.break", "S3.PART", "S3.BBM", "S3.BBML2.unfold", "S3.SET", "S3.FORK"),
-    *("S3.LOCKLESS", "N.c", "N.arch", "N.arch.dontneed", "N.arch.upgrade", "I915-BACKING.fixed"),
-    *("X1.current.tso", "X1.current.lazy-tso", "X2.ipi", "X2.V3", "X2.V3.pv", "X2.sync"),
-    *("HUGETLB-*.fixed", "KHUGEPAGED-GUP.fixed", "GUP-COW-FORK.fixed", "TABLE-FREE-*.fixed"),
-    *("MIGRATE-DEVICE-PTL.fixed", "UFFD-WP.fixed", "NUMA-MIGRATE.fixed"),
+    *("S0.V6", "S0.V3", "MADV-PARALLEL.fixed", "K.V3", "PT.V0", "S2a.V8.dontneed", "LUF.V11"),
+    *("S3.O2", "S3.BBM", "N.arch", "X1.current.tso", "X2.ipi", "UFFD-WP.fixed"),
 )
 """One of each protocol; the others are slow only because they are many."""
 
