@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from shootdown.commands.options import add_choices, add_output, add_search, whole_number
 from shootdown.commands.streams import BROKEN_PIPE, aside
-from shootdown.errors import ShootdownError, UsageError
-from shootdown.interrupts import Interruptible
+from shootdown.errors import UsageError
 
 if TYPE_CHECKING:
-    from shootdown.check.result import Engine, Progress
+    from shootdown.check.result import Progress
     from shootdown.commands.console import Console, ProgressLine
     from shootdown.commands.targets import Target
     from shootdown.report.run import Broken, Run
@@ -161,8 +159,11 @@ class _Checks:
 
     def one(self, number: int, show: Callable[[Progress], None]) -> Outcome:
         """Do one check."""
-        told = self.console.json is not None
-        looked_at = (lambda _: True) if told else self.tells
+        from shootdown.commands.search import check_target
+
+        def looked_at(run: Run) -> bool:
+            return self.console.json is not None or self.tells(run)
+
         return self.outcome(check_target(self.targets[number], self.arguments, show, looked_at))
 
     def lost(self, number: int, why: str) -> Outcome:
@@ -192,6 +193,7 @@ class _Checks:
 
     def outcome(self, run: Run | Broken) -> Outcome:
         """What a run gives to print."""
+        from shootdown.commands.search import interrupted
         from shootdown.report.json import run_document
         from shootdown.report.run import Broken, exit_code
         from shootdown.report.table import row_of
@@ -203,75 +205,3 @@ class _Checks:
             text = headline(run) if self.arguments.quiet else verdict_text(run)
         document = run_document(run) if self.console.json else None
         return Outcome(row_of(run), exit_code(run), interrupted(run), text, error, document)
-
-
-def check_target(
-    target: Target,
-    arguments: argparse.Namespace,
-    show: Callable[[Progress], None],
-    told: Callable[[Run], bool] = lambda _: True,
-) -> Run | Broken:
-    """One search; an error of the model or the limits is a result too.
-
-    ``told`` says whether the run's race will be looked at: only then it has a trace and a token.
-    """
-    from shootdown.check.deadline import time_limit
-    from shootdown.check.progress import with_progress
-    from shootdown.check.result import Limits
-    from shootdown.check.tokens import encode_token
-    from shootdown.check.trace import trace_violation
-    from shootdown.check.witness import concrete_trace
-    from shootdown.commands.console import error_text
-    from shootdown.commands.targets import compiled, subject_of, witness_system
-    from shootdown.lang.loader import user_code
-    from shootdown.report.run import Broken, Run
-
-    began = time.perf_counter()
-
-    def left() -> float | None:
-        most: float | None = arguments.max_time
-        return None if most is None else max(0.0, most - (time.perf_counter() - began))
-
-    try:
-        with time_limit(arguments.max_time, _too_late(target, arguments.max_time)):
-            built = compiled(target, arguments)
-        limits = Limits(arguments.max_states, arguments.max_memory, left())
-        explore = _engine(arguments.engine)
-        with Interruptible():
-            result = with_progress(explore(built.system, limits, show), left())
-        if result.violation is None or not told(Run(built.subject, result)):
-            return Run(built.subject, result)
-        with user_code(target.path or target.scenario.location.file, "showing a value"):
-            trace = trace_violation(built.system, result.violation)
-            concrete = witness_system(built)
-            if concrete is not None:
-                trace = concrete_trace(trace, concrete) or trace
-        return Run(built.subject, result, trace, encode_token(trace.system, trace.numbers))
-    except ShootdownError as error:
-        return Broken(subject_of(target, arguments), error_text(error), error.exit_code)
-    except MemoryError:
-        said = f"shootdown: {target.text}: out of memory; use smaller bounds"
-        return Broken(subject_of(target, arguments), said, 3)
-
-
-def interrupted(run: Run | Broken | None) -> bool:
-    """Whether Ctrl-C ended a search."""
-    return getattr(getattr(run, "result", None), "stopped", None) == "interrupt"
-
-
-def _too_late(target: Target, seconds: float | None) -> str:
-    """What to say when ``--max-time`` is over before the search has begun."""
-    return (
-        f"{target.text}: the time limit of {seconds or 0:g} s was reached while the model "
-        "was compiled; nothing was searched: use smaller bounds, or more time"
-    )
-
-
-def _engine(name: str) -> Engine:
-    if name == "reference":
-        from shootdown.check.reference import explore
-
-        return explore
-    from shootdown.check.native import explore as native
-
-    return native

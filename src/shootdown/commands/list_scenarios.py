@@ -24,10 +24,11 @@ class ListCommand:
         """Add the arguments."""
         parser.add_argument(
             "what",
-            metavar="FILE.py|NAME",
+            metavar="FILE.py|TEXT",
             nargs="?",
-            help="a model file instead of the library, or how a name begins: of a "
-            "scenario (S1, K.V) or of the invariant that it breaks (INV-S1)",
+            help="a model file instead of the library; a system (S0 to S4, X1 to X3); how the name "
+            "of a scenario, or of the invariant that it breaks, begins (K.V, INV-S1); or a part of "
+            "a title (contpte, 99baac21e458)",
         )
         parser.add_argument(
             "--invariants", action="store_true", help="list the invariants of the library instead"
@@ -62,10 +63,16 @@ def _scenarios(what: str | None) -> tuple[tuple[Scenario, ...], tuple[NotModelle
     if what is not None and is_file(what):
         return tuple(target.scenario for target in in_file(what)), ()
     scenarios = tuple(
-        s for s in library() if _begins(what, s.name, *s.aliases, s.violates or s.name)
+        s
+        for s in library()
+        if _begins(what, s.name, *s.aliases, s.violates or s.name) or _about(what, s.title)
     )
     beyond = tuple(b for b in BEYOND if _begins(what, b.name))
     if not scenarios and not beyond:
+        if str(what).startswith("INV-"):
+            raise UsageError(
+                f"no scenario breaks '{what}' (`shootdown list --invariants` lists all invariants)"
+            )
         if os.path.exists(str(what)):
             in_file(str(what))  # says what is wrong with it
         names = [name for s in library() for name in (s.name, *s.aliases)]
@@ -84,5 +91,18 @@ def _invariants(what: str | None) -> tuple[Invariant, ...]:
     return found
 
 
+def _about(what: str | None, title: str) -> bool:
+    """Whether a title has a word or a commit in it; short words are beginnings of names."""
+    return what is not None and len(what) > SHORT and what.lower() in title.lower()
+
+
+SHORT = 3
+SYSTEMS = {"s1": ("k.", "pt."), "s2": ("s2a.", "luf."), "s2b": ("luf.",), "s4": ("n.",)}
+"""Systems whose scenarios do not begin with the system's name."""
+
+
 def _begins(what: str | None, *names: str) -> bool:
-    return what is None or any(name.lower().startswith(what.lower()) for name in names)
+    if what is None:
+        return True
+    beginnings = SYSTEMS.get(what.lower(), (what.lower(),))
+    return any(name.lower().startswith(beginnings) for name in names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A scenario and how a command line names it; ``path`` is the user's file, if it has one."""
+    """A scenario and how a command line names it; ``path`` is the user's file, if it has one.
+
+    ``sites`` keeps what can be left out, by bounds and options: finding it takes a compilation.
+    """
 
     text: str
     scenario: Scenario
     path: str | None = None
+    sites: dict[object, tuple[Site, ...]] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,10 @@ def _subject(target: Target, choices: Choices, hardware: str) -> Subject:
 def _all_sites(target: Target, choices: Choices) -> tuple[Site, ...]:
     from shootdown.lang.compiler import removable_sites
 
-    return removable_sites(target.scenario, choices.bounds, choices.options)
+    key = (tuple(choices.bounds.items()), tuple(choices.options.items()))
+    if key not in target.sites:
+        target.sites[key] = removable_sites(target.scenario, choices.bounds, choices.options)
+    return target.sites[key]
 
 
 def _resolved(target: Target, choices: Choices) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ class WhyCommand:
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Explain it: 0 if it could be explained, 3 if a site is undecided."""
-        from shootdown.commands.check import check_target
         from shootdown.commands.console import Console, ProgressLine
+        from shootdown.commands.search import check_target
         from shootdown.commands.targets import compiled, find_one, sites_of
         from shootdown.commands.version import version
         from shootdown.report.json import why_document
@@ -77,8 +77,8 @@ def _mutants(
     target: Target, sites: tuple[Site, ...], arguments: argparse.Namespace
 ) -> tuple[Mutant, ...]:
     """Each site with a check without it; none any more after Ctrl-C."""
-    from shootdown.commands.check import check_target, interrupted
     from shootdown.commands.console import ProgressLine
+    from shootdown.commands.search import check_target, interrupted
     from shootdown.report.why import Mutant
 
     mutants: list[Mutant] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shootdown.check.result import Limits, Result
 from shootdown.errors import ShootdownError
-from shootdown.litmus.compare import Agreement, Comparison, compare
+from shootdown.litmus.compare import Agreement, Comparison, compare, unordered
 from shootdown.litmus.condition import FinalState, Outcome, counts, holds, judge, show_state
 from shootdown.litmus.errors import LitmusError, LitmusSyntaxError, Unsupported
 from shootdown.litmus.expected import Answer as Theirs
@@ -66,8 +66,10 @@ class Asked:
     run: then ``error`` is the message for the user.
 
     ``states`` are the final states that the filter admits, as they are printed, each once;
-    ``outcome`` counts these. ``exit_code``: 0, 1 if the condition is false of all or some states
-    though it speaks of all, 2 malformed, 3 not modelled or unfinished.
+    ``outcome`` counts these. ``unordered`` is a pair of accesses that Arm may reorder and this
+    machine does not, if some state may be missing for that reason. ``exit_code``: 0, 1 if the
+    condition is false of all or some states though it speaks of all, 2 malformed, 3 not modelled
+    or unfinished.
     """
 
     question: Question
@@ -77,6 +79,7 @@ class Asked:
     result: Result | None = None
     witness: Witness | None = None
     comparison: Comparison | None = None
+    unordered: str | None = None
     error: str | None = None
     exit_code: int = 0
 
@@ -134,6 +137,8 @@ def _judged(question: Question, test: LitmusTest, answer: Answer, *, show: bool)
     chosen = [answer.states[found[state]] for state in states]
     outcome = judge(test, chosen)
     asked = Asked(question, test, states, outcome, answer.result)
+    if outcome.observation != "Sometimes" and answer.result.stopped is None:
+        asked = replace(asked, unordered=next(unordered(answer.loader.tables), None))
     theirs, expected = question.theirs, question.expected
     if theirs is not None and expected is not None:
         comparison = compare(

@@ -47,6 +47,11 @@ def test_text(asked: Asked, *, show: bool) -> str:
     ]
     if asked.stopped is not None:
         lines.append(unfinished(asked))
+    if asked.unordered is not None:
+        lines.append(
+            f"Note: memory is sequentially consistent here; Arm may reorder {asked.unordered}, "
+            "and then reach more"
+        )
     if show:
         lines += ["", history_text(asked)]
     return "\n".join(map(printable, lines))

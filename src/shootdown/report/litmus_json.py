@@ -52,6 +52,7 @@ def _result(run: Asked) -> Json:
             "observation": outcome.observation,
             "verdict": verdict_of(test.condition.quantifier, outcome),
             "stopped": run.stopped,
+            "unordered": run.unordered,
             "states": result.states,
             "depth": result.depth,
             "seconds": round(result.seconds, 6),
