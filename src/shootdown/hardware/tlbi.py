@@ -49,6 +49,7 @@ STRAWMAN = Option(
         "dsb-waits-for-all",
     ),
     doc="Arm hardware with a mistake, which litmus tests must notice (docs/litmus.md says which).",
+    tacit=True,
 )
 
 

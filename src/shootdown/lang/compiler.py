@@ -26,7 +26,7 @@ from shootdown.lang.setups import check_objects, check_setup, is_function, stati
 from shootdown.lang.source import Source, source_of
 from shootdown.lang.space import StateSpace, Storage
 from shootdown.lang.statements import Statements
-from shootdown.lang.types import FieldRef, Object, population
+from shootdown.lang.types import FieldRef, Object, Option, population
 from shootdown.lang.values import Static, Value
 
 T = TypeVar("T")
@@ -459,7 +459,11 @@ class _Compilation:
 
     def _assumptions(self) -> tuple[str, ...]:
         hardware = self.setup.hardware
-        options = [f"{name}={value}" for name, value in self._options()]
+        options = [
+            f"{name}={value}"
+            for name, value in sorted(self.unit.used_options.items())
+            if not (Option.registry[name].tacit and value == Option.registry[name].default)
+        ]
         head = hardware.name + (f" ({', '.join(options)})" if options else "")
         return (head, self.unit.memory.assumption, *hardware.assumptions)
 

@@ -256,18 +256,28 @@ def shared(declared: Any, default: Any = None) -> Any:
 class Option:
     """A switch that is fixed when the program is compiled; hardware assumptions are options.
 
-    ``doc`` says in one sentence what each choice assumes; it is printed with the verdict.
+    ``doc`` says in one sentence what each choice assumes; it is printed with the verdict. One that
+    is ``tacit`` is not named there while it has its default.
     """
 
     registry: ClassVar[dict[str, Option]] = {}
 
-    def __init__(self, name: str, default: Any, *, choices: tuple[Any, ...], doc: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        default: Any,
+        *,
+        choices: tuple[Any, ...],
+        doc: str = "",
+        tacit: bool = False,
+    ) -> None:
         if default not in choices:
             raise ValueError(f"option '{name}': default {default!r} is not among {choices!r}")
         self.name = name
         self.default = default
         self.choices = choices
         self.doc = doc
+        self.tacit = tacit
         Option.registry[name] = self
 
     def __eq__(self, other: object) -> bool:
