@@ -124,8 +124,10 @@ class _Pool(Generic[T]):
         """Give a process its next task, if there is one."""
         number = next(self.todo, None)
         if number is None:
-            self.processes.pop(connection).join(0)
+            process = self.processes.pop(connection)
             connection.close()
+            process.kill()  # the others have copies of its pipe, so it would wait for ever
+            process.join()
             return
         self.at[connection] = number
         with suppress(OSError):  # it is dead: hear() finds out
