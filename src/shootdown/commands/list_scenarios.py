@@ -93,7 +93,9 @@ def _invariants(what: str | None) -> tuple[Invariant, ...]:
 
 def _about(what: str | None, title: str) -> bool:
     """Whether a title has a word or a commit in it; short words are beginnings of names."""
-    return what is not None and len(what) > SHORT and what.lower() in title.lower()
+    if what is None or len(what) <= SHORT or os.path.exists(what):
+        return False
+    return what.lower() in title.lower()
 
 
 SHORT = 3
