@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shootdown.check import native
+from shootdown.check.progress import with_progress
 from shootdown.check.result import Limits
 from shootdown.commands import main
 from shootdown.lang import Scenario
@@ -56,7 +57,7 @@ def test_the_file_names_every_scenario_once() -> None:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_verdict(name: str) -> None:
-    result = native.explore(LIBRARY[name].compile(), LIMITS)
+    result = with_progress(native.explore(LIBRARY[name].compile(), LIMITS))
     broken = f" {result.violation.name}" if result.violation else ""
     assert result.verdict.name + broken == EXPECTED[name]
 
