@@ -158,7 +158,10 @@ MUTANTS = [
         "when(pages)",
     ),
     Mutant(
-        "late-flag", PE, 'HW_UPDATES == "late" and choose', 'HW_UPDATES == "at-once" and choose'
+        "late-flag",
+        PE,
+        'HW_UPDATES == "late" and choose(False, True):\n        return',
+        "False:\n        return",
     ),
     Mutant("late-flag-dsb", PE, "when(complete(core) and not core.late)", "when(complete(core))"),
     Mutant(
@@ -178,9 +181,15 @@ MUTANTS = [
     Mutant(
         "exclusive-descriptor", PE, "if core.marked_page == page:", "if core.marked_page is None:"
     ),
-    Mutant("exclusive-may-fail", PE, "done = done and choose(True, False)", "done = bool(done)"),
-    Mutant("el0-page", PE, "and here.unprivileged and", "and not here.unprivileged and"),
-    Mutant("el0-page-from-el1", PE, "and here.unprivileged and not", "and not"),
+    Mutant("exclusive-fails-first", PE, "if exclusive and choose(False, True):", "if False:"),
+    Mutant("exclusive-fails-dirty", PE, "done = done and choose(True, False)", "done = bool(done)"),
+    Mutant("exclusive-return", PE, "if op == Op.RETURN:", "if op == Op.DSB:"),
+    Mutant("exclusive-skip", PE, "if here.resumes:", "if False:"),
+    Mutant("el0-page", PE, "or not here.unprivileged", "or True"),
+    Mutant("el0-page-from-el1", PE, "or not here.unprivileged", ""),
+    Mutant("el0-not-dirty", PE, "or exclusive) and allowed", "or exclusive)"),
+    Mutant("at-el0", "litmus/local.py", "failed, unprivileged=el0", "failed"),
+    Mutant("at-el1", "litmus/local.py", "failed, unprivileged=el0", "failed, unprivileged=True"),
     Mutant(
         "cas-fails-dirty",
         PE,
@@ -188,7 +197,29 @@ MUTANTS = [
         "fails = False",
     ),
     Mutant("cas-fails-read-only", PE, "here.op == Op.UPDATE or exclusive", "exclusive"),
-    Mutant("at-write-read-only", PE, "and here.op == Op.PROBE_WRITE:", "and here.op == Op.STORE:"),
+    Mutant("at-write-read-only", PE, "here.op == Op.PROBE_WRITE and all", "False and all"),
+    Mutant(
+        "at-write-stale",
+        PE,
+        'if STRAWMAN != "no-tlb" and choose(False, True):\n        return entry',
+        "if False:\n        return entry",
+    ),
+    Mutant(
+        "at-write-stale-permits",
+        PE,
+        "if entry.writable and (entry.dirty or core.manages_dirty):",
+        "if entry.writable and core.manages_dirty:",
+    ),
+    Mutant(
+        "at-write-clean", PE, "found = walk(core, page, False)", "found = walk(core, page, True)"
+    ),
+    Mutant(
+        "at-fails-no-isb",
+        PE,
+        "not (here.op == Op.PROBE or here.op == Op.PROBE_WRITE)",
+        "True",
+        False,
+    ),
 ]
 
 

@@ -39,8 +39,16 @@ def test_what_is_right(initial: str, program: str, condition: str) -> None:
         ("int x=-1;", "STRH W4,[X1]", "2 bytes written into a wider value"),
         ("uint64_t x=4294967297;", "NOP;STR W4,[X1]", r"a:5: .* 4 bytes written"),
         ("uint64_t x=4294967297;", "CAS W0,W4,[X1]", "4 bytes written"),
-        ("int64_t x=0;", "STR W4,[X1,#4];LDR X0,[X1]", "8 bytes of x that another access has"),
-        ("int64_t x=0;", "STRB W4,[X1,#1];LDR W0,[X1]", "4 bytes of x that another access has"),
+        (
+            "int64_t x=0;",
+            "STR W4,[X1,#4];LDR X0,[X1]",
+            "8 bytes of x that another access or value has",
+        ),
+        (
+            "int64_t x=0;",
+            "STRB W4,[X1,#1];LDR W0,[X1]",
+            "4 bytes of x that another access or value has",
+        ),
     ],
 )
 def test_what_is_refused(initial: str, program: str, message: str) -> None:

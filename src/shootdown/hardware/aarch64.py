@@ -34,6 +34,7 @@ from shootdown.hardware.arm64_contiguous import (
     remember,
     serve,
     translate,
+    walk,
 )
 from shootdown.hardware.machine import Frame, Page, TlbEntry
 from shootdown.hardware.tlbi import STRAWMAN, broadcast, complete, post
@@ -76,7 +77,8 @@ EXCLUSIVES = Option(
 
 class Op(enum.Enum):
     """What a point does. ``PTE`` forms access a descriptor, which needs no translation here.
-    ``DSB_LOCAL`` is DSB NSH: it waits for what this PE has done to itself."""
+    ``DSB_LOCAL`` is DSB NSH: it waits for what this PE has done to itself. ``SYNC`` is a context
+    synchronization event, ``RETURN`` the one of a return from an exception."""
 
     END = enum.auto()
     LOAD = enum.auto()
@@ -96,6 +98,7 @@ class Op(enum.Enum):
     DSB = enum.auto()
     DSB_LOCAL = enum.auto()
     SYNC = enum.auto()
+    RETURN = enum.auto()
 
 
 class Flags(enum.Enum):
@@ -145,7 +148,8 @@ class Point(Object):
     ``page`` and ``cell`` are what it accesses, by a virtual address if ``translated``; ``pages``
     what it invalidates; ``row`` what a load or update does with what it finds; ``value`` what a
     store writes; ``next`` where a point goes on that reads nothing, ``otherwise`` where a store
-    exclusive goes on that is not done, ``faults`` where each fault leads. ``unprivileged``: at EL0.
+    exclusive goes on that is not done, ``faults`` where each fault leads. ``unprivileged``: with
+    the rights of EL0. ``resumes``: where a fault leads there has been a return from the exception.
     ``early``: the page of the next store, if nothing can prevent it any more. ``ahead``: where a
     fault leads that a later access to ``ahead_page`` takes before this one is done.
     """
@@ -163,6 +167,7 @@ class Point(Object):
     ahead_page: Page | None = given(None)
     ahead: Array[Fault, Point | None] = given()
     unprivileged: bool = given(False)
+    resumes: bool = given(False)
     early: Page | None = given(None)
 
 
@@ -266,6 +271,12 @@ def synchronize(core: Core) -> None:
             core.ahead[page] = core.tlb[page]
 
 
+@atomic
+def permitted(here: Point, page: Page, mm: Tables) -> bool:
+    """Whether its exception level may access the page at all."""
+    return mm.user[page] or not here.unprivileged
+
+
 @rule(show="{core} translates early")
 def translate_early(core: Core) -> None:
     """The next store is certain to be done, so its translation, and the dirty state with it, may
@@ -273,6 +284,7 @@ def translate_early(core: Core) -> None:
     page = core.at.early
     when(page is not None and core.early_page is None)
     if page is not None:
+        when(permitted(core.at, page, cast(Tables, core.walks)))
         found = translate(core, page, True)
         when(found.fault == Fault.NONE)
         core.early_page = page
@@ -368,6 +380,15 @@ def table_written(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) 
             core.marked_page = None
 
 
+@atomic
+def unmark(core: Core) -> None:
+    """The exclusive monitor of a PE has no mark any more. A return from an exception does that
+    (Arm ARM B2.12.1, AArch64.ExceptionReturn())."""
+    if EXCLUSIVES == "on":
+        core.marked = None
+        core.marked_page = None
+
+
 # ------------------------------------------------------------------ instructions
 
 
@@ -399,28 +420,72 @@ def outcome(core: Core, page: Page, write: bool) -> Translation:
 
 
 @atomic
+def entry_for_write(core: Core, entry: TlbEntry) -> Translation:
+    """What AT for a write makes of an entry."""
+    if entry.writable and (entry.dirty or core.manages_dirty):
+        return Translation(frame=entry.frame)
+    return Translation(fault=Fault.PERMISSION)
+
+
+@atomic
+def probed_for_write(core: Core, page: Page) -> Translation:
+    """AT for a write: as for a store, also through old entries, but that it never sets the dirty
+    state (Arm ARM D8.15.9)."""
+    mm = core.walks
+    if mm is None:
+        return Translation(fault=Fault.TRANSLATION)
+    if ETS == "none":
+        source = choose(0, 1, 2)
+        if source == 1:
+            fault = choose(core.faults[page])
+            when(fault != Fault.NONE)
+            return Translation(fault=fault)
+        if source == 2:
+            return entry_for_write(core, choose(core.ahead[page]))
+    if STRAWMAN != "no-tlb" and choose(False, True):
+        return entry_for_write(core, choose(core.tlb[page]))
+    descriptor = mm.table[page]
+    refused = not (descriptor.writable and (descriptor.dirty or core.manages_dirty))
+    found = walk(core, page, False)
+    if HW_UPDATES == "late" and choose(False, True):
+        found = updated_late(core, page, False)
+    if found.fault == Fault.NONE and refused:
+        return Translation(fault=Fault.PERMISSION)
+    return found
+
+
+@atomic
 def access(core: Core, here: Point, mm: Tables) -> None:
     """A load, store or update of memory. A CAS that fails needs the right to write; whether it sets
-    the dirty state is up to the implementation (Arm ARM D8.5.3)."""
+    the dirty state is up to the implementation (Arm ARM D8.5.3). So is whether a store exclusive
+    looks at the monitor before it translates (Arm ARM, AArch64.ExclusiveMonitorsPass()), and a
+    monitor may lose its mark at any time."""
     exclusive = EXCLUSIVES == "on" and here.op == Op.STORE_EXCLUSIVE
-    write = here.op == Op.STORE or here.op == Op.UPDATE or exclusive
-    fails = here.op == Op.UPDATE and choose(False, True)
+    allowed = permitted(here, here.page, mm)
+    write = (here.op == Op.STORE or here.op == Op.UPDATE or exclusive) and allowed
+    if exclusive and choose(False, True):
+        unmark(core)
+        core.at = here.otherwise
+        return
+    fails = here.op == Op.UPDATE and allowed and choose(False, True)
     if fails:
         write = False
         when(core.early_page is None)
         when(mm.table[here.page].writable and core.manages_dirty)
-    found = outcome(core, here.page, write)
+    if here.op == Op.PROBE_WRITE and allowed:
+        found = probed_for_write(core, here.page)
+    else:
+        found = outcome(core, here.page, write)
     fault = found.fault
-    if fault == Fault.NONE and here.op == Op.PROBE_WRITE:
-        descriptor = mm.table[here.page]
-        if not (descriptor.writable and (descriptor.dirty or core.manages_dirty)):
-            fault = Fault.PERMISSION
-    if fault == Fault.NONE and here.unprivileged and not mm.user[here.page]:
+    if fault == Fault.NONE and not allowed:
         fault = Fault.PERMISSION
     if fault != Fault.NONE:
         when(not fails)
+        if here.resumes:
+            unmark(core)
         core.at = here.faults[fault]
-        synchronize(core)
+        if not (here.op == Op.PROBE or here.op == Op.PROBE_WRITE):
+            synchronize(core)
     else:
         memory = cast(Memory, found.frame)
         if here.op == Op.PROBE or here.op == Op.PROBE_WRITE:
@@ -430,8 +495,7 @@ def access(core: Core, here: Point, mm: Tables) -> None:
             if exclusive:
                 done = core.marked == found.frame and core.marked_cell == here.cell
                 done = done and choose(True, False)
-                core.marked = None
-                core.marked_page = None
+                unmark(core)
             if done:
                 memory.content[here.cell] = here.value
                 written(found.frame, here.cell)
@@ -469,8 +533,7 @@ def step(core: Core) -> None:
         core.at = here.row.next[read_descriptor(mm, here.page)]
     elif EXCLUSIVES == "on" and op == Op.STORE_EXCLUSIVE_PTE:
         done = core.marked_page == here.page and choose(True, False)
-        core.marked = None
-        core.marked_page = None
+        unmark(core)
         if done:
             when(settled(here.page))
             write_descriptor(mm, here.page, here.value)
@@ -501,6 +564,8 @@ def step(core: Core) -> None:
                 when(all(complete(other) for other in Core))
         else:
             synchronize(core)
+            if op == Op.RETURN:
+                unmark(core)
         if STRAWMAN == "tlbi-at-issue" and (op == Op.TLBI or op == Op.TLBI_LOCAL):
             for target in Core:
                 serve(target, core)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from shootdown.litmus.errors import Unsupported
 from shootdown.litmus.instructions import (
     Addressing,
     AtomicAccess,
@@ -44,10 +45,19 @@ def _unscaled(operands: Operands) -> Addressing:
     return found
 
 
+def _distinct(transferred: tuple[Register, ...], address: Addressing) -> None:
+    """Writeback into a register that is transferred is CONSTRAINED UNPREDICTABLE (Arm ARM K1.2)."""
+    numbers = [register.number for register in transferred]
+    if address.writeback is not Writeback.NO and address.base.number in numbers:
+        raise Unsupported(f"writeback to {address.base}, which is transferred too")
+
+
 def _load(suffix: str, address: Callable[[Operands], Addressing]) -> Reader:
     def read(operands: Operands) -> Instruction:
         register, size = _transferred(operands, suffix)
-        return Load(register, address(operands), size)
+        place = address(operands)
+        _distinct((register,), place)
+        return Load(register, place, size)
 
     return read
 
@@ -56,7 +66,9 @@ def _load_signed(bits: int | None, size: int) -> Reader:
     def read(operands: Operands) -> Instruction:
         register = operands.register(bits)
         operands.expect(",")
-        return Load(register, operands.address(), size, signed=True)
+        place = operands.address()
+        _distinct((register,), place)
+        return Load(register, place, size, signed=True)
 
     return read
 
@@ -74,7 +86,9 @@ def _load_ordered(
 def _store(suffix: str, release: bool, address: Callable[[Operands], Addressing]) -> Reader:
     def read(operands: Operands) -> Instruction:
         register, size = _transferred(operands, suffix)
-        return Store(register, address(operands), size, release)
+        place = address(operands)
+        _distinct((register,), place)
+        return Store(register, place, size, release)
 
     return read
 
@@ -84,7 +98,10 @@ def _store_exclusive(suffix: str, release: bool) -> Reader:
         status = operands.register(32)
         operands.expect(",")
         register, size = _transferred(operands, suffix)
-        return StoreExclusive(status, register, operands.base_only(), size, release)
+        place = operands.base_only()
+        if status.number in (register.number, place.base.number):
+            raise Unsupported(f"the status of a store exclusive in {status}, which it reads,")
+        return StoreExclusive(status, register, place, size, release)
 
     return read
 
@@ -98,6 +115,9 @@ def _pair(kind: type[LoadPair] | type[StorePair]) -> Reader:
         address = operands.address()
         if not isinstance(address.offset, int):
             operands.wrong("a pair is at an address [Xn] or [Xn,#NUMBER]")
+        _distinct((first, second), address)
+        if kind is LoadPair and first.number == second.number:
+            raise Unsupported(f"a pair of loads into one register ({first})")
         return kind(first, second, address, first.bits // 8)
 
     return read

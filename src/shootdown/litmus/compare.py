@@ -126,7 +126,7 @@ def unordered(tables: Tables) -> Iterator[str]:
             if local in seen or effect is None:
                 continue
             seen.add(local)
-            if effect.kind == "sync":
+            if effect.kind in ("sync", "return"):
                 open_ += [after for _, after in tables.points[local].then.values()]
             same = isinstance(effect.place, PteAddress) and effect.place == point.effect.place
             if (effect.place is not None or effect.kind == "tlbi") and not same:

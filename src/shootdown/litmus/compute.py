@@ -1,14 +1,14 @@
 """Arithmetic on what registers hold: integers, addresses, descriptors.
 
 Integers are unsigned, cut to the width of the register. An address keeps its name, a descriptor its
-output address; what would need their numbers is :class:`Unsupported`.
+output address; what would need their numbers is :class:`UnknownResultError`, never a guess.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from shootdown.litmus.instructions import Alu, Cond, Extend
 from shootdown.litmus.values import Address, CodeLabel, Par, Physical, Pte, PteAddress
@@ -18,9 +18,13 @@ PAGE_SHIFT = 12
 
 @dataclass(frozen=True, slots=True)
 class PageNumber:
-    """An address shifted right by 12, which TLBI takes."""
+    """An address shifted right by 12, which TLBI takes. That of a descriptor, ``PTE(x)``, is of a
+    page that no test has."""
 
     name: str
+
+    def __str__(self) -> str:
+        return f"the page number of {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,29 @@ class Code:
     index: int
 
 
-Word = int | Address | PteAddress | Physical | CodeLabel | Pte | Par | PageNumber | Code
+@dataclass(frozen=True, slots=True)
+class Low:
+    """The lowest ``bits`` of what is no integer; the bits above are 0."""
+
+    whole: Symbol
+    bits: int
+
+    def __str__(self) -> str:
+        return f"the low {self.bits} bits of {self.whole}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unset:
+    """What a system register holds that an exception has written, and the model does not know."""
+
+    def __str__(self) -> str:
+        return "what an exception has left"
+
+
+Symbol: TypeAlias = (
+    Address | PteAddress | Physical | CodeLabel | Pte | Par | PageNumber | Code | Unset
+)
+Word: TypeAlias = int | Symbol | Low
 
 
 class UnknownResultError(Exception):
@@ -41,15 +67,16 @@ class UnknownResultError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Nzcv:
-    """The condition flags."""
+    """The condition flags; ``None``: what the flag is depends on the numbers of addresses."""
 
-    n: bool = False
-    z: bool = False
-    c: bool = False
-    v: bool = False
+    n: bool | None = False
+    z: bool | None = False
+    c: bool | None = False
+    v: bool | None = False
 
     def hold(self, cond: Cond) -> bool:
-        """Whether a condition is true (Arm ARM C1.2.4)."""
+        """Whether a condition is true (Arm ARM C1.2.4). :class:`UnknownResultError` if it depends
+        on a flag that is not known."""
         match cond:
             case Cond.EQ | Cond.NE:
                 result = self.z
@@ -60,26 +87,77 @@ class Nzcv:
             case Cond.VS | Cond.VC:
                 result = self.v
             case Cond.HI | Cond.LS:
-                result = self.c and not self.z
+                result = _both(self.c, _no(self.z))
             case Cond.GE | Cond.LT:
-                result = self.n == self.v
+                result = self._signs()
             case Cond.GT | Cond.LE:
-                result = self.n == self.v and not self.z
+                result = _both(self._signs(), _no(self.z))
             case _:
                 return True
+        if result is None:
+            raise UnknownResultError(f"condition {cond.value}, which depends on an address,")
         inverted = (Cond.NE, Cond.CC, Cond.PL, Cond.VC, Cond.LS, Cond.LT, Cond.LE)
         return result != (cond in inverted)
+
+    def _signs(self) -> bool | None:
+        return None if self.n is None or self.v is None else self.n == self.v
+
+
+def _no(flag: bool | None) -> bool | None:
+    return None if flag is None else not flag
+
+
+def _both(one: bool | None, other: bool | None) -> bool | None:
+    if one is False or other is False:
+        return False
+    return None if one is None or other is None else True
 
 
 def cut(value: Word, bits: int) -> Word:
     """What a register of so many bits keeps."""
-    return value & ((1 << bits) - 1) if isinstance(value, int) else value
+    if isinstance(value, int):
+        return value & ((1 << bits) - 1)
+    if bits >= 64:
+        return value
+    if isinstance(value, Low):
+        return value if value.bits <= bits else Low(value.whole, bits)
+    return Low(value, bits)
 
 
 def signed(value: int, bits: int) -> int:
     """An integer of so many bits with its sign."""
     value &= (1 << bits) - 1
     return value - (1 << bits) if value >> (bits - 1) else value
+
+
+SMALL = 4096  # no page of a test is at 0, so its addresses and its descriptors are not below
+
+
+def same(left: Word, right: Word) -> bool:
+    """Whether two values are equal. :class:`UnknownResultError` if that depends on where pages
+    are."""
+    if left == right or (isinstance(left, int) and isinstance(right, int)):
+        return left == right
+    number, other = (left, right) if isinstance(left, int) else (right, left)
+    if isinstance(number, int):
+        known = number < (1 if isinstance(other, PageNumber | Par) else SMALL)
+        known = known and not isinstance(other, Low | Unset)
+        if isinstance(other, Address | PteAddress | Code):
+            known = known and in_page(other)
+    else:
+        kinds = {type(left), type(right)}
+        known = not kinds & {Low, Unset, Par, CodeLabel} and (
+            len(kinds) == 1 or kinds <= {Address, PteAddress, Code}
+        )
+        known = known and in_page(left) and in_page(right)
+    if not known:
+        raise UnknownResultError(f"whether {left} is {right}")
+    return False
+
+
+def in_page(value: Word) -> bool:
+    """Whether an address is in the page of its name, so that it is known which page that is."""
+    return not isinstance(value, Address) or 0 <= value.offset < 1 << PAGE_SHIFT
 
 
 # ------------------------------------------------------------------------------- descriptors
@@ -151,42 +229,64 @@ _INTEGERS: dict[Alu, Callable[[int, int, int], int]] = {
 
 
 def compute(op: Alu, left: Word, right: Word, bits: int) -> Word:
-    """``left op right`` in so many bits."""
+    """``left op right`` in so many bits. :class:`UnknownResultError` if nobody knows."""
     if isinstance(left, int) and isinstance(right, int):
         return cut(_INTEGERS[op](left, right, bits), bits)
-    if left == right and op in (Alu.EOR, Alu.SUB):
+    if left == right and op in (Alu.EOR, Alu.SUB, Alu.BIC):
         return 0
     if left == right and op in (Alu.AND, Alu.ORR):
         return left
-    if right == 0 and op in (Alu.ADD, Alu.SUB, Alu.ORR, Alu.EOR, Alu.BIC, Alu.LSL, Alu.LSR):
+    if right == 0 and op in _NEUTRAL:
         return left
     if left == 0 and op in (Alu.ADD, Alu.ORR, Alu.EOR):
         return right
+    if 0 in (left, right) and op is Alu.AND:
+        return 0
     if isinstance(right, int):
-        if isinstance(left, Pte):
-            return _descriptor(op, left, right)
-        delta = signed(right, bits)
-        if op is Alu.SUB:
-            delta = -delta
-        if isinstance(left, Address) and op in (Alu.ADD, Alu.SUB):
-            return Address(left.name, left.offset + delta)
-        if isinstance(left, Code) and op in (Alu.ADD, Alu.SUB) and delta % 4 == 0:
-            return Code(left.processor, left.handler, left.index + delta // 4)
-        if isinstance(left, Address) and op is Alu.LSR and right == PAGE_SHIFT:
-            return PageNumber(left.name)
-        if isinstance(left, PteAddress) and op is Alu.LSR and right == PAGE_SHIFT:
-            return left  # of a page that no test has
-        if isinstance(left, PageNumber) and op is Alu.LSL and right == PAGE_SHIFT:
-            return Address(left.name)
-        if op is Alu.AND and right == 0:
-            return 0
+        found = _with_number(op, left, right, bits)
+        if found is not None:
+            return found
     elif isinstance(left, int) and op in (Alu.ADD, Alu.ORR, Alu.EOR, Alu.AND):
         return compute(op, right, left, bits)
+    elif op is Alu.SUB and (distance := _distance(left, right)) is not None:
+        return cut(distance, bits)
     raise UnknownResultError(f"{op.value} of {left} and {right}")
 
 
+def _distance(left: Word, right: Word) -> int | None:
+    """Bytes from ``right`` to ``left``, if they are in one page."""
+    if isinstance(left, Address) and isinstance(right, Address) and left.name == right.name:
+        return left.offset - right.offset
+    return None
+
+
+_NEUTRAL = (Alu.ADD, Alu.SUB, Alu.ORR, Alu.EOR, Alu.BIC, Alu.LSL, Alu.LSR, Alu.ASR, Alu.ROR)
+
+
+def _with_number(op: Alu, left: Word, right: int, bits: int) -> Word | None:
+    """``left op right`` where ``left`` is no integer, or ``None``."""
+    delta = signed(right, bits) * (-1 if op is Alu.SUB else 1)
+    adds = op in (Alu.ADD, Alu.SUB)
+    match left:
+        case Pte():
+            return _descriptor(op, left, right)
+        case Low(Pte() as pte, width) if op is Alu.AND and right < 1 << width:
+            return _descriptor(op, pte, right)
+        case Address(name, offset) if adds:
+            return Address(name, offset + delta)
+        case Code(processor, handler, index) if adds and delta % 4 == 0:
+            return Code(processor, handler, index + delta // 4)
+        case Address(name) if op is Alu.LSR and right == PAGE_SHIFT and in_page(left):
+            return PageNumber(name)
+        case PteAddress() if op is Alu.LSR and right == PAGE_SHIFT:
+            return PageNumber(str(left))
+        case PageNumber(name) if op is Alu.LSL and right == PAGE_SHIFT and "(" not in name:
+            return Address(name)
+    return None
+
+
 def compare(op: Alu, left: Word, right: Word, bits: int) -> Nzcv:
-    """The flags of ADDS, SUBS, ANDS or BICS. What is no integer is like nothing but itself."""
+    """The flags of ADDS, SUBS, ANDS or BICS; those that depend on where pages are, are ``None``."""
     if isinstance(left, int) and isinstance(right, int):
         mask, top = (1 << bits) - 1, bits - 1
         if op in (Alu.ADD, Alu.SUB):
@@ -198,9 +298,25 @@ def compare(op: Alu, left: Word, right: Word, bits: int) -> Nzcv:
         result = int(_INTEGERS[op](left, right, bits)) & mask
         return Nzcv(bool(result >> top), result == 0)
     if op is Alu.SUB:
-        return Nzcv(False, left == right, True)
+        if left == right:
+            return Nzcv(False, True, True, False)
+        distance = _distance(left, right)
+        if distance is not None and in_page(left) and in_page(right):
+            return Nzcv(distance < 0, False, distance > 0, False)  # far from any overflow
+        return Nzcv(None, _equal(left, right), None, None)
     result_word = compute(op, left, right, bits)
-    return Nzcv(False, result_word == 0)
+    if op is Alu.ADD:
+        return Nzcv(None, _equal(result_word, 0), None, None)
+    if isinstance(result_word, int):
+        return Nzcv(bool(result_word >> (bits - 1)), result_word == 0)
+    return Nzcv(None, _equal(result_word, 0))
+
+
+def _equal(left: Word, right: Word) -> bool | None:
+    try:
+        return same(left, right)
+    except UnknownResultError:
+        return None
 
 
 def extended(value: Word, extend: Extend, amount: int, bits: int) -> Word:
@@ -212,6 +328,8 @@ def extended(value: Word, extend: Extend, amount: int, bits: int) -> Word:
     if isinstance(value, int):
         value = signed(value, width) if extend.value[0] == "S" else value & ((1 << width) - 1)
         return cut(value << amount, bits)
+    if amount == 0 and extend.value[0] == "U":
+        return cut(cut(value, width), bits)
     if width == 64 and amount == 0:
         return value
     raise UnknownResultError(f"{extend.value} of {value}")

@@ -22,7 +22,7 @@ from shootdown.litmus.propositions import (
     Same,
     show_place,
 )
-from shootdown.litmus.values import Address, PteAddress, Value, show_value
+from shootdown.litmus.values import Address, CodeLabel, PteAddress, Value, show_value
 
 _Key: TypeAlias = tuple[int, tuple[str, ...], str, str, str]
 
@@ -67,7 +67,13 @@ class FinalState:
 
 def value_at(test: LitmusTest, state: FinalState, place: Place) -> Value:
     """What ``place`` holds. An element is looked for under its own name, then at its address, then
-    in its array."""
+    in its array; an array is all its elements."""
+    whole = test.type_of(place)
+    if isinstance(place, Address) and whole.length is not None:
+        if isinstance(state.values.get(place), tuple):
+            return state.values[place]
+        elements = (value_at(test, state, Element(place.name, i)) for i in range(whole.length))
+        return tuple(part for part in elements if not isinstance(part, tuple))
     if place in state.values:
         return state.values[place]
     if isinstance(place, Element):
@@ -94,9 +100,11 @@ def holds(test: LitmusTest, proposition: Proposition, state: FinalState) -> bool
     match proposition:
         case Equal(place, wanted):
             kind = test.type_of(place)
-            return cut(kind, value_at(test, state, place)) == cut(kind, wanted)
+            held = cut(kind, value_at(test, state, place))
+            return _instruction(test, held) == _instruction(test, cut(kind, wanted))
         case Same(left, right):
-            return value_at(test, state, left) == value_at(test, state, right)
+            one, other = (cut(test.type_of(p), value_at(test, state, p)) for p in (left, right))
+            return _instruction(test, one) == _instruction(test, other)
         case FaultAtom():
             return any(fault.fits(proposition) for fault in state.faults)
         case Not(part):
@@ -107,6 +115,18 @@ def holds(test: LitmusTest, proposition: Proposition, state: FinalState) -> bool
             return any(holds(test, part, state) for part in parts)
         case Implies(premise, conclusion):
             return not holds(test, premise, state) or holds(test, conclusion, state)
+
+
+def _instruction(test: LitmusTest, value: Value) -> Value:
+    """The first of all labels that an instruction has stands for it."""
+    if isinstance(value, CodeLabel) and value.processor < len(test.processors):
+        processor = test.processors[value.processor]
+        for column in filter(None, (processor.code, processor.handler)):
+            if value.label in column.labels:
+                index = column.labels[value.label]
+                first = next(label for label, at in column.labels.items() if at == index)
+                return CodeLabel(value.processor, first)
+    return value
 
 
 def counts(test: LitmusTest, state: FinalState) -> bool:

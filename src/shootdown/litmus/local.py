@@ -15,11 +15,14 @@ from shootdown.litmus.compute import (
     Nzcv,
     PageNumber,
     UnknownResultError,
+    Unset,
     Word,
     compare,
     compute,
     cut,
     extended,
+    in_page,
+    same,
     signed,
 )
 from shootdown.litmus.condition import Fault
@@ -61,6 +64,7 @@ from shootdown.litmus.instructions import (
     SupervisorCall,
     SystemRegister,
     TlbInvalidate,
+    TlbScope,
     TranslateAddress,
     Undefined,
     Writeback,
@@ -162,10 +166,12 @@ class Effect:
     """What an instruction does outside of the processor.
 
     ``kind`` is ``load``, ``store``, ``update``, ``load exclusive``, ``store exclusive``, ``probe``
-    or ``probe for write`` (AT), ``tlbi``, ``dsb``, ``dsb local`` or ``sync``.
+    or ``probe for write`` (AT), ``tlbi``, ``dsb``, ``dsb local``, ``sync`` or ``return`` (from an
+    exception).
     ``then`` gives, for the value read (0 where nothing is), what is written (``None``: nothing) and
     the local state that follows; for a store exclusive 1 stands for done, 0 for not. ``fault`` is
-    what follows a fault.
+    what follows a fault. ``unprivileged``: the access needs the rights of EL0. ``resumes``: no
+    handler of the test is between a fault and what follows it.
     """
 
     kind: str
@@ -176,6 +182,8 @@ class Effect:
     pages: frozenset[str] | None = None
     broadcast: bool = True
     writes_always: bool = False
+    unprivileged: bool = False
+    resumes: bool = False
 
 
 class Executor:
@@ -224,6 +232,11 @@ class Executor:
         column = processor.handler if at.handler else processor.code
         assert column is not None
         return column
+
+    def exists(self, to: Code, local: Local) -> bool:
+        """Whether a processor may go on at an instruction, or at the end of its program."""
+        here = to.processor == local.at.processor
+        return here and 0 <= to.index <= len(self.column(to).steps)
 
     def ended(self, local: Local) -> bool:
         """Whether there is nothing left to do."""
@@ -327,6 +340,7 @@ class Executor:
     def step(self, local: Local) -> Local | None:  # noqa: PLR0912 - a case for each instruction
         """One instruction, or ``None`` if it has an effect."""
         instruction = self.instruction(local)
+        self._allowed(local, instruction)
         match instruction:
             case Move(target, source):
                 value = local.get(source) if isinstance(source, Register) else source
@@ -359,15 +373,15 @@ class Executor:
                     local = local.put(Register(RETURN, 64), local.next().at)
                 return self.jump(local, target) if local.flags.hold(cond) else local.next()
             case BranchIfZero(register, nonzero, target):
-                taken = (local.get(register) == 0) != nonzero
+                taken = same(local.get(register), 0) != nonzero
                 return self.jump(local, target) if taken else local.next()
             case BranchIfBit(register, bit, nonzero, target):
                 tested = compute(Alu.AND, local.get(register), 1 << bit, 64)
-                taken = (tested == 0) != nonzero
+                taken = same(tested, 0) != nonzero
                 return self.jump(local, target) if taken else local.next()
             case BranchTo(register, link):
                 to = local.get(register)
-                if not isinstance(to, Code) or to.processor != local.at.processor:
+                if not isinstance(to, Code) or not self.exists(to, local):
                     raise UnknownResultError(f"a jump to {to}")
                 if link:
                     local = local.put(Register(RETURN, 64), local.next().at)
@@ -376,7 +390,7 @@ class Executor:
                 return local.put(register, self.label(local.at.processor, target)).next()
             case ReadSystem(target, source):
                 found = dict(local.system).get(source)
-                if found is None:
+                if found is None or isinstance(found, Unset):
                     raise UnknownResultError(f"{source.value}, which nobody has set,")
                 return local.put(target, found).next()
             case WriteSystem(target, source):
@@ -438,10 +452,18 @@ class Executor:
 
     def effect(self, local: Local) -> Effect:
         """What the next instruction of a settled local state does."""
+        instruction = self.instruction(local)
         try:
-            return self._effect(local, self.instruction(local))
+            self._allowed(local, instruction)
+            return self._effect(local, instruction)
         except UnknownResultError as error:
             raise self.unsupported(local, str(error)) from None
+
+    def _allowed(self, local: Local, instruction: Instruction) -> None:
+        """TLB maintenance, AT, ERET and the system registers of EL1 are UNDEFINED at EL0 (Arm ARM
+        C5); tests that do them there do not mean the exception."""
+        if local.el0 and isinstance(instruction, PRIVILEGED):
+            raise UnknownResultError("what is undefined at EL0")
 
     def _effect(self, local: Local, instruction: Instruction) -> Effect:
         match instruction:
@@ -450,7 +472,9 @@ class Executor:
 
                 def loaded(old: Word) -> tuple[None, Local]:
                     value = cut(old, 8 * size)
-                    if is_signed and isinstance(value, int):
+                    if is_signed:
+                        if not isinstance(value, int):
+                            raise self.unsupported(local, f"the sign of {value}")
                         value = signed(value, 8 * size)
                     found = self.issued(local, local_after.put(target, value), target)
                     return None, self.settle(found.next())
@@ -471,9 +495,13 @@ class Executor:
                 wanted, written = cut(local.get(expected), 8 * size), cut(local.get(new), 8 * size)
 
                 def swapped(old: Word) -> tuple[Word | None, Local]:
-                    after = self.issued(local, local.put(expected, old), expected)
+                    found = cut(old, 8 * size)
+                    after = self.issued(local, local.put(expected, found), expected)
                     after = self.settle(after.next())
-                    return (written if cut(old, 8 * size) == wanted else None), after
+                    try:
+                        return (written if same(found, wanted) else None), after
+                    except UnknownResultError as error:
+                        raise self.unsupported(local, str(error)) from None
 
                 return self.memory("update", local, place, size, swapped)
             case AtomicAccess(op, operand, target, address, size):
@@ -493,6 +521,8 @@ class Executor:
             case TlbInvalidate():
                 after = self.settle_later(local)
                 pages = None
+                if instruction.scope is TlbScope.ASID:
+                    raise UnknownResultError("which entries belong to an address space")
                 if instruction.register is not None:
                     pages = self.invalidated(local, local.get(instruction.register))
                 return Effect(
@@ -510,18 +540,18 @@ class Executor:
                 return Effect("sync", then=lambda _: (None, after()))
             case SupervisorCall():
                 called = self.settle(self.raised(local, Cause.SUPERVISOR_CALL, None))
-                return Effect("sync", then=lambda _: (None, called))
+                return Effect(self.exception(local), then=lambda _: (None, called))
             case Undefined():
                 undefined = self.settle(self.raised(local, Cause.UNDEFINED, None))
-                return Effect("sync", then=lambda _: (None, undefined))
+                return Effect(self.exception(local), then=lambda _: (None, undefined))
             case ExceptionReturn():
                 to = dict(local.system).get(SystemRegister.ELR_EL1)
-                if not isinstance(to, Code):
+                if not isinstance(to, Code) or not self.exists(to, local):
                     raise UnknownResultError(f"a return to {to}")
                 back = self.settle(replace(local, at=to, el0=local.saved_el0))
-                return Effect("sync", then=lambda _: (None, back))
-            case TranslateAddress(_, write, register):
-                return self.probe(local, local.get(register), write)
+                return Effect("return", then=lambda _: (None, back))
+            case TranslateAddress(el0, write, register):
+                return self.probe(local, local.get(register), write, el0)
             case StoreExclusive(status, source, address, size):
                 place, _ = self.address(local, address)
                 value = cut(local.get(source), 8 * size)
@@ -551,7 +581,14 @@ class Executor:
         """An access. Descriptors are out of bounds for EL0."""
         if local.el0 and isinstance(place, PteAddress):
             refused = self.settle(self.raised(local, Cause.PERMISSION, place))
-            return Effect("sync", then=lambda _: (None, refused))
+            return Effect(self.exception(local), then=lambda _: (None, refused))
+        if isinstance(place, Address):
+            if place.offset % size:
+                raise UnknownResultError(f"an access to {place}, which is not aligned,")
+            if not in_page(place):
+                raise UnknownResultError(f"an access to {place}, which is outside of the page,")
+        elif size < 8 and kind in ("store", "store exclusive", "update"):
+            raise UnknownResultError(f"{size} bytes written into a descriptor")
         return Effect(
             kind,
             place,
@@ -559,7 +596,17 @@ class Executor:
             then,
             lambda cause: self.settle(self.raised(local, cause, place)),
             writes_always=always or kind == "store",
+            unprivileged=local.el0,
+            resumes=self.exception(local) == "return",
         )
+
+    def exception(self, local: Local) -> str:
+        """What an exception does: without a handler in the test, whatever handles it returns."""
+        processor = self.processors[local.at.processor]
+        resumes = (
+            processor.handler is None and self.test.variants.handling is not FaultHandling.FATAL
+        )
+        return "return" if resumes else "sync"
 
     def pair(
         self,
@@ -569,12 +616,14 @@ class Executor:
         size: int,
         load: bool,
     ) -> Effect:
-        """LDP and STP are two accesses."""
+        """LDP and STP are two accesses, in no order: into its own base LDP loads last."""
         place, moved = self.address(local, address)
         if not isinstance(place, Address):
             raise UnknownResultError("a pair of descriptors")
-        register = registers[local.part]
-        place = Address(place.name, place.offset + local.part * size)
+        turned = load and registers[0].number == address.base.number
+        part = 1 - local.part if turned else local.part
+        register = registers[part]
+        place = Address(place.name, place.offset + part * size)
 
         def after(done: Local) -> Local:
             if local.part == 0:
@@ -618,16 +667,20 @@ class Executor:
             return frozenset()
         raise UnknownResultError(f"TLB maintenance of {operand}")
 
-    def probe(self, local: Local, operand: Word, write: bool) -> Effect:
+    def probe(self, local: Local, operand: Word, write: bool, el0: bool) -> Effect:
         """AT: the outcome goes to PAR_EL1."""
-        if not isinstance(operand, Address):
+        if not isinstance(operand, Address) or not in_page(operand):
             raise UnknownResultError(f"AT of {operand}")
 
         def found(value: Word) -> tuple[None, Local]:
             return None, self.settle(local.put_system(SystemRegister.PAR_EL1, value).next())
 
         kind = "probe for write" if write else "probe"
-        return Effect(kind, operand, 8, found, lambda _: found(Par(None))[1])
+
+        def failed(_: Cause) -> Local:
+            return found(Par(None))[1]
+
+        return Effect(kind, operand, 8, found, failed, unprivileged=el0)
 
     # ------------------------------------------------------------------ exceptions
 
@@ -644,8 +697,9 @@ class Executor:
         if processor.handler is not None:
             elr = local.next().at if cause is Cause.SUPERVISOR_CALL else local.at
             local = local.put_system(SystemRegister.ELR_EL1, elr)
-            if isinstance(place, Address):
-                local = local.put_system(SystemRegister.FAR_EL1, place)
+            address = place if isinstance(place, Address) else Unset()
+            local = local.put_system(SystemRegister.FAR_EL1, address)
+            local = local.put_system(SystemRegister.ESR_EL1, Unset())
             entry = Code(processor.number, True, 0)
             return replace(local, at=entry, el0=False, saved_el0=local.el0, part=0)
         match self.test.variants.handling:
@@ -654,9 +708,11 @@ class Executor:
             case FaultHandling.SKIP:
                 return local.next()
             case FaultHandling.HANDLED:
-                return local if cause is not Cause.SUPERVISOR_CALL else local.next()
+                again = replace(local, part=0)  # the whole of a pair
+                return again if cause is not Cause.SUPERVISOR_CALL else local.next()
 
 
+PRIVILEGED = TlbInvalidate | TranslateAddress | ExceptionReturn | ReadSystem | WriteSystem
 WRITING = Store | StorePair | StoreExclusive | CompareAndSwap | AtomicAccess
 
 

@@ -21,7 +21,7 @@ from shootdown.lang import Setup, scenario
 from shootdown.lang.ir import System
 from shootdown.lang.kinds import Kinds
 from shootdown.lang.types import FieldRef
-from shootdown.litmus.compute import Code, Word
+from shootdown.litmus.compute import Code, Low, Unset, Word
 from shootdown.litmus.condition import Fault as Happened
 from shootdown.litmus.condition import FinalState
 from shootdown.litmus.errors import Unsupported
@@ -66,7 +66,7 @@ TABLES: tuple[Any, ...] = (
     hw.Row.next, hw.Row.write,
     *(getattr(hw.Point, f) for f in (
         "op", "translated", "page", "cell", "pages", "row", "value", "next", "otherwise", "faults",
-        "unprivileged", "early", "ahead_page", "ahead",
+        "unprivileged", "resumes", "early", "ahead_page", "ahead",
     )),
     hw.Memory.probed,
     hw.Tables.user,
@@ -289,6 +289,7 @@ class Loader:
             "dsb": hw.Op.DSB,
             "dsb local": hw.Op.DSB_LOCAL,
             "sync": hw.Op.SYNC,
+            "return": hw.Op.RETURN,
         }[effect.kind]
         self.put(hw.Point.op, f"{name}.op", op)
         self.put(hw.Point.translated, f"{name}.translated", isinstance(effect.place, Address))
@@ -325,7 +326,8 @@ class Loader:
             for cause, after in point.ahead_faults.items():
                 at = f"{name}.ahead[{FAULTS[cause].name}]"
                 self.put(hw.Point.ahead, at, hw.Point(self.points[after]))
-        self.put(hw.Point.unprivileged, f"{name}.unprivileged", local.el0)
+        self.put(hw.Point.unprivileged, f"{name}.unprivileged", effect.unprivileged)
+        self.put(hw.Point.resumes, f"{name}.resumes", effect.resumes)
         early = None if point.early is None else Page(self.pages[point.early])
         self.put(hw.Point.early, f"{name}.early", early)
 
@@ -413,6 +415,10 @@ def decode(
             )
         else:
             found[Address(*place)] = external(words[values[at]], tables)
+    for asked in tables.test.observed():
+        if isinstance(found.get(asked), Low | Unset):
+            message = f"{found[asked]} as the value of {asked}, which the test asks for"
+            raise Unsupported(message, file=tables.test.file)
     return FinalState(found, frozenset(faults))
 
 

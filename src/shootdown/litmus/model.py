@@ -197,6 +197,17 @@ class LitmusTest:
                     found[left] = found[right] = None
         return tuple(sorted(found, key=_rank))
 
+    def observed(self) -> tuple[Place, ...]:
+        """The places on which something depends: those that are shown, and those of the filter."""
+        found = dict.fromkeys(self.shown_places())
+        for atom in atoms(self.filter) if self.filter is not None else ():
+            match atom:
+                case Equal(place):
+                    found[place] = None
+                case Same(left, right):
+                    found[left] = found[right] = None
+        return tuple(found)
+
     def shown_faults(self) -> tuple[FaultAtom, ...]:
         """The faults whose occurrence, or absence, a final state shows."""
         found = dict.fromkeys(self.watched)

@@ -161,6 +161,9 @@ def _check_names(
             case RegisterOf(number) | FaultAtom(number) if number not in processors:
                 message = f"{item}: there is no processor P{number}"
                 raise LitmusSyntaxError(message, file=file, line=line)
+            case FaultAtom(number, str(label)) if (number, label) not in labels:
+                message = f"{item}: there is no label {label} on P{number}"
+                raise LitmusSyntaxError(message, file=file, line=line)
             case CodeLabel(number, label) if (number, label) not in labels:
                 message = f"there is no label {label} on P{number}"
                 raise LitmusSyntaxError(message, file=file, line=line)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from shootdown.litmus.ahead import faults_ahead
-from shootdown.litmus.compute import Word
+from shootdown.litmus.compute import Word, cut
 from shootdown.litmus.errors import Unsupported
 from shootdown.litmus.local import Effect, Executor, Local
 from shootdown.litmus.model import LitmusTest, Processor
@@ -50,6 +50,7 @@ class Tables:
         self.points: dict[Local, Reaction] = {}
         self.entries: list[Local] = []
         self.writes: dict[tuple[Location, Word], int] = {}
+        self.negative: dict[Location, int] = {}  # initial values with a sign, and their bytes
         self.most_writes = self.executor.most_writes()
         self.pages = self._pages()
         self.any_af = any(p.hardware_af for p in test.processors)
@@ -72,17 +73,26 @@ class Tables:
         for place, value in self.test.initial.items():
             if isinstance(place, Address):
                 size = self.test.type_of(place).size
+                wide = size if place in self.test.types else 8
                 parts = value if isinstance(value, tuple) else (value,)
                 for index, part in enumerate(parts):
-                    self._begin((place.name, place.offset + index * size), part)
+                    self._content((place.name, place.offset + index * size), part, size, wide)
             elif isinstance(place, Element):
                 size = self.test.type_of(place).size
                 assert not isinstance(value, tuple)
-                self._begin((place.name, place.index * size), value)
+                self._content((place.name, place.index * size), value, size, size)
         for processor in self.test.processors:
             entry = self.executor.start(processor)
             self.entries.append(entry)
             self._point(entry)
+
+    def _content(self, place: Location, value: Word, size: int, wide: int) -> None:
+        """What memory holds at first: a number of ``wide`` bytes, of ``size`` if it has a sign."""
+        if isinstance(value, int):
+            if value < 0:
+                self.negative[place] = wide = size
+            value = cut(value, 8 * wide)
+        self._begin(place, value)
 
     def _begin(self, place: Location, value: Word) -> None:
         """What a location holds at first."""
@@ -157,7 +167,7 @@ class Tables:
         effect = point.effect
         if effect is None or effect.then is None:
             return False
-        if effect.kind in ("tlbi", "dsb", "dsb local", "sync"):
+        if effect.kind in ("tlbi", "dsb", "dsb local", "sync", "return"):
             return self._follow(point, 0)
         assert effect.place is not None
         grew = False
@@ -194,7 +204,8 @@ class Tables:
         grew = False
         for later in faults_ahead(self.executor, local):
             place = later.place
-            effect = Effect("store" if later.write else "load", place)
+            kind = "store" if later.write else "load"
+            effect = Effect(kind, place, unprivileged=local.el0)
             if point.ahead not in (None, place.name):
                 continue
             for cause in self._causes(local, effect):
@@ -254,7 +265,7 @@ class Tables:
             found.append(Cause.ACCESS_FLAG)
         kinds = ("store", "update", "store exclusive", "probe for write")
         writes = effect.kind in kinds and any(not pte.db for pte in ptes)
-        if writes or (local.el0 and any(not pte.el0 for pte in ptes)):
+        if writes or (effect.unprivileged and any(not pte.el0 for pte in ptes)):
             found.append(Cause.PERMISSION)
         return found
 
@@ -307,8 +318,9 @@ class Tables:
     def el0_pages(self) -> dict[str, bool]:
         """Whether EL0 may access each page."""
         found = {}
+        asked = any(effect.unprivileged for effect in self.effects())
         for name in self.pages:
-            allowed = {bool(pte.el0) for pte in self.descriptors(name)}
+            allowed = {bool(pte.el0) for pte in self.descriptors(name)} if asked else {True}
             if len(allowed) > 1:
                 raise Unsupported(f"a change of el0 in PTE({name})", file=self.test.file)
             found[name] = allowed.pop()
