@@ -688,6 +688,8 @@ class Executor:
         """After an exception: in the handler, or where the test goes on without one."""
         if local.stop is not None:
             return replace(local, impossible=True)
+        if local.at.handler and self.processors[local.at.processor].el0:
+            raise self.unsupported(local, "an exception in a handler of EL0")
         processor = self.processors[local.at.processor]
         step = self.column(local.at).steps[local.at.index]
         fault = Fault(
