@@ -84,6 +84,13 @@ Time moved-back-and-forth T
     )
 
 
+def test_a_register_that_nothing_writes_is_remarked_on(models: Path, shootdown: Shootdown) -> None:
+    (models / "a.litmus").write_text("AArch64 a\n{ }\n P0 ;\n NOP ;\nexists (0:X1=0)\n")
+    ran = shootdown("litmus", "a.litmus", "--quiet")
+    assert (ran.code, ran.out) == (0, "Observation a Always 1 0\n")
+    assert ran.err == "shootdown: a.litmus: nothing gives 0:X1 a value, so it is 0\n"
+
+
 def test_show_prints_a_shortest_history(tests: Path, shootdown: Shootdown) -> None:
     ran = shootdown("litmus", "own/moved-back-and-forth.litmus", "--show")
     assert ran.out.endswith(

@@ -116,13 +116,17 @@ def _compared(runs: list[Asked], *, interrupted: bool) -> int:
 
 
 def _report(run: Asked, arguments: argparse.Namespace, console: Console, *, alone: bool) -> None:
+    from shootdown.litmus.doubts import doubts
     from shootdown.report.litmus import observation, test_text
 
     if arguments.expected:
         return
     if run.error is not None:
         print(f"shootdown: {run.error}", file=sys.stderr, flush=True)
-    elif arguments.quiet:
+        return
+    for doubt in doubts(run.test) if run.test is not None else ():
+        print(f"shootdown: {doubt}", file=sys.stderr, flush=True)
+    if arguments.quiet:
         console.say(observation(run))
     else:
         console.say(test_text(run, show=arguments.show) + ("" if alone else "\n"))

@@ -19,7 +19,7 @@ from shootdown.litmus.propositions import (
     Same,
     atoms,
 )
-from shootdown.litmus.values import Address, Physical, Pte, PteAddress, Scalar, Value
+from shootdown.litmus.values import Address, Par, Physical, Pte, PteAddress, Scalar, Value
 
 # ------------------------------------------------------------------------------- types
 
@@ -218,12 +218,32 @@ class LitmusTest:
         )
         return tuple(found)
 
-    def variables(self) -> tuple[str, ...]:
-        """The names of all variables, hence of all virtual pages and of all physical ones."""
+    def declared(self) -> set[str]:
+        """The names of the variables that the initial state mentions."""
         found = {name for place in self.initial for name in _names(place)}
         for value in self.initial.values():
             for scalar in value if isinstance(value, tuple) else (value,):
                 found.update(_names(scalar))
+        return found
+
+    def undeclared(self) -> tuple[str, ...]:
+        """The names of the variables that only the condition mentions."""
+        found: set[str] = set()
+        for atom in atoms(self.condition.proposition):
+            match atom:
+                case Equal(place, value):
+                    found.update(_names(place))
+                    for scalar in value if isinstance(value, tuple) else (value,):
+                        found.update(_names(scalar))
+                case Same(left, right):
+                    found.update((*_names(left), *_names(right)))
+                case FaultAtom(_, _, address) if address is not None:
+                    found.update(_names(address))
+        return tuple(sorted(found - self.declared()))
+
+    def variables(self) -> tuple[str, ...]:
+        """The names of all variables, hence of all virtual pages and of all physical ones."""
+        found = self.declared()
         found.update(name for place in self.locations for name in _names(place))
         for proposition in (self.condition.proposition, self.filter):
             for atom in atoms(proposition) if proposition is not None else ():
@@ -241,7 +261,7 @@ def _names(item: Place | Scalar) -> Iterator[str]:
     match item:
         case Address(name) | PteAddress(name) | Physical(name) | Element(name):
             yield name
-        case Pte(oa) if oa is not None:
+        case Pte(oa) | Par(oa) if oa is not None:
             yield oa.name
 
 

@@ -100,6 +100,7 @@ def ask(question: Question, limits: Limits, *, show: bool = False) -> Asked:
     try:
         test = parse_file(question.path)
         _check_same(test, question)
+        _check_names(test)
         answer = run(test, question.machine.ets2, limits, question.machine.strawman)
         _check_run(test, answer)
     except ShootdownError as error:
@@ -118,6 +119,14 @@ def _check_same(test: LitmusTest, question: Question) -> None:
             f"the condition begins with {test.condition.quantifier.value}, "
             f"the expected one with {expected.quantifier.value}"
         )
+        raise LitmusSyntaxError(message, file=test.file)
+
+
+def _check_names(test: LitmusTest) -> None:
+    """As in herdtools7, the condition is about what the initial state mentions."""
+    strange = test.undeclared()
+    if strange:
+        message = f"the condition asks for {strange[0]}, which the initial state does not mention"
         raise LitmusSyntaxError(message, file=test.file)
 
 
