@@ -19,6 +19,10 @@ def text(initial: str, program: str, condition: str, head: str = "") -> str:
 @pytest.mark.parametrize(
     ("initial", "program", "condition"),
     [
+        # Attributes that forbid nothing.
+        ("[PTE(x)]=(attrs:(Device-GRE));", "LDR W0,[X1]", "forall (0:X0=0)"),
+        ("[PTE(x)]=(attrs:(OSH));", "LDADD W4,W0,[X1]", "forall ([x]=1)"),
+        ("[PTE(x)]=(valid:0, attrs:(NSH));", "CAS W4,W7,[X1]", "forall (fault(P0,x))"),
         # Arrays as a whole.
         ("int z[2]={3,4};", "NOP", "forall (z={3,4})"),
         ("int z[2]={3,4}; 0:X6=z;", "STR W4,[X6,#4]", "forall (z={3,1})"),
@@ -78,6 +82,11 @@ def test_what_is_known(initial: str, program: str, condition: str | None) -> Non
         ("", "STR W4,[X3]", "forall (true)", "4 bytes written into a descriptor"),
         ("", "LDXR W7,[X1];STXRB W0,W4,[X1]", "forall (true)", "exclusive accesses of different"),
         ("int z[2];", "NOP", "forall (z[2]=0)", r"z\[2\], which is no element"),
+        # Accesses that some memory does not have.
+        ("[PTE(x)]=(attrs:(Device-GRE));", "LDXR W7,[X1]", "forall (true)", "is Device-GRE"),
+        ("[PTE(x)]=(attrs:(iNC));", "SWP W4,W7,[X1]", "forall (true)", "an exclusive or atomic"),
+        ("[PTE(x)]=(attrs:(NSH));", "CAS W4,W7,[X1]", "forall (true)", "is Normal,NSH"),
+        ("", "LDXR W7,[X1]", "exists (fault(P0,x,MMU:Exclusive))", "fault MMU:Exclusive"),
         # Halves of addresses and descriptors.
         ("", "MOV W0,W1", "forall (0:X0=x)", "the low 32 bits of x as the value of 0:X0"),
         ("", "MOV W0,W1", "filter 0:X0=x forall (true)", "the low 32 bits of x as the value"),

@@ -383,7 +383,7 @@ def table_written(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) 
 @atomic
 def unmark(core: Core) -> None:
     """The exclusive monitor of a PE has no mark any more. A return from an exception does that
-    (Arm ARM B2.12.1, AArch64.ExceptionReturn())."""
+    (Arm ARM, ClearExclusiveLocal() in AArch64.ExceptionReturn())."""
     if EXCLUSIVES == "on":
         core.marked = None
         core.marked_page = None
@@ -430,7 +430,7 @@ def entry_for_write(core: Core, entry: TlbEntry) -> Translation:
 @atomic
 def probed_for_write(core: Core, page: Page) -> Translation:
     """AT for a write: as for a store, also through old entries, but that it never sets the dirty
-    state (Arm ARM D8.15.9)."""
+    state (Arm ARM, AT S1E1W)."""
     mm = core.walks
     if mm is None:
         return Translation(fault=Fault.TRANSLATION)

@@ -46,7 +46,7 @@ def _unscaled(operands: Operands) -> Addressing:
 
 
 def _distinct(transferred: tuple[Register, ...], address: Addressing) -> None:
-    """Writeback into a register that is transferred is CONSTRAINED UNPREDICTABLE (Arm ARM K1.2)."""
+    """Writeback into a register that is transferred is CONSTRAINED UNPREDICTABLE (Arm ARM K1)."""
     numbers = [register.number for register in transferred]
     if address.writeback is not Writeback.NO and address.base.number in numbers:
         raise Unsupported(f"writeback to {address.base}, which is transferred too")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from shootdown.litmus.ahead import faults_ahead
+from shootdown.litmus.attributes import check_attributes
 from shootdown.litmus.compute import Word, cut
 from shootdown.litmus.errors import Unsupported
 from shootdown.litmus.local import Effect, Executor, Local
@@ -58,6 +59,7 @@ class Tables:
         self._start()
         self._close()
         check_sizes(self)
+        check_attributes(self)
         self._find_early()
 
     # ------------------------------------------------------------------ beginning
