@@ -177,12 +177,16 @@ MUTANTS = [
     Mutant("tlbi-done", PE, "when(complete(core) and not core.late)", "when(not core.late)"),
     Mutant("tlbi-local-there", PE, "post(core, here.pages)", "broadcast(core, here.pages)"),
     Mutant("tlbi-local-here", "hardware/tlbi.py", "issuer.posted[issuer] | pages", "set()"),
-    Mutant("exclusive-atomic", PE, "if core.marked == frame and", "if core.marked != frame and"),
+    Mutant(
+        "exclusive-atomic", PE, "and other.marked == frame and", "and other.marked != frame and"
+    ),
     Mutant(
         "exclusive-descriptor", PE, "if core.marked_page == page:", "if core.marked_page is None:"
     ),
     Mutant("exclusive-fails-first", PE, "if exclusive and choose(False, True):", "if False:"),
     Mutant("exclusive-fails-dirty", PE, "done = done and choose(True, False)", "done = bool(done)"),
+    Mutant("exclusive-own-store", PE, "if other != core and other.m", "if other.m"),
+    Mutant("exclusive-own-descriptor", PE, "        core.marked_page = marked\n", "        pass\n"),
     Mutant("exclusive-return", PE, "if op == Op.RETURN:", "if op == Op.DSB:"),
     Mutant("exclusive-skip", PE, "if here.resumes:", "if False:"),
     Mutant("el0-page", PE, "or not here.unprivileged", "or True"),
@@ -193,7 +197,7 @@ MUTANTS = [
     Mutant(
         "cas-fails-dirty",
         PE,
-        "fails = here.op == Op.UPDATE and choose(False, True)",
+        "fails = here.op == Op.UPDATE and allowed and choose(False, True)",
         "fails = False",
     ),
     Mutant("cas-fails-read-only", PE, "here.op == Op.UPDATE or exclusive", "exclusive"),

@@ -361,13 +361,15 @@ def tlbi_arrives(target: Core, issuer: Core) -> None:
 
 
 @atomic
-def written(frame: Frame, cell: Cell) -> None:
-    """A store takes the mark from every PE's exclusive monitor that has it (Arm ARM B2.12)."""
+def written(core: Core, frame: Frame, cell: Cell) -> None:
+    """A store takes the mark from the exclusive monitor of every other PE that has it. Whether it
+    does so for its own is IMPLEMENTATION DEFINED (Arm ARM B2.12, the states of the monitors): the
+    mark stays, as a store exclusive may fail all the same."""
     if EXCLUSIVES == "off":
         return
-    for core in Core:
-        if core.marked == frame and core.marked_cell == cell:
-            core.marked = None
+    for other in Core:
+        if other != core and other.marked == frame and other.marked_cell == cell:
+            other.marked = None
 
 
 @on_write(Arm64Space.table)
@@ -378,6 +380,15 @@ def table_written(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) 
     for core in Core:
         if core.marked_page == page:
             core.marked_page = None
+
+
+@atomic
+def store_descriptor(core: Core, mm: Tables, page: Page, value: Value) -> None:
+    """A store to a descriptor, which leaves the PE's own mark."""
+    marked = core.marked_page
+    write_descriptor(mm, page, value)
+    if EXCLUSIVES == "on":
+        core.marked_page = marked
 
 
 @atomic
@@ -498,7 +509,7 @@ def access(core: Core, here: Point, mm: Tables) -> None:
                 unmark(core)
             if done:
                 memory.content[here.cell] = here.value
-                written(found.frame, here.cell)
+                written(core, found.frame, here.cell)
                 core.at = here.next
             else:
                 core.at = here.otherwise
@@ -509,7 +520,7 @@ def access(core: Core, here: Point, mm: Tables) -> None:
                 when(not fails or new is None)
                 if new is not None:
                     memory.content[here.cell] = new
-                    written(found.frame, here.cell)
+                    written(core, found.frame, here.cell)
             if EXCLUSIVES == "on" and here.op == Op.LOAD_EXCLUSIVE:
                 core.marked = found.frame
                 core.marked_cell = here.cell
@@ -542,14 +553,14 @@ def step(core: Core) -> None:
             core.at = here.otherwise
     elif op == Op.STORE_PTE:
         when(settled(here.page))
-        write_descriptor(mm, here.page, here.value)
+        store_descriptor(core, mm, here.page, here.value)
         core.at = here.next
     elif op == Op.UPDATE_PTE:
         old = read_descriptor(mm, here.page)
         new = here.row.write[old]
         if new is not None:
             when(settled(here.page))
-            write_descriptor(mm, here.page, new)
+            store_descriptor(core, mm, here.page, new)
         core.at = here.row.next[old]
     else:
         if op == Op.TLBI:
