@@ -67,7 +67,12 @@ class FinalState:
 
 def value_at(test: LitmusTest, state: FinalState, place: Place) -> Value:
     """What ``place`` holds. An element is looked for under its own name, then at its address, then
-    in its array."""
+    in its array. A whole array is made of its elements."""
+    length = None if isinstance(place, Element) else test.type_of(place).length
+    if length is not None and not isinstance(state.values.get(place), tuple):
+        assert isinstance(place, Address)
+        parts = (value_at(test, state, Element(place.name, i)) for i in range(length))
+        return tuple(part for part in parts if not isinstance(part, tuple))
     if place in state.values:
         return state.values[place]
     if isinstance(place, Element):

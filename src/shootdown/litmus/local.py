@@ -72,7 +72,7 @@ from shootdown.litmus.model import FaultHandling, LitmusTest, Processor
 from shootdown.litmus.propositions import Cause, FaultType, RegisterOf
 from shootdown.litmus.values import Address, CodeLabel, Par, Pte, PteAddress
 
-LONGEST = 1000  # instructions in a row without an effect: more are a loop
+LONGEST = 1000  # instructions in a row without an effect
 RETURN = 30  # the link register
 ZERO = 31  # the zero register
 UNBOUNDED = 1 << 30
@@ -275,7 +275,21 @@ class Executor:
             if after is None:
                 return local
             local = self.waited(local, after) if self.tracking else after
-        raise self.unsupported(local, "a loop without an access")
+        raise self.unsupported(local, self._without_access(local))
+
+    def _without_access(self, local: Local) -> str:
+        """What keeps a processor from its next access."""
+        try:
+            after = self.step(local)
+            for _ in range(LONGEST):
+                if after is None or after == local or self.ended(after):
+                    break
+                after = self.step(after)
+        except UnknownResultError:
+            after = None
+        if after == local:
+            return "an endless loop without an access"
+        return f"more than {LONGEST} instructions in a row without an access"
 
     def resumed(self, local: Local) -> Local:
         """At the end of a handler that came early: what was put off is next."""
