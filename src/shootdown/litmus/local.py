@@ -65,7 +65,6 @@ from shootdown.litmus.instructions import (
     Undefined,
     Writeback,
     WriteSystem,
-    label_of,
 )
 from shootdown.litmus.model import Code as Column
 from shootdown.litmus.model import FaultHandling, LitmusTest, Processor
@@ -75,7 +74,6 @@ from shootdown.litmus.values import Address, CodeLabel, Par, Pte, PteAddress
 LONGEST = 1000  # instructions in a row without an effect
 RETURN = 30  # the link register
 ZERO = 31  # the zero register
-UNBOUNDED = 1 << 30
 NO_FLAGS = Nzcv()
 FLAGS = -1  # stands for NZCV where registers are numbered
 
@@ -240,21 +238,16 @@ class Executor:
         step = self.column(local.at).steps[local.at.index]
         return Unsupported(f"{what} ({step.text})", file=self.test.file, line=step.line)
 
-    def most_writes(self) -> int:
-        """How often the programs can write, all together: unbounded if one can go back."""
-        count = 0
-        for processor in self.test.processors:
-            for column in filter(None, (processor.code, processor.handler)):
-                for index, step in enumerate(column.steps):
-                    label = label_of(step.instruction)
-                    if label is not None and column.labels.get(label, index + 1) <= index:
-                        return UNBOUNDED
-                    if isinstance(step.instruction, BranchTo | ExceptionReturn):
-                        return UNBOUNDED
-                    count += isinstance(step.instruction, WRITING)
-                    count += isinstance(step.instruction, StorePair)
-        retried = self.test.variants.handling is FaultHandling.HANDLED
-        return UNBOUNDED if retried else count
+    def most_writes(self) -> dict[int, int]:
+        """How often the program of each processor writes, if no instruction is done twice."""
+        return {
+            number: sum(
+                isinstance(step.instruction, WRITING) + isinstance(step.instruction, StorePair)
+                for column in filter(None, (processor.code, processor.handler))
+                for step in column.steps
+            )
+            for number, processor in self.processors.items()
+        }
 
     # ------------------------------------------------------------------ local instructions
 
