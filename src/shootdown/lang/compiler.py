@@ -423,7 +423,8 @@ class _Compilation:
         return tuple(variables)
 
     def _provided(self) -> tuple[int, ...]:
-        """The initial state with the fields that the scenario provides."""
+        """The initial state with the fields that the scenario provides. ``None`` stands for a
+        table that keeps its defaults until somebody else provides it."""
         values: dict[int, int] = {}
         for ref, provided in self.setup.given.items():
             name = f"{ref.owner.__name__}.{ref.name}" if isinstance(ref, FieldRef) else repr(ref)
@@ -435,6 +436,8 @@ class _Compilation:
                 return self.fail(f"given={{{name}: ...}}: {message}")
 
             storage = self.unit.space.field(ref, decl)
+            if provided is None:
+                continue
             for place, value in _spread(provided, storage, 0, 0, fail):
                 values[place] = self.unit.kinds.encode(value, storage.element, fail)
         # not before here: a field that nothing mentions has got its place just now
@@ -503,7 +506,8 @@ def _spread(
     kind, stride = storage.dims[depth]
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise fail(f"{values!r} is no list of values, one for each {kind}")
-    if len(values) > kind.size:
-        raise fail(f"{len(values)} values for {counted(kind.size, str(kind))}")
+    if len(values) != kind.size:
+        said = f"{counted(len(values), 'value')} for {counted(kind.size, str(kind))}"
+        raise fail(f"{said}: write one for each")
     for index, value in enumerate(values):
         yield from _spread(value, storage, depth + 1, offset + index * stride, fail)

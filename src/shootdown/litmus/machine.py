@@ -99,7 +99,7 @@ class Machine:
                 threads=[],
                 hardware=hw.aarch64,
                 start=hw.power_up,
-                given=dict.fromkeys(TABLES, ()),
+                given=dict.fromkeys(TABLES),
             )
 
         key = f"litmus {size} {pes} {sorted(options.items())}"
