@@ -165,7 +165,7 @@ def field(name: str, *texts: str) -> str:
 
 def _summary(result: Result) -> str:
     if result.verdict is Verdict.VACUOUS:
-        unreached = _unreached(result)
+        unreached = lost_goals(result)
         told = "; ".join(f"{g.name} ({g.text})" if g.text else g.name for g in unreached)
         return f"never reached: {told}. No invariant was violated, but that proves nothing."
     if result.verdict is Verdict.UNKNOWN:
@@ -188,7 +188,8 @@ def _invariants(system: System) -> str:
     return ", ".join(names) or "none (only deadlock)"
 
 
-def _unreached(result: Result) -> tuple[Property, ...]:
+def lost_goals(result: Result) -> tuple[Property, ...]:
+    """The goals that no state has reached."""
     pairs = zip(result.system.goals, result.goals, strict=True)
     return tuple(goal for goal, reached in pairs if not reached)
 
@@ -197,7 +198,7 @@ def _goals(system: System, result: Result) -> str:
     if not system.goals:
         return "none"
     reached = [g.name for g, hit in zip(system.goals, result.goals, strict=True) if hit]
-    missing = [g.name for g in _unreached(result)]
+    missing = [g.name for g in lost_goals(result)]
     texts = []
     if reached:
         texts.append("reached " + ", ".join(reached))
