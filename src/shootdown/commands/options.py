@@ -75,12 +75,14 @@ def add_limits(group: argparse._ArgumentGroup) -> None:
 
 def pairs(text: str) -> dict[str, str]:
     """``name=value[,name=value]``."""
-    out = {}
+    out: dict[str, str] = {}
     for part in text.split(","):
-        name, equals, value = part.partition("=")
-        if not name.strip() or not equals or not value.strip():
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not name or not equals or not value:
             raise argparse.ArgumentTypeError(f"'{part}' is not NAME=VALUE")
-        out[name.strip()] = value.strip()
+        if name in out:
+            raise argparse.ArgumentTypeError(f"{name} is given twice")
+        out[name] = value
     return out
 
 

@@ -274,7 +274,7 @@ class _Compilation:
             builder.inline(function, source, arguments, source.tree, atomic=True)
             builder.jump(builder.exit)
             body = atomic_body(Graph(builder.entry, builder.exit, builder.registers))
-            column = next((self.column_of[v] for v in combination if v in self.column_of), None)
+            column = self._column(combination)
             name = self._rule_text(function, combination)
             shown = builder.call_text(function, arguments).render() if function.show else name
             location = source.location(source.tree)
@@ -288,6 +288,19 @@ class _Compilation:
                 )
             )
         return actions
+
+    def _column(self, combination: tuple[Any, ...]) -> int | None:
+        """Where a rule is drawn: under the first of its objects that threads run on, or that could
+        have a thread, as a CPU that only receives interrupts."""
+        owners = [key for key in self.column_of if isinstance(key, Object)]
+        populations = {population(type(owner)) for owner in owners}
+        for thing in combination:
+            if isinstance(thing, Object) and population(type(thing)) in populations:
+                if thing not in self.column_of:
+                    self.column_of[thing] = len(self.columns)
+                    self.columns.append(self._show(thing))
+                return self.column_of[thing]
+        return None
 
     def _drains(self) -> list[ir.Action]:
         """One fair rule for each store buffer: its oldest store reaches memory."""

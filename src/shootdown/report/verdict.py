@@ -40,6 +40,7 @@ def verdict_text(run: Run) -> str:
         parts += [_race_line(run.subject, run.trace, "shortest race", length), ""]
         parts += [diagram(run.trace)]
         parts += _where(run.trace.ending)
+        parts += _nobody_answers(run.subject, run.trace.ending)
         parts += ["", _explored_and_token(run)]
     else:
         parts += _fields(run)
@@ -68,6 +69,7 @@ def replay_text(subject: Subject, trace: Trace) -> str:
         "",
         diagram(trace),
         *_where(trace.ending),
+        *_nobody_answers(subject, trace.ending),
     ]
     return "\n".join(parts)
 
@@ -108,6 +110,18 @@ def _where(ending: Ending) -> list[str]:
     if ending.location is None or ending.kind in PROPERTIES:
         return []
     return ["", paragraph(f"{ending.kind.value} at {_place(ending.location)}")]
+
+
+def _nobody_answers(subject: Subject, ending: Ending) -> list[str]:
+    """A hint where threads wait, not for a lock, and the scenario has no hardware."""
+    waits = any(waiting.action.info.kind == "wait" for waiting in ending.waiting)
+    if not waits or subject.hardware != "none":
+        return []
+    hint = (
+        "hint: this scenario has no hardware that could answer, as by taking an IPI: "
+        "write Setup(..., hardware=x86)"
+    )
+    return ["", paragraph(hint, hanging=6)]
 
 
 def _explored_and_token(run: Run) -> str:
