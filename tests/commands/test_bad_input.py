@@ -128,6 +128,14 @@ def test_what_is_given_twice_is_refused(
             ("--max-time", "soon"),
             "argument --max-time: 'soon' is not a time: write for example 60 or 5m",
         ),
+        (
+            ("--max-memory", "1e300T"),
+            "argument --max-memory: '1e300T' is not a size: write for example 512M or 4G",
+        ),
+        (
+            ("--max-time", "1e300"),
+            "argument --max-time: '1e300' is not a time: write for example 60 or 5m",
+        ),
         (("--color", "x" * 5000), f"argument --color: invalid choice: '{'x' * 59}...{'x' * 19}'"),
         (
             ("--max-time", "nan"),
