@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -226,6 +228,14 @@ LONG = "9" * 5000
 )
 def test_far_too_much_of_something(old: str, new: str) -> None:
     assert len(str(refuse(GOOD.replace(old, new, 1)))) < 250
+
+
+def test_large_files_are_read_in_linear_time() -> None:
+    """Each of them would take minutes if every line, or space, were looked at for every other."""
+    before = time.process_time()
+    parse_text(GOOD.replace("EL0=P1", "Info=" + " " * 1_000_000 + "x\nEL0=P1"), "f")
+    parse_text("AArch64 T\n{}\nP0;\n" + ("NOP;" + " " * 400 + "\n") * 20_000, "f")
+    assert time.process_time() - before < 10
 
 
 def test_a_condition_may_be_nested_deeply() -> None:

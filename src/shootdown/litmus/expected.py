@@ -120,9 +120,9 @@ def _test(entry: object, number: int, path: str) -> ExpectedTest:
 
     if not isinstance(entry, dict):
         raise wrong("an object is expected")
-    for key in entry:
+    for key in (key for key in entry if key not in _KEYS):
         close = get_close_matches(key, _KEYS, n=1, cutoff=_ALIKE)
-        if key not in _KEYS and close:
+        if close:
             raise wrong(f"there is no key {key!r}; did you mean {close[0]!r}?")
     texts = {key: entry.get(key) for key in _TEXTS}
     for key, text in texts.items():
