@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from dontneed_ir import COUNTS, dontneed
 from shootdown.check import native, reference
-from shootdown.check.native import core, jit, store, subset
+from shootdown.check.native import core, jit, kept, store, subset
 from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import FUNCTIONS, emit
 from shootdown.check.native.layout import plan
@@ -377,7 +378,7 @@ def test_code_is_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert same(good(made), first)
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"shootdown-code-1" + bytes(100)])
+@pytest.mark.parametrize("content", [b"", b"garbage", b"shootdown-code-2" + bytes(100)])
 def test_a_broken_cache_file_is_replaced(cache: Path, content: bytes) -> None:
     made = odometer(2, 5)
     first = good(made)
@@ -396,6 +397,88 @@ def test_a_truncated_cache_file_is_not_used(cache: Path) -> None:
     for file in cache.iterdir():
         file.write_bytes(file.read_bytes()[:-1])
     assert same(good(made), first)
+
+
+def test_a_cache_file_of_another_name_is_not_used(cache: Path) -> None:
+    """The code of another model would run, and say something about that one."""
+    first, second = odometer(2, 5), odometer(2, 7)
+    expected = good(first), good(second)
+    before = {file: file.read_bytes() for file in cache.iterdir()}
+    for file, other in zip(before, reversed(before), strict=True):
+        file.write_bytes(before[other])
+    assert same(good(first), expected[0])
+    assert same(good(second), expected[1])
+    assert {file: file.read_bytes() for file in cache.iterdir()} == before
+
+
+def test_code_that_is_none_is_replaced(cache: Path) -> None:
+    made = odometer(2, 5)
+    first = good(made)
+    before = {file: file.read_bytes() for file in cache.iterdir()}
+    for file in before:
+        jit.write(file, b"nothing that can be executed")
+    assert same(good(made), first)
+    assert {file: file.read_bytes() for file in cache.iterdir()} == before
+
+
+@pytest.mark.parametrize("rights", [0o620, 0o602, 0o666])
+def test_what_others_may_write_is_not_executed(cache: Path, rights: int) -> None:
+    made = odometer(2, 5)
+    first = good(made)
+    for file in cache.iterdir():
+        file.chmod(rights)
+        assert jit.read(file) is None
+    assert same(good(made), first)
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in cache.iterdir())
+
+
+def test_what_belongs_to_others_is_not_executed(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good(odometer(2, 5))
+    (file, *_) = cache.iterdir()
+    assert jit.read(file) is not None
+    own = os.stat(file)
+    other = os.stat_result((*own[:4], own.st_uid + 1, *own[5:10]))
+    monkeypatch.setattr(os, "fstat", lambda _: other)
+    assert jit.read(file) is None
+
+
+def test_a_pipe_in_the_cache_is_not_waited_for(cache: Path) -> None:
+    made = odometer(2, 5)
+    first = good(made)
+    for file in cache.iterdir():
+        file.unlink()
+        os.mkfifo(file)
+    assert same(good(made), first)
+    assert all(file.is_file() for file in cache.iterdir())
+
+
+class _Bad:
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return int, ("no number",)
+
+
+def test_a_kept_system_that_is_none_is_made_again(cache: Path) -> None:
+    made = odometer(2, 5)
+    assert kept.prepared("odometer", lambda: made).system == kept.without_texts(made)
+    assert kept.prepared("odometer", lambda: pytest.fail("made again")).outcomes
+    code = {file for file in cache.iterdir() if jit.read(file)[:4] == b"\x7fELF"}  # type: ignore[index]
+    (file,) = set(cache.iterdir()) - code
+    bare = native.Prepared.__new__(native.Prepared)
+    for other in (b"", b"no pickle", pickle.dumps(3), pickle.dumps(_Bad()), pickle.dumps(bare)):
+        jit.write(file, other)
+        assert kept.prepared("odometer", lambda: made).outcomes
+        assert kept.prepared("odometer", lambda: pytest.fail("made again")).outcomes
+
+
+def test_a_kept_system_is_of_one_python(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = odometer(2, 5)
+    kept.prepared("odometer", lambda: made)
+    before = len(list(cache.iterdir()))
+    monkeypatch.setattr(sys, "version", "another")
+    kept.prepared("odometer", lambda: made)
+    assert len(list(cache.iterdir())) == before + 1
 
 
 def test_no_cache_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,19 @@ def test_one_clear_message(shootdown: Shootdown, words: tuple[str, ...], message
     assert (ran.code, ran.out, ran.err) == (2, "", message + "\n")
 
 
+@pytest.mark.parametrize("verb", ["check", "why", "show"])
+@pytest.mark.parametrize(
+    ("option", "name", "values"), [("--bound", "cpus", "12"), ("--hardware", "speed", "ab")]
+)
+def test_what_is_given_twice_is_refused(
+    shootdown: Shootdown, verb: str, option: str, name: str, values: str
+) -> None:
+    words = [word for value in values for word in (option, f"{name}={value}")]
+    ran = shootdown(verb, "mine.py::safe", *words)
+    assert ran.code == 2
+    assert f"shootdown: argument {option}: {name} is given twice\n" in ran.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -104,6 +117,8 @@ def test_one_clear_message(shootdown: Shootdown, words: tuple[str, ...], message
         (("--bound", "cpus=two"), "argument --bound: cpus must be a whole number, not 'two'"),
         (("--bound", "cpus=-1"), "argument --bound: cpus must be a whole number, not '-1'"),
         (("--hardware", "x86"), "argument --hardware: 'x86' is not NAME=VALUE"),
+        (("--bound", "cpus=1,cpus=2"), "argument --bound: cpus is given twice"),
+        (("--hardware", "speed=slow,speed=quick"), "argument --hardware: speed is given twice"),
         (("--max-states", "0"), "argument --max-states: '0' is not a whole number from 1 on"),
         (
             ("--max-memory", "4X"),
@@ -112,6 +127,14 @@ def test_one_clear_message(shootdown: Shootdown, words: tuple[str, ...], message
         (
             ("--max-time", "soon"),
             "argument --max-time: 'soon' is not a time: write for example 60 or 5m",
+        ),
+        (
+            ("--max-memory", "1e300T"),
+            "argument --max-memory: '1e300T' is not a size: write for example 512M or 4G",
+        ),
+        (
+            ("--max-time", "1e300"),
+            "argument --max-time: '1e300' is not a time: write for example 60 or 5m",
         ),
         (("--color", "x" * 5000), f"argument --color: invalid choice: '{'x' * 59}...{'x' * 19}'"),
         (

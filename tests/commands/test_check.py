@@ -168,3 +168,52 @@ def test_a_mutant(shootdown: Shootdown) -> None:
     assert ran.code == 1
     assert f"--without '{site['id']}' \\\n    --path " in ran.out
     assert "expected" not in ran.out
+
+
+INTERRUPTS = """
+from shootdown.hardware import AddressSpace, Cpu, Frame, Page, ipi
+from shootdown.lang import Hardware, Setup, Thread, path, scenario, this
+
+
+@path
+def flush() -> None:
+    ipi.call_many({Cpu(0), Cpu(1)}, {Page(0)})
+    assert not this(Cpu).irq_on, "INV-OFF: interrupts are on"
+
+
+def setup(hardware: Hardware) -> Setup:
+    return Setup(
+        sizes={Cpu: 2, Page: 1, Frame: 1, AddressSpace: 1},
+        threads=[Thread(flush, on=Cpu(0))],
+        hardware=hardware,
+    )
+
+
+@scenario("none", expect="VIOLATED", violates="deadlock")
+def none() -> Setup:
+    return setup(Hardware("none"))
+
+
+@scenario("some", expect="VIOLATED", violates="INV-OFF")
+def some() -> Setup:
+    return setup(Hardware("ipi", rules=(ipi.handle_call,)))
+"""
+
+
+def test_a_rule_is_drawn_where_it_happens(models: Path, shootdown: Shootdown) -> None:
+    """Also on a CPU that runs no thread, not under the sender."""
+    (models / "ipi.py").write_text(INTERRUPTS)
+    rows = shootdown("check", "ipi.py::some").out.splitlines()
+    (heading,) = [row for row in rows if row.split() == ["CPU0", "CPU1"]]
+    (interrupt,) = [row for row in rows if "<IPI from CPU0: invalidate>" in row]
+    assert interrupt.index("<") == heading.index("CPU1")
+
+
+def test_a_deadlock_without_hardware_has_a_hint(models: Path, shootdown: Shootdown) -> None:
+    (models / "ipi.py").write_text(INTERRUPTS)
+    hint = "\n\nhint: this scenario has no hardware that could answer, as by taking an IPI:\n"
+    ran = shootdown("check", "ipi.py::none")
+    assert hint in ran.out
+    token = ran.out.split()[-1]
+    assert hint.rstrip() in shootdown("replay", "ipi.py::none", "--path", token).out
+    assert "hint" not in shootdown("check", "mine.py::stuck").out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -35,7 +36,7 @@ def expecting(**changes: object) -> list[dict[str, object]]:
     """The content of an expected.json that is about one test."""
     entry: dict[str, object] = {
         "file": "own/tlbi-done.litmus",
-        "name": "tlbi-done",
+        "name": Path(str(changes.get("file", "tlbi-done"))).stem,
         "suite": "own",
         "quantifier": "exists",
         "herd7_observation_ets2": "Never",
@@ -212,15 +213,17 @@ def test_json(tests: Path, shootdown: Shootdown) -> None:
 
 def test_json_instead_of_text(tests: Path, shootdown: Shootdown) -> None:
     (tests / "own" / "x.litmus").write_text("X86 x\n{}\n")
-    write(tests / "e.json", expecting() + expecting(file="own/x.litmus", name="x"))
+    write(tests / "e.json", expecting() + expecting(file="own/x.litmus"))
     document = valid(shootdown("litmus", "--expected", "e.json", "--json").out)
     assert document["agreement"] == {
         "agree": 1,
         "disagree": 0,
         "unsupported": 1,
         "not_reachable": 0,
+        "empty": 0,
         "unfinished": 0,
         "malformed": 0,
+        "unanswered": 0,
     }
     assert document["results"][1]["error"] == "own/x.litmus:1: not modelled: architecture X86"
     assert document["results"][1]["answer"] is None
@@ -309,7 +312,8 @@ def test_accesses_with_a_dsb_between_them_are_ordered(tests: Path, shootdown: Sh
     text = (OWN / "message-passing.litmus").read_text()
     program = text.replace("STR W4,[X2]", "DSB SY|DSB SY;STR W4,[X2]")
     (tests / "own" / "a.litmus").write_text(program)
-    write(tests / "e.json", expecting(file="own/a.litmus", herd7_observation_ets2="Sometimes"))
+    entry: dict[str, object] = {"file": "own/a.litmus", "name": "message-passing"}
+    write(tests / "e.json", expecting(**entry, herd7_observation_ets2="Sometimes"))
     assert shootdown("litmus", "own", "--expected", "e.json").code == 1
 
 
@@ -334,6 +338,129 @@ def test_missing_and_different_tests_are_errors(tests: Path, shootdown: Shootdow
     assert "own/gone.litmus: cannot read the test: No such file or directory" in said
     assert "the condition begins with exists, the expected one with forall" in said
     assert ran.out.endswith(", 2 malformed\n")
+    write(tests / "e.json", expecting(name="tlbi-dome"))
+    ran = shootdown("litmus", "--expected", "e.json")
+    assert ran.code == 2
+    assert "the test is called 'tlbi-done', the expected one 'tlbi-dome'" in " ".join(
+        ran.out.split()
+    )
+
+
+def test_without_a_folder_all_that_the_file_names_is_asked(
+    tests: Path, shootdown: Shootdown
+) -> None:
+    (tests / "answers").mkdir()
+    write(tests / "answers" / "e.json", expecting(file="../own/tlbi-done.litmus"))
+    ran = shootdown("litmus", "--expected", "answers/e.json", "--quiet")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.endswith("\n1 agree, 0 disagree, 0 unsupported, 0 not reachable under SC\n")
+
+
+def test_answers_for_the_other_machine_are_counted(tests: Path, shootdown: Shootdown) -> None:
+    flag: dict[str, object] = {"file": "own/read-only.litmus"}
+    other = expecting(
+        **flag, quantifier="forall", herd7_observation_ets2=None, expected_no_ets="Required"
+    )
+    write(tests / "e.json", expecting() + other)
+    words = ("litmus", "--expected", "e.json", "--ets", "ets2")
+    ran = shootdown(*words)
+    assert ran.code == 0
+    assert ran.out.endswith(
+        "\n1 agree, 0 disagree, 0 unsupported, 0 not reachable under SC, "
+        "1 test without an answer for this machine\n"
+    )
+    assert valid(shootdown(*words, "--json").out)["agreement"]["unanswered"] == 1
+
+
+def test_a_name_that_the_terminal_cannot_show(tests: Path, shootdown: Shootdown) -> None:
+    write(tests / "e.json", expecting(file="own/\udcff", suite="\ud800"))
+    ran = shootdown("litmus", "--expected", "e.json")
+    assert ran.code == 2
+    assert ran.out.startswith("malformed\n  own/\\udcff (ETS2)\n")
+
+
+# --------------------------------------------------------------------------- nothing to judge
+
+SPIN = "AArch64 a\n{ 0:X1=x; }\nP0;\nL: LDR W0,[X1];\nCBZ W0,L;\n"
+ONCE = "AArch64 a\n{ 0:X1=x; }\nP0;\nLDR W0,[X1];\nfilter 0:X0=1\n"
+
+
+@pytest.mark.parametrize("condition", ["forall (0:X0=7)", "~exists (true)", "exists (0:X0=0)"])
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (SPIN, "no final state: no execution comes to an end"),
+        (ONCE, "no final state: the filter does not admit the only final state"),
+    ],
+)
+def test_no_final_state_is_no_success(
+    tests: Path, shootdown: Shootdown, text: str, why: str, condition: str
+) -> None:
+    (tests / "a.litmus").write_text(text + condition)
+    ran = shootdown("litmus", "a.litmus")
+    assert ran.code == 3
+    assert f"\nNote: {why}, so whatever is said of all of them is true\n" in ran.out
+    ran = shootdown("litmus", "a.litmus", "--quiet")
+    assert (ran.code, ran.err) == (3, f"shootdown: a.litmus: {why}\n")
+    ran = shootdown("litmus", "a.litmus", "own/read-only.litmus", "--json", "out.json")
+    assert ran.code == 3
+    assert ran.out.endswith("\nAlways              1\nno final state      1\n\n2 tests\n")
+    first, second = valid((tests / "out.json").read_text())["results"]
+    assert (first["answer"]["empty"], second["answer"]["empty"]) == (why, None)
+
+
+def test_no_final_state_is_no_agreement(tests: Path, shootdown: Shootdown) -> None:
+    (tests / "own" / "a.litmus").write_text(SPIN + "~exists (0:X0=7)")
+    entry: dict[str, object] = {"file": "own/a.litmus", "quantifier": "~exists"}
+    write(tests / "e.json", expecting(**entry, expected_ets2="Forbidden"))
+    ran = shootdown("litmus", "--expected", "e.json")
+    assert ran.code == 3
+    assert ran.out.startswith("no final state\n  own/a.litmus (ETS2)\n      there is no final")
+    assert ran.out.endswith(", 0 not reachable under SC, 1 no final state\n")
+    write(tests / "e.json", expecting(**entry, herd7_states_ets2=[]))
+    assert shootdown("litmus", "--expected", "e.json").code == 0
+    write(
+        tests / "e.json", expecting(**entry, herd7_states_ets2=["0:X0=7;"], needs_weak_memory=False)
+    )
+    assert shootdown("litmus", "--expected", "e.json").code == 1
+
+
+# --------------------------------------------------------------------------- no regular files
+
+
+@pytest.mark.parametrize("words", [["pipe.litmus"], ["own", "--expected", "pipe.litmus"], ["."]])
+def test_a_pipe_is_refused(tests: Path, shootdown: Shootdown, words: list[str]) -> None:
+    os.mkfifo(tests / "pipe.litmus")
+    ran = shootdown("litmus", *words, "--quiet")
+    assert ran.code == 2
+    assert re.fullmatch(
+        r"shootdown: pipe\.litmus: cannot read (it|the test): it is no regular file\n", ran.err
+    )
+
+
+def test_a_folder_may_be_called_like_a_test(tests: Path, shootdown: Shootdown) -> None:
+    (tests / "own" / "more.litmus").mkdir()
+    assert shootdown("litmus", "own", "--quiet").code == 0
+
+
+def test_a_byte_order_mark_is_no_text(tests: Path, shootdown: Shootdown) -> None:
+    for file, text in (("b.litmus", SPIN + "exists (0:X0=1)"), ("e.json", None)):
+        content = json.dumps(expecting()) if text is None else text
+        (tests / file).write_text(content, encoding="utf-8-sig")
+    assert shootdown("litmus", "b.litmus").out.startswith("Test a Allowed\n")
+    assert shootdown("litmus", "--expected", "e.json").code == 0
+
+
+@pytest.mark.parametrize("verb", ["check", "why", "replay", "show", "list"])
+@pytest.mark.parametrize("name", ["pipe", "./pipe", "pipe.py"])
+def test_other_commands_refuse_a_pipe(
+    models: Path, shootdown: Shootdown, verb: str, name: str
+) -> None:
+    os.mkfifo(models / "pipe")
+    os.mkfifo(models / "pipe.py")
+    ran = shootdown(verb, name, *(("--path", "x") if verb == "replay" else ()))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"shootdown: '{name}' is not a regular file\n"
 
 
 def test_a_copy_elsewhere_is_known(tests: Path, shootdown: Shootdown) -> None:
@@ -408,14 +535,26 @@ def test_of_several_the_worst_counts(tests: Path, shootdown: Shootdown) -> None:
         (["own", "--expected", "none.json"], "none.json: cannot read it: No such file"),
         (["own", "--expected", "mine.py"], "mine.py: it is not JSON"),
         (["own", "--expected", "none"], "none: a list of tests is expected"),
-        (["empty", "--expected", "e.json"], "'e.json' names none of these tests"),
+        (["--expected", "[]"], "'[]' names no test: there is nothing to compare"),
+        (["--expected", "e.json", "--ets", "none"], "'e.json' has no answer for --ets none"),
+        (["own", "empty", "--expected", "e.json"], "'e.json' names no test of 'empty'"),
+        (["own", "--expected", ""], ".: cannot read it: it is a folder"),
+        (["own", "--expected", "own"], "own: cannot read it: it is a folder"),
+        (["a" * 300], f"cannot read '{'a' * 60}...{'a' * 20}': File name too long"),
+        (["a/" * 3000], f"cannot read '{'a/' * 30}...{'a/' * 10}': File name too long"),
+        (["own", "--expected", "a" * 300], f"{'a' * 60}...{'a' * 11}"),
+        (["own/tlbi-done.litmus/a"], "there is no file or folder 'own/tlbi-done.litmus/a'"),
+        (["loop"], "cannot read 'loop': Too many levels of symbolic links"),
+        (["empty", "--expected", "e.json"], "'e.json' names no test of 'empty'"),
         (["gone", "--expected", "e.json"], "there is no file or folder 'gone'"),
         (["own", "--json", "gone/a.json"], "cannot write 'gone/a.json'"),
     ],
 )
 def test_wrong_usage(tests: Path, shootdown: Shootdown, words: list[str], said: str) -> None:
     (tests / "empty").mkdir()
+    (tests / "loop").symlink_to("loop")
     write(tests / "none", {})
+    write(tests / "[]", [])
     write(tests / "e.json", expecting())
     ran = shootdown("litmus", *words)
     assert (ran.code, ran.out) == (2, "")

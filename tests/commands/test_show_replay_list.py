@@ -74,7 +74,49 @@ def test_list_says_what_is_not_modelled(shootdown: Shootdown) -> None:
 def test_list_of_an_unknown_name(shootdown: Shootdown) -> None:
     ran = shootdown("list", "S0.V66")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == "shootdown: no name begins with 'S0.V66'; did you mean 'S0.V6'?\n"
+    assert ran.err == (
+        "shootdown: no name begins with 'S0.V66', and no title says it "
+        "(`shootdown list` shows all); did you mean 'S0.V6'?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("",), "'' names nothing: leave it out to list all"),
+        (("--invariants", " "), "' ' names nothing: leave it out to list all"),
+        (
+            ("mine.py::race",),
+            "list takes a whole file, or a name, without '::': not 'mine.py::race'",
+        ),
+        (
+            ("--invariants", "mine.py"),
+            "--invariants lists those of the library, not those of a file",
+        ),
+        (
+            ("--invariants", "S9"),
+            "no invariant begins with 'S9' (`shootdown list --invariants` shows all)",
+        ),
+    ],
+)
+def test_list_of_nothing(shootdown: Shootdown, words: tuple[str, ...], message: str) -> None:
+    ran = shootdown("list", *words)
+    assert (ran.code, ran.out, ran.err) == (2, "", f"shootdown: {message}\n")
+
+
+def test_a_system_is_not_the_beginning_of_another_name(shootdown: Shootdown) -> None:
+    names = shootdown("list", "S3", "-q").out.split()
+    assert "S3.BBM" in names
+    assert "S390-CRST" not in names
+    assert "S390-CRST" in shootdown("list", "S39", "-q").out.split()
+
+
+def test_list_of_the_invariants_of_a_system(shootdown: Shootdown) -> None:
+    named = shootdown("list", "--invariants", "INV-S3", "-q").out
+    assert "INV-S3-1" in named.split()
+    assert shootdown("list", "--invariants", "s3", "-q").out.split()[: len(named.split())] == (
+        named.split()
+    )
 
 
 def test_list_of_invariants(shootdown: Shootdown) -> None:

@@ -83,7 +83,7 @@ def test_each_site_has_its_race_or_is_redundant(
     assert "INV-EMPTY after 9 steps: somebody left the box full" in sites["flush empty()"]
     assert "redundant within these bounds" in sites["lock box.lock"]
     assert "redundant within these bounds" in sites["lock box.spare"]
-    assert paragraphs[-1].startswith("3 sites: 1 needed, 2 not (within these bounds")
+    assert paragraphs[-1].startswith("3 sites: 1 needed, 2 redundant (within these bounds")
 
 
 def test_full_prints_the_race(model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +99,7 @@ def test_without_what_is_left_out_the_other_becomes_needed(
     line = 1 + MODEL.splitlines().index("        with box.spare:")
     site = f"box.py:{line} lock box.spare"
     assert main(["why", f"{model}::safe", "--without", site]) == 0
-    assert "2 sites: 2 needed, 0 not" in capsys.readouterr().out
+    assert "2 sites: 2 needed, 0 redundant" in capsys.readouterr().out
 
 
 def test_json_follows_its_schema(model: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -166,7 +166,7 @@ def test_a_limit_on_one_site_leaves_it_undecided(
     text = capsys.readouterr().out
     assert "undecided: the limit on states was reached" in text
     assert text.endswith(
-        "1 site: 0 needed, 0 not, 1 undecided (within these bounds and assumptions)\n"
+        "1 site: 0 needed, 0 redundant, 1 undecided (within these bounds and\n  assumptions)\n"
         "undecided:\n  box.py:11 lock box.lock\n"
     )
     words[-1] = "64"
@@ -217,10 +217,85 @@ only = scenario("only", expect="HOLDS", title="only")(
     assert main(["why", f"{tmp_path / 'box.py'}::only"]) == 3
     out = capsys.readouterr().out
     assert "Thread(flushes) does nothing" in out
-    assert "1 site: 0 needed, 0 not, 1 undecided" in out
+    assert "1 site: 0 needed, 0 redundant, 1 undecided" in out
 
 
 def test_a_model_error_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "box.py").write_text(MODEL.replace("old = box.full", "old = box.fool"))
     assert main(["why", f"{tmp_path / 'box.py'}::safe"]) == 2
     assert "box.py:21: Box has no field 'fool'" in capsys.readouterr().err.splitlines()[0]
+
+
+CLASSES = """
+from shootdown.lang import *
+
+
+class Box(Object):
+    full: bool
+    lock: SpinLock
+    count: int = counter(0, 4)
+    waiting: int = counter(0, 4)
+
+
+@path
+def use(box: Box, never: bool = False) -> None:
+    smp_mb()
+    with box.lock:
+        box.count += 1
+        box.waiting += 1
+    box.count -= 1
+    seen = box.full
+    if seen:
+        box.waiting -= 1
+
+
+@goal("both")
+def both() -> bool:
+    \"\"\"two waited\"\"\"
+    return any(box.waiting == 2 for box in Box)
+
+
+@scenario("classes", expect="HOLDS")
+def classes() -> Setup:
+    return Setup(sizes={Box: 1}, threads=[Thread(use, Box(0))] * 2, goals=[both])
+"""
+
+
+def test_what_is_no_race_has_classes_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "box.py").write_text(CLASSES)
+    words = ["why", str(tmp_path / "box.py")]
+    assert main([*words, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema("why"))
+    found = {site["text"]: (site["outcome"], site["needed"]) for site in document["sites"]}
+    assert found == {
+        "smp_mb()": ("no effect", False),
+        "lock box.lock": ("redundant", False),
+        "box.count += 1": ("refused", False),
+        "box.waiting += 1": ("goal lost", False),
+        "box.count -= 1": ("redundant", False),
+        "box.waiting -= 1": ("never executed", False),
+    }
+    assert main(words) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert (
+        "refused, an error of the model: range after 4 steps: the value of 'box.count -= 1' leaves"
+        in text
+    )
+    assert "goal lost: nothing goes wrong, but never reached: both" in text
+    assert "never executed: nobody comes by in this scenario" in text
+    assert "no effect: within these bounds, and on this hardware, it does nothing" in text
+    assert "redundant within these bounds: nothing goes wrong (" in text
+    assert text.endswith(
+        "6 sites: 0 needed, 2 redundant, 1 goal lost, 1 refused, 1 never executed, 1 no effect "
+        "(within these bounds and assumptions)"
+    )
+
+
+def test_of_the_library_a_page_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["why", "S3.BBM"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "\ndocs/redundant.md says why the others are not needed\n"
+    )

@@ -78,7 +78,7 @@ def is_42() -> bool:
 
 PROGRAM: dict[Any, Any] = {
     Insn.op: [1, 2, 2],
-    Insn.arguments: [[2, 1], [10, 30], [10]],
+    Insn.arguments: [[2, 1], [10, 30], [10, 0]],
     Insn.next: [Insn(1), Insn(2), None],
 }
 
@@ -108,7 +108,7 @@ def test_a_program_is_run_by_both_engines() -> None:
 
 
 def test_another_program_is_another_result_of_the_same_code() -> None:
-    other = {**PROGRAM, Insn.arguments: [[3], [10, 30], [10]]}
+    other = {**PROGRAM, Insn.arguments: [[3, 0], [10, 30], [10, 0]]}
     for provided, verdict in [(PROGRAM, "HOLDS"), (other, "VACUOUS"), (PROGRAM, "HOLDS")]:
         system = program(provided).compile()
         assert native.explore(system, good_code_after=0).verdict.name == verdict
@@ -124,7 +124,10 @@ def test_what_is_given_is_no_part_of_the_state() -> None:
 
 def test_what_nothing_mentions_may_be_given_too() -> None:
     """Another scenario with the same hardware may look at it."""
-    used, more = program(PROGRAM).compile(), program({**PROGRAM, Insn.unused: [True]}).compile()
+    used, more = (
+        program(PROGRAM).compile(),
+        program({**PROGRAM, Insn.unused: [True, False, False]}).compile(),
+    )
     assert more.fingerprint == used.fingerprint
     assert native.explore(more).states == 16
 
@@ -134,7 +137,7 @@ def test_many_searches_of_a_prepared_system_with_the_ways_to_what_they_find() ->
     prepared = native.Prepared(system)
     names = [variable.name for variable in system.variables]
     shown = tuple(names.index(f"PE{n}.sum") for n in range(2))
-    other = {**PROGRAM, Insn.arguments: [[3], [10, 30]]}
+    other = {**PROGRAM, Insn.arguments: [[3, 0], [10, 30], [0, 0]]}
     for provided, most, steps in [(PROGRAM, 42, 6), (other, 33, 4)]:
         init = program(provided).compile().init
         found = prepared.reached(init, lambda values: values[0] != 0, shown)
@@ -171,11 +174,19 @@ def test_nothing_writes_it() -> None:
         ({Pe.sum: [1]}, r"given=\{Pe.sum: ...\}: no field declared with given\(\) is that"),
         ({"op": [1]}, r"given=\{'op': ...\}: no field declared with given"),
         ({Insn.op: [1, 2, 3]}, r"Insn.op: ...\}: 3 is not a value of int 0..2"),
-        ({Insn.op: [1] * 4}, r"Insn.op: ...\}: 4 values for 3 Insn"),
+        ({Insn.op: [1] * 4}, r"Insn.op: ...\}: 4 values for 3 Insns: write one for each"),
+        ({Insn.op: [1]}, r"Insn.op: ...\}: 1 value for 3 Insns: write one for each"),
+        ({Insn.op: []}, r"Insn.op: ...\}: 0 values for 3 Insns"),
+        ({Insn.arguments: [[1, 2], [1], [1, 2]]}, r"1 value for 2 Registers: write one for each"),
         ({Insn.op: 1}, r"Insn.op: ...\}: 1 is no list of values, one for each Insn"),
-        ({Insn.arguments: [1]}, r"1 is no list of values, one for each Register"),
+        ({Insn.arguments: [1] * 3}, r"1 is no list of values, one for each Register"),
     ],
 )
 def test_what_cannot_be_given(provided: dict[Any, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         program(provided).compile()
+
+
+def test_a_table_may_be_left_at_its_defaults() -> None:
+    bare = program({**PROGRAM, Insn.unused: None}).compile()
+    assert bare.init == program({**PROGRAM, Insn.unused: [False] * 3}).compile().init

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+OWN = Path(__file__).parent / "own"
 VARIABLE = "SHOOTDOWN_LITMUS"
 BESIDE = Path(__file__).resolve().parents[3] / "shared" / "litmus"
 

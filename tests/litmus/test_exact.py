@@ -81,7 +81,6 @@ def test_what_is_known(initial: str, program: str, condition: str | None) -> Non
         ("z=y; 0:X6=z;", "LDR W7,[X6];ADD X7,X7,#1", "forall (true)", "ADD of the low 32 bits of"),
         ("", "STR W4,[X3]", "forall (true)", "4 bytes written into a descriptor"),
         ("", "LDXR W7,[X1];STXRB W0,W4,[X1]", "forall (true)", "exclusive accesses of different"),
-        ("int z[2];", "NOP", "forall (z[2]=0)", r"z\[2\], which is no element"),
         # Accesses that some memory does not have.
         ("[PTE(x)]=(attrs:(Device-GRE));", "LDXR W7,[X1]", "forall (true)", "is Device-GRE"),
         ("[PTE(x)]=(attrs:(iNC));", "SWP W4,W7,[X1]", "forall (true)", "an exclusive or atomic"),

@@ -48,10 +48,10 @@ def test_a_test_is_read(tmp_path: Path) -> None:
      ("Forbidden", Quantifier.NOT_EXISTS), ("exists", Quantifier.EXISTS)],
 )  # fmt: skip
 def test_quantifiers_have_two_names(tmp_path: Path, word: str, quantifier: Quantifier) -> None:
-    least = {"suite": "s", "file": "f", "name": "a", "quantifier": word}
+    least = {"suite": "s", "file": "f", "name": "a", "quantifier": word, "expected_ets2": "Allowed"}
     test = read_expected(write(tmp_path, [least]))["f"]
     assert test.quantifier is quantifier
-    assert test.ets2 == test.no_ets == Answer()
+    assert (test.ets2, test.no_ets) == (Answer("Allowed"), Answer())
     assert test.needs_weak_memory is None
 
 
@@ -66,17 +66,43 @@ def test_quantifiers_have_two_names(tmp_path: Path, word: str, quantifier: Quant
         ({"herd7_states_ets2": "0:X1=1;"}, "herd7_states_ets2 is a list of texts"),
         ({"herd7_flags": [1]}, "herd7_flags is a list of texts"),
         ({"needs_weak_memory": "no"}, "needs_weak_memory is true or false"),
+        ({"needs_weak_memory": 1}, "needs_weak_memory is true or false"),
+        ({"needs_weak_memory": 0}, "needs_weak_memory is true or false"),
+        ({"file": "a\0b"}, r"'a\\x00b' is no name of a file"),
+        ({"file": "\ud800"}, r"'\\ud800' is no name of a file"),
+        ({"file": ""}, "'' is no name of a file"),
+        ({"file": "s/a.litmus"}, "'s/a.litmus' is test number 0 already"),
+        ({"file": "./s//a.litmus"}, "'./s//a.litmus' is test number 0 already"),
+        ({"expected_ets3": "Allowed"}, "no key 'expected_ets3'; did you mean 'expected_ets2'"),
+        ({"herd7_state_no_ets": []}, "did you mean 'herd7_states_no_ets'"),
+        ({"needs_week_memory": True}, "did you mean 'needs_weak_memory'"),
     ],
 )
 def test_a_wrong_test_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
     with pytest.raises(LitmusSyntaxError, match=f"expected.json: test number 1: .*{message}"):
-        read_expected(write(tmp_path, [GOOD, {**GOOD, **change}]))
+        read_expected(write(tmp_path, [GOOD, {**GOOD, "file": "other", **change}]))
+
+
+def test_what_has_no_answer_is_refused(tmp_path: Path) -> None:
+    bare = {key: GOOD[key] for key in ("suite", "file", "name", "quantifier")}
+    with pytest.raises(LitmusSyntaxError, match="test number 0: it has no answer: one of expected"):
+        read_expected(write(tmp_path, [{**bare, "verdict_ets2": "Allowed"}]))
+
+
+def test_keys_of_others_are_left_alone(tmp_path: Path) -> None:
+    (test,) = read_expected(
+        write(tmp_path, [{**GOOD, "bbm_required_flag": True, "why": 1}])
+    ).values()
+    assert test.name == "a"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [("{", "it is not JSON"), ("{}", "a list of tests is expected"),
-     ("[1]", "test number 0: an object is expected")],
+     ("[1]", "test number 0: an object is expected"),
+     ("[" * 100_000, "it is nested too deeply"),
+     ("[" + "9" * 5000 + "]", "it is not JSON"),
+     ('[{"file": "a", "file": "b"}]', "key 'file' is given twice")],
 )  # fmt: skip
 def test_a_wrong_file_is_refused(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "expected.json"

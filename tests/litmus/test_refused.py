@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,6 +116,15 @@ def test_the_good_one_is_good() -> None:
         ("x,MMU:Translation", "x,Nothing", 15, "'Nothing' is no kind of fault"),
         ("=1 /\\ ~", "=1 /\\ /\\", 15, "expected a name, not"),
         ("=1 /\\ ~", "=1 | ~", 15, "unexpected character '|'"),
+        ("=1 /\\ ~", "=1 /\\ a[2]=0 /\\ ~", 13, "a[2]: a has 2 elements, from 0 on"),
+        ("=1 /\\ ~", "=1 /\\ a[-1]=0 /\\ ~", 13, "a[-1]: a has 2 elements, from 0 on"),
+        ("=1 /\\ ~", "=1 /\\ x[0]=0 /\\ ~", 13, "x[0]: x is not declared as an array"),
+        ("=1 /\\ ~", "=1 /\\ a={1,2,3} /\\ ~", 13, "a has 2 elements, but is compared with 3"),
+        ("=1 /\\ ~", "=1 /\\ x={1} /\\ ~", 13, "x is no array, but is compared with 1"),
+        ("=1 /\\ ~", "=1 /\\ a=1 /\\ ~", 13, "compare one of them, such as a[0], or all"),
+        ("=1 /\\ ~", "=1 /\\ x=[a] /\\ ~", 13, "x is no array, but is compared with 2"),
+        ("[x; fault", "[x; a[2]; fault", 13, "a[2]: a has 2 elements"),
+        ("filter 0:X0=1", "filter a[9]=1", 13, "a[9]: a has 2 elements"),
         ("=1 /\\ ~", "= /\\ ~", 15, "expected a value, not"),
     ],
 )
@@ -199,6 +210,7 @@ LONG = "9" * 5000
 @pytest.mark.parametrize(
     ("old", "new"),
     [
+        ("exists (", "exists (" + "~" * 101),
         ("exists (", "exists " + "(" * 5000),
         ("exists (", "exists (" + "~" * 5000),
         ("exists (", "exists (" + "0:X1=1 => " * 5000),
@@ -216,6 +228,18 @@ LONG = "9" * 5000
 )
 def test_far_too_much_of_something(old: str, new: str) -> None:
     assert len(str(refuse(GOOD.replace(old, new, 1)))) < 250
+
+
+def test_large_files_are_read_in_linear_time() -> None:
+    """Each of them would take minutes if every line, or space, were looked at for every other."""
+    before = time.process_time()
+    parse_text(GOOD.replace("EL0=P1", "Info=" + " " * 1_000_000 + "x\nEL0=P1"), "f")
+    parse_text("AArch64 T\n{}\nP0;\n" + ("NOP;" + " " * 400 + "\n") * 20_000, "f")
+    assert time.process_time() - before < 10
+
+
+def test_a_condition_may_be_nested_deeply() -> None:
+    assert parse_text(GOOD.replace("exists (", "exists " + "~" * 98 + "("), "f").name == "good"
 
 
 # ------------------------------------------------------------------------------- anything at all

@@ -5,9 +5,6 @@ They are not part of this project; without them these tests are skipped.
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-
 import pytest
 
 from litmus.suite import folder
@@ -102,19 +99,3 @@ def test_their_states_give_their_verdicts(
                 assert machine.verdict == wanted, test.file
             judged += 1
     assert judged >= 100
-
-
-def test_a_file_takes_less_than_a_millisecond() -> None:
-    where = folder()
-    paths: list[Path] = sorted(where.rglob("*.litmus"))
-    texts = [(path.read_text(encoding="utf-8"), str(path)) for path in paths]
-    best = min(timed(texts) for _ in range(5))
-    assert best / len(texts) < 1e-3
-
-
-def timed(texts: list[tuple[str, str]]) -> float:
-    """Seconds to parse all of them."""
-    start = time.perf_counter()
-    for text, path in texts:
-        parse_text(text, path)
-    return time.perf_counter() - start

@@ -16,6 +16,7 @@ from shootdown.lang.compiler import removable_sites
 from shootdown.lang.ir import System
 from shootdown.lang.scenario import options_of
 from shootdown.races import library
+from shootdown.report.why import is_reached
 
 LIMITS = Limits(time=300)
 LIBRARY = {scenario.name: scenario for scenario in library()}
@@ -113,7 +114,7 @@ def _explored(system: System) -> Result:
 
 
 def _outcome(scenario: Scenario, site: Site, base: Result) -> Outcome:
-    if is_step(scenario.name, site) and not _reached(site, base):  # then it has the same states
+    if is_step(scenario.name, site) and not is_reached(site, base):  # then it has the same states
         return Outcome.UNREACHED
     mutant = scenario.compile(without=frozenset({site.id}))
     if mutant.fingerprint == base.system.fingerprint:
@@ -124,14 +125,3 @@ def _outcome(scenario: Scenario, site: Site, base: Result) -> Outcome:
         model_error = broken.kind is ViolationKind.MODEL_ERROR
         return Outcome.REFUSED if model_error else Outcome.NEEDED
     return Outcome.GOAL if result.verdict is Verdict.VACUOUS else Outcome.SURVIVES
-
-
-def _reached(site: Site, base: Result) -> bool:
-    """Whether some run comes by. A line that no step belongs to is run before the first one."""
-    at = (site.location.file, site.location.line)
-    covered = [
-        was
-        for line, was in zip(base.system.lines, base.covered, strict=True)
-        if (line.file, line.line) == at
-    ]
-    return any(covered) or not covered

@@ -12,6 +12,7 @@ from shootdown.check import native, reference
 from shootdown.check.progress import with_progress
 from shootdown.check.result import Limits, Result, Verdict, ViolationKind
 from shootdown.check.trace import trace_violation
+from shootdown.errors import UsageError
 from shootdown.lang import Scenario
 from shootdown.lang.loader import scenarios_in
 from shootdown.races import s3, s3_convert, s3_costs, s3_lockless, s3_progress
@@ -111,6 +112,12 @@ def test_blocks_of_four_have_the_same_verdict(name: str) -> None:
 def test_all_blocks_of_four_have_the_same_verdict(name: str) -> None:
     result = with_progress(native.explore(S3[name].compile(bounds={"pages": 4}), LIMITS))
     assert verdict(result) == (S3[name].expect, S3[name].violates)
+
+
+@pytest.mark.parametrize("name", [name for name in S3 if "pages" in S3[name].bounds])
+def test_a_block_has_two_pages_at_least(name: str) -> None:
+    with pytest.raises(UsageError, match="a contpte block has at least 2 pages"):
+        S3[name].setup({"pages": 1})
 
 
 @pytest.mark.deep

@@ -43,6 +43,7 @@ class ListCommand:
         from shootdown.report.table import invariants_text, list_text
 
         console = Console(arguments)
+        _check(arguments.what, invariants=arguments.invariants)
         if arguments.invariants:
             stated = _invariants(arguments.what)
             console.write(invariants_document(stated, version()) if console.json else {})
@@ -52,6 +53,20 @@ class ListCommand:
             console.write(list_document(scenarios, beyond, version()) if console.json else {})
             console.say(list_text(scenarios, beyond, names_only=console.quiet))
         return 0
+
+
+def _check(what: str | None, *, invariants: bool) -> None:
+    """Refuse what names nothing that could be listed."""
+    from shootdown.commands.targets import is_file
+
+    if what is None:
+        return
+    if not what.strip():
+        raise UsageError(f"'{what}' names nothing: leave it out to list all")
+    if "::" in what:
+        raise UsageError(f"list takes a whole file, or a name, without '::': not '{what}'")
+    if invariants and is_file(what):
+        raise UsageError("--invariants lists those of the library, not those of a file")
 
 
 def _scenarios(what: str | None) -> tuple[tuple[Scenario, ...], tuple[NotModelled, ...]]:
@@ -76,7 +91,10 @@ def _scenarios(what: str | None) -> tuple[tuple[Scenario, ...], tuple[NotModelle
         if os.path.exists(str(what)):
             in_file(str(what))  # says what is wrong with it
         names = [name for s in library() for name in (s.name, *s.aliases)]
-        raise UsageError(f"no name begins with '{what}'" + did_you_mean(str(what), names))
+        raise UsageError(
+            f"no name begins with '{what}', and no title says it (`shootdown list` shows all)"
+            + did_you_mean(str(what), names)
+        )
     return scenarios, beyond
 
 
@@ -84,10 +102,18 @@ def _invariants(what: str | None) -> tuple[Invariant, ...]:
     from shootdown.lang.loader import did_you_mean
     from shootdown.races.invariants import invariants
 
-    found = tuple(i for i in invariants() if _begins(what, i.name))
+    beginning = (what or "").upper()
+    found = tuple(
+        i
+        for i in invariants()
+        if any(name.startswith(beginning) for name in (i.name, i.name.partition("-")[2]))
+    )
     if not found:
         names = [i.name for i in invariants()]
-        raise UsageError(f"no invariant begins with '{what}'" + did_you_mean(str(what), names))
+        raise UsageError(
+            f"no invariant begins with '{what}' (`shootdown list --invariants` shows all)"
+            + did_you_mean(str(what), names)
+        )
     return found
 
 
@@ -99,8 +125,14 @@ def _about(what: str | None, title: str) -> bool:
 
 
 SHORT = 3
-SYSTEMS = {"s1": ("k.", "pt."), "s2": ("s2a.", "luf."), "s2b": ("luf.",), "s4": ("n.",)}
-"""Systems whose scenarios do not begin with the system's name."""
+SYSTEMS = {
+    "s1": ("k.", "pt."),
+    "s2": ("s2a.", "luf."),
+    "s2b": ("luf.",),
+    "s3": ("s3.",),
+    "s4": ("n.",),
+}
+"""Systems whose scenarios are not those that begin with the system's name: S390 is none."""
 
 
 def _begins(what: str | None, *names: str) -> bool:

@@ -6,6 +6,8 @@ import argparse
 
 ENGINES = ("native", "reference")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_LARGEST = 1 << 62  # bytes
+_LONGEST = 10**9  # seconds: timers take no more than some centuries
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -75,12 +77,14 @@ def add_limits(group: argparse._ArgumentGroup) -> None:
 
 def pairs(text: str) -> dict[str, str]:
     """``name=value[,name=value]``."""
-    out = {}
+    out: dict[str, str] = {}
     for part in text.split(","):
-        name, equals, value = part.partition("=")
-        if not name.strip() or not equals or not value.strip():
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not name or not equals or not value:
             raise argparse.ArgumentTypeError(f"'{part}' is not NAME=VALUE")
-        out[name.strip()] = value.strip()
+        if name in out:
+            raise argparse.ArgumentTypeError(f"{name} is given twice")
+        out[name] = value
     return out
 
 
@@ -106,25 +110,25 @@ def memory(text: str) -> int:
     """A size such as ``512M`` or ``4G``, in bytes."""
     spelt = text.strip().upper().removesuffix("B").removesuffix("I")
     number, unit = (spelt[:-1], spelt[-1]) if spelt[-1:] in _UNITS else (spelt, "")
-    value = _positive(number)
+    value = _positive(number, _UNITS[unit])
     if value is None:
         raise argparse.ArgumentTypeError(f"'{text}' is not a size: write for example 512M or 4G")
-    return int(value * _UNITS[unit])
+    return int(value)
 
 
 def seconds(text: str) -> float:
     """A time such as ``60``, ``60s``, ``5m`` or ``2h``, in seconds."""
     spelt = text.strip().lower()
     number, unit = (spelt[:-1], spelt[-1]) if spelt[-1:] in _SECONDS else (spelt, "")
-    value = _positive(number)
-    if value is None:
+    value = _positive(number, _SECONDS[unit])
+    if value is None or value > _LONGEST:
         raise argparse.ArgumentTypeError(f"'{text}' is not a time: write for example 60 or 5m")
-    return value * _SECONDS[unit]
+    return value
 
 
-def _positive(number: str) -> float | None:
+def _positive(number: str, unit: int) -> float | None:
     try:
-        value = float(number)
+        value = float(number) * unit
     except ValueError:
         return None
-    return value if 0 < value < float("inf") else None
+    return value if 0 < value <= _LARGEST else None

@@ -6,7 +6,7 @@ import argparse
 import os
 from dataclasses import dataclass, field, replace
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from shootdown.errors import UsageError
 from shootdown.lang.loader import did_you_mean, load, pick, user_code
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from shootdown.lang.builder import Site
     from shootdown.lang.ir import System
     from shootdown.lang.scenario import Scenario, Setup
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +183,20 @@ def _refuse_unmodelled(word: str) -> None:
 
 
 def _choices(arguments: argparse.Namespace) -> Choices:
-    bounds: dict[str, int] = {}
-    options: dict[str, str] = {}
-    for given in arguments.bound:
-        bounds |= given
-    for given in arguments.hardware:
-        options |= given
+    bounds: dict[str, int] = _together("--bound", arguments.bound)
+    options: dict[str, str] = _together("--hardware", arguments.hardware)
     return Choices(bounds, options, tuple(dict.fromkeys(arguments.without)))
+
+
+def _together(option: str, given: list[dict[str, T]]) -> dict[str, T]:
+    """What an option that can be repeated gives, each name once."""
+    found: dict[str, T] = {}
+    for values in given:
+        for name, value in values.items():
+            if name in found:
+                raise UsageError(f"argument {option}: {name} is given twice")
+            found[name] = value
+    return found
 
 
 def _find(word: str) -> list[Target]:

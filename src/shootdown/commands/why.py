@@ -49,8 +49,8 @@ class WhyCommand:
             return base.exit_code
         sites = sites_of(compiled(target, arguments))
         _refuse_unless_it_holds(base, sites)
-        mutants = _mutants(target, sites, arguments)
-        console.say(why_text(base, mutants, full=arguments.full))
+        mutants = _mutants(target, base, sites, arguments)
+        console.say(why_text(base, mutants, full=arguments.full, known=target.path is None))
         code = 3 if any(mutant.needed is None for mutant in mutants) else 0
         if console.json:
             console.write(why_document(base, mutants, code, version()))
@@ -74,7 +74,7 @@ def _refuse_unless_it_holds(base: Run, sites: tuple[Site, ...]) -> None:
 
 
 def _mutants(
-    target: Target, sites: tuple[Site, ...], arguments: argparse.Namespace
+    target: Target, base: Run, sites: tuple[Site, ...], arguments: argparse.Namespace
 ) -> tuple[Mutant, ...]:
     """Each site with a check without it; none any more after Ctrl-C."""
     from shootdown.commands.console import ProgressLine
@@ -84,9 +84,10 @@ def _mutants(
     mutants: list[Mutant] = []
     for site in sites:
         if mutants and interrupted(mutants[-1].run):
-            mutants += [Mutant(left, None) for left in sites[len(mutants) :]]
+            mutants += [Mutant(left, None, base.result) for left in sites[len(mutants) :]]
             break
         given = {**vars(arguments), "without": [*arguments.without, site.id]}
         with ProgressLine(target.scenario.name, arguments.quiet) as show:
-            mutants.append(Mutant(site, check_target(target, argparse.Namespace(**given), show)))
+            run = check_target(target, argparse.Namespace(**given), show)
+        mutants.append(Mutant(site, run, base.result))
     return tuple(mutants)

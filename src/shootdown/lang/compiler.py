@@ -274,7 +274,7 @@ class _Compilation:
             builder.inline(function, source, arguments, source.tree, atomic=True)
             builder.jump(builder.exit)
             body = atomic_body(Graph(builder.entry, builder.exit, builder.registers))
-            column = next((self.column_of[v] for v in combination if v in self.column_of), None)
+            column = self._column(combination)
             name = self._rule_text(function, combination)
             shown = builder.call_text(function, arguments).render() if function.show else name
             location = source.location(source.tree)
@@ -288,6 +288,19 @@ class _Compilation:
                 )
             )
         return actions
+
+    def _column(self, combination: tuple[Any, ...]) -> int | None:
+        """Where a rule is drawn: under the first of its objects that threads run on, or that could
+        have a thread, as a CPU that only receives interrupts."""
+        owners = [key for key in self.column_of if isinstance(key, Object)]
+        populations = {population(type(owner)) for owner in owners}
+        for thing in combination:
+            if isinstance(thing, Object) and population(type(thing)) in populations:
+                if thing not in self.column_of:
+                    self.column_of[thing] = len(self.columns)
+                    self.columns.append(self._show(thing))
+                return self.column_of[thing]
+        return None
 
     def _drains(self) -> list[ir.Action]:
         """One fair rule for each store buffer: its oldest store reaches memory."""
@@ -423,7 +436,8 @@ class _Compilation:
         return tuple(variables)
 
     def _provided(self) -> tuple[int, ...]:
-        """The initial state with the fields that the scenario provides."""
+        """The initial state with the fields that the scenario provides. ``None`` stands for a
+        table that keeps its defaults until somebody else provides it."""
         values: dict[int, int] = {}
         for ref, provided in self.setup.given.items():
             name = f"{ref.owner.__name__}.{ref.name}" if isinstance(ref, FieldRef) else repr(ref)
@@ -435,6 +449,8 @@ class _Compilation:
                 return self.fail(f"given={{{name}: ...}}: {message}")
 
             storage = self.unit.space.field(ref, decl)
+            if provided is None:
+                continue
             for place, value in _spread(provided, storage, 0, 0, fail):
                 values[place] = self.unit.kinds.encode(value, storage.element, fail)
         # not before here: a field that nothing mentions has got its place just now
@@ -503,7 +519,8 @@ def _spread(
     kind, stride = storage.dims[depth]
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise fail(f"{values!r} is no list of values, one for each {kind}")
-    if len(values) > kind.size:
-        raise fail(f"{len(values)} values for {counted(kind.size, str(kind))}")
+    if len(values) != kind.size:
+        said = f"{counted(len(values), 'value')} for {counted(kind.size, str(kind))}"
+        raise fail(f"{said}: write one for each")
     for index, value in enumerate(values):
         yield from _spread(value, storage, depth + 1, offset + index * stride, fail)

@@ -148,11 +148,13 @@ def user_code(path: str, doing: str) -> Iterator[None]:
         frame = _user_frame(error)
         if frame is None or (isinstance(error, ModelError) and error.file is not None):
             raise  # it is complete, or it is not the user's
+        # where a model raises one of our errors, that line says no more than the message
+        own_words = isinstance(error, ShootdownError) and (frame.line or "").startswith("raise ")
         raise ModelError(
             _told(error, doing),
             file=_as_written(path, frame.filename),
             line=frame.lineno,
-            text=frame.line,
+            text=None if own_words else frame.line,
             hint=error.hint if isinstance(error, ModelError) else None,
         ) from error
 

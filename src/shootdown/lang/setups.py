@@ -36,12 +36,34 @@ def check_setup(setup: Setup, fail: Fail) -> None:
         if not is_a(thread, Thread):
             raise fail(f"threads= takes Thread(path, ...), not {named(thread)}")
         _check_thread(thread, fail)
+    _check_dict("options=", setup.options, "{'memory': 'tso'}", fail)
+    _check_dict("given=", setup.given, "{Insn.op: [Op.LOAD, Op.STORE]}", fail)
     if not is_a(setup.hardware, Hardware):
         raise fail(f"hardware= takes a Hardware(...), not {named(setup.hardware)}")
+    _check_hardware(setup.hardware, fail)
     for observer in setup.hardware.observers:
         if not is_function(observer, "on_write"):
             shown = getattr(observer, "name", repr(observer))
             raise fail(f"observer {shown} is not decorated with @on_write")
+
+
+def _check_dict(what: str, value: Any, example: str, fail: Fail) -> None:
+    if not is_a(value, Mapping):
+        raise fail(f"{what} takes a dict, not {named(value)}", f"write {example}")
+
+
+def _check_hardware(hardware: Hardware, fail: Fail) -> None:
+    if not is_a(hardware.name, str):
+        raise fail(f"Hardware(...) begins with its name, not {named(hardware.name)}")
+    for name in ("rules", "observers", "assumptions"):
+        value = getattr(hardware, name)
+        if not is_a(value, (list, tuple)):
+            raise fail(f"Hardware({name}=...) takes a tuple, not {named(value)}")
+    for sentence in hardware.assumptions:
+        if not is_a(sentence, str):
+            raise fail(f"Hardware(assumptions=...) takes sentences, not {named(sentence)}")
+    for name in ("options", "witness"):
+        _check_dict(f"Hardware({name}=...)", getattr(hardware, name), "{'memory': 'tso'}", fail)
 
 
 def _check_sizes(sizes: Any, fail: Fail) -> None:
@@ -51,7 +73,7 @@ def _check_sizes(sizes: Any, fail: Fail) -> None:
     for cls, size in sizes.items():
         if not (is_a(cls, type) and issubclass(cls, Object) and cls is not Object):
             raise fail(f"sizes= takes populations, not {named(cls)}", "write {Cpu: 2, Page: 1}")
-        if not is_a(size, int) or size < 1:
+        if not is_a(size, int) or is_a(size, bool) or size < 1:
             raise fail(f"the size of {cls.__name__} is {size!r}: at least 1 is needed")
         other = sized.setdefault(population(cls), cls)
         if other is not cls:
@@ -67,6 +89,8 @@ def _check_thread(thread: Thread, fail: Fail) -> None:
         raise fail(f"Thread({shown}): a thread runs a @path function", at=at)
     if path.kind == "atomic":
         raise fail(f"Thread({path.name}): a thread runs a @path, this is @atomic", at=at)
+    if thread.name is not None and not is_a(thread.name, str):
+        raise fail(f"name={named(thread.name)}: the name of a thread is a text", at=at)
     if thread.on is not None and not is_a(thread.on, Object):
         shown = named(thread.on)
         raise fail(f"on={shown}: a thread runs on an object, such as Cpu(0)", at=at)
@@ -145,4 +169,5 @@ def is_function(value: object, *kinds: str) -> bool:
 
 def named(value: object) -> str:
     """A user's value in an error message."""
-    return getattr(value, "name", None) or getattr(value, "__name__", None) or repr(value)
+    said = getattr(value, "name", None) or getattr(value, "__name__", None)
+    return said if isinstance(said, str) else repr(value)

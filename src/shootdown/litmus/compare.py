@@ -9,6 +9,9 @@ not. That is *not reachable under sequential consistency*, and no disagreement, 
   effects, we do not (:func:`unordered`). That the missing state comes of it is not proven.
 
 Where they say that the test does not need weak memory, each difference is a disagreement.
+
+Without a final state a verdict is true of nothing: that agrees only with a list of states that is
+empty, too.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ class Agreement(Enum):
     DISAGREE = "disagree"
     UNSUPPORTED = "unsupported"
     NOT_REACHABLE = "not reachable under SC"
+    EMPTY = "no final state"
     UNFINISHED = "unfinished"
     MALFORMED = "malformed"
 
@@ -79,6 +83,8 @@ def compare(
     if not complete:
         return Comparison(Agreement.UNFINISHED, ("the search is not finished",), (), others)
     if not less and not others:
+        if not states and theirs.states is None:
+            return Comparison(Agreement.EMPTY, ("there is no final state to compare",))
         return Comparison(Agreement.AGREE)
     differences = differences or ("fewer final states",)
     reason = _weak_reason(weak, tables)

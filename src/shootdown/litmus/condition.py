@@ -67,13 +67,12 @@ class FinalState:
 
 def value_at(test: LitmusTest, state: FinalState, place: Place) -> Value:
     """What ``place`` holds. An element is looked for under its own name, then at its address, then
-    in its array; an array is all its elements."""
-    whole = test.type_of(place)
-    if isinstance(place, Address) and whole.length is not None:
-        if isinstance(state.values.get(place), tuple):
-            return state.values[place]
-        elements = (value_at(test, state, Element(place.name, i)) for i in range(whole.length))
-        return tuple(part for part in elements if not isinstance(part, tuple))
+    in its array. A whole array is made of its elements."""
+    length = None if isinstance(place, Element) else test.type_of(place).length
+    if length is not None and not isinstance(state.values.get(place), tuple):
+        assert isinstance(place, Address)
+        parts = (value_at(test, state, Element(place.name, i)) for i in range(length))
+        return tuple(part for part in parts if not isinstance(part, tuple))
     if place in state.values:
         return state.values[place]
     if isinstance(place, Element):

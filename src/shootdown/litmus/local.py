@@ -69,17 +69,15 @@ from shootdown.litmus.instructions import (
     Undefined,
     Writeback,
     WriteSystem,
-    label_of,
 )
 from shootdown.litmus.model import Code as Column
 from shootdown.litmus.model import FaultHandling, LitmusTest, Processor
 from shootdown.litmus.propositions import Cause, FaultType, RegisterOf
 from shootdown.litmus.values import Address, CodeLabel, Par, Pte, PteAddress
 
-LONGEST = 1000  # instructions in a row without an effect: more are a loop
+LONGEST = 1000  # instructions in a row without an effect
 RETURN = 30  # the link register
 ZERO = 31  # the zero register
-UNBOUNDED = 1 << 30
 NO_FLAGS = Nzcv()
 FLAGS = -1  # stands for NZCV where registers are numbered
 
@@ -253,21 +251,16 @@ class Executor:
         step = self.column(local.at).steps[local.at.index]
         return Unsupported(f"{what} ({step.text})", file=self.test.file, line=step.line)
 
-    def most_writes(self) -> int:
-        """How often the programs can write, all together: unbounded if one can go back."""
-        count = 0
-        for processor in self.test.processors:
-            for column in filter(None, (processor.code, processor.handler)):
-                for index, step in enumerate(column.steps):
-                    label = label_of(step.instruction)
-                    if label is not None and column.labels.get(label, index + 1) <= index:
-                        return UNBOUNDED
-                    if isinstance(step.instruction, BranchTo | ExceptionReturn):
-                        return UNBOUNDED
-                    count += isinstance(step.instruction, WRITING)
-                    count += isinstance(step.instruction, StorePair)
-        retried = self.test.variants.handling is FaultHandling.HANDLED
-        return UNBOUNDED if retried else count
+    def most_writes(self) -> dict[int, int]:
+        """How often the program of each processor writes, if no instruction is done twice."""
+        return {
+            number: sum(
+                isinstance(step.instruction, WRITING) + isinstance(step.instruction, StorePair)
+                for column in filter(None, (processor.code, processor.handler))
+                for step in column.steps
+            )
+            for number, processor in self.processors.items()
+        }
 
     # ------------------------------------------------------------------ local instructions
 
@@ -288,7 +281,21 @@ class Executor:
             if after is None:
                 return local
             local = self.waited(local, after) if self.tracking else after
-        raise self.unsupported(local, "a loop without an access")
+        raise self.unsupported(local, self._without_access(local))
+
+    def _without_access(self, local: Local) -> str:
+        """What keeps a processor from its next access."""
+        try:
+            after = self.step(local)
+            for _ in range(LONGEST):
+                if after is None or after == local or self.ended(after):
+                    break
+                after = self.step(after)
+        except UnknownResultError:
+            after = None
+        if after == local:
+            return "an endless loop without an access"
+        return f"more than {LONGEST} instructions in a row without an access"
 
     def resumed(self, local: Local) -> Local:
         """At the end of a handler that came early: what was put off is next."""

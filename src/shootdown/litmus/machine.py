@@ -99,10 +99,11 @@ class Machine:
                 threads=[],
                 hardware=hw.aarch64,
                 start=hw.power_up,
-                given=dict.fromkeys(TABLES, ()),
+                given=dict.fromkeys(TABLES),
             )
 
-        key = f"litmus {size} {pes} {sorted(options.items())}"
+        sizes = {population.__name__: count for population, count in self.sizes.items()}
+        key = f"litmus {sizes} {[str(table) for table in TABLES]} {sorted(options.items())}"
         self.prepared = prepared(key, lambda: build.compile(options=options))
         self.system: System = self.prepared.system
         self.numbers = {v.name: i for i, v in enumerate(self.system.variables)}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from shootdown.litmus.errors import LitmusSyntaxError
+from shootdown.litmus.files import read_text
 from shootdown.litmus.model import LitmusTest, Processor
 from shootdown.litmus.parse_condition import Ending, parse_ending
 from shootdown.litmus.parse_header import (
@@ -22,6 +23,7 @@ from shootdown.litmus.parse_header import (
 from shootdown.litmus.parse_initial import Initial, parse_initial
 from shootdown.litmus.parse_program import Column, parse_program
 from shootdown.litmus.propositions import (
+    Element,
     Equal,
     FaultAtom,
     Place,
@@ -31,7 +33,7 @@ from shootdown.litmus.propositions import (
     atoms,
 )
 from shootdown.litmus.tokens import Words, line_of
-from shootdown.litmus.values import CodeLabel
+from shootdown.litmus.values import Address, CodeLabel
 
 _COMMENT: Final = re.compile(r"\(\*|\*\)")
 _BRACE: Final = re.compile(r"[{}]")
@@ -46,12 +48,7 @@ def parse_file(path: Path) -> LitmusTest:
     Raises :class:`LitmusSyntaxError` if it is malformed or cannot be read, and
     :class:`~shootdown.litmus.errors.Unsupported` if it uses what is not modelled.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-        raise LitmusSyntaxError(f"cannot read the test: {reason}", file=str(path)) from None
-    return parse_text(text, str(path))
+    return parse_text(read_text(path, "the test"), str(path))
 
 
 def parse_text(text: str, file: str) -> LitmusTest:
@@ -152,7 +149,7 @@ def _check_names(
     initial_line: int,
     ending_line: int,
 ) -> None:
-    """Processors and labels that the test mentions must exist."""
+    """Processors, labels and elements that the test mentions must exist."""
     processors = {column.processor for column in columns}
     labels = {(column.processor, label) for column in columns for label in column.labels}
 
@@ -168,11 +165,39 @@ def _check_names(
                 message = f"there is no label {label} on P{number}"
                 raise LitmusSyntaxError(message, file=file, line=line)
 
+    def length(place: Place) -> int | None:
+        return initial.types[place].length if place in initial.types else None
+
+    def same_shape(place: Place, other: int | None) -> None:
+        """A whole array is compared with as many elements, all else with one value."""
+        own = length(place)
+        if own == other:
+            return
+        message = f"{place} is no array" if own is None else f"{place} has {own} elements"
+        if other is not None:
+            message += f", but is compared with {other}"
+        elif own is not None:
+            message += f": compare one of them, such as {place}[0], or all"
+        raise LitmusSyntaxError(message, file=file, line=ending_line)
+
+    def check_index(item: object) -> None:
+        if not isinstance(item, Element):
+            return
+        count = length(Address(item.name))
+        if count is None:
+            message = f"{item}: {item.name} is not declared as an array, as int {item.name}[2]"
+        elif not 0 <= item.index < count:
+            message = f"{item}: {item.name} has {count} elements, from 0 on"
+        else:
+            return
+        raise LitmusSyntaxError(message, file=file, line=ending_line)
+
     for place, value in initial.values.items():
         check(place, initial_line)
         check(value, initial_line)
     for mentioned in (*ending.locations, *ending.watched):
         check(mentioned, ending_line)
+        check_index(mentioned)
     propositions: list[Proposition] = [ending.condition.proposition]
     if ending.filter is not None:
         propositions.append(ending.filter)
@@ -183,9 +208,12 @@ def _check_names(
                 case Equal(place, value):
                     parts = (place,)
                     check(value, ending_line)
+                    same_shape(place, len(value) if isinstance(value, tuple) else None)
                 case Same(left, right):
                     parts = (left, right)
+                    same_shape(left, length(right))
                 case FaultAtom():
                     parts = (atom,)
             for part in parts:
                 check(part, ending_line)
+                check_index(part)

@@ -39,6 +39,7 @@ from shootdown.litmus.values import Address, PteAddress, Value
 _FAULT = ("fault", "Fault")
 # Kinds of faults that herdtools7 has for extensions which are not modelled.
 _OTHER_FAULTS = ("TagCheck", "PacCheck", "GCS")
+_DEEPEST = 100  # of nested propositions: whoever judges them recurses, too
 
 
 @dataclass(slots=True)
@@ -57,14 +58,11 @@ def parse_ending(words: Words) -> Ending:
     found = Ending()
     if words.accept("locations"):
         _locations(words, found)
-    try:
-        if words.accept("filter"):
-            found.filter = _or(words)
-        if words.peek().kind != "end":
-            found.condition = Condition(_quantifier(words), _or(words))
-            words.accept(";")
-    except RecursionError:
-        words.wrong("the condition is nested too deeply")
+    if words.accept("filter"):
+        found.filter = _or(words)
+    if words.peek().kind != "end":
+        found.condition = Condition(_quantifier(words), _or(words))
+        words.accept(";")
     if words.peek().text == "with":
         words.unsupported("conditions for several architectures (with ...)")
     if words.peek().kind != "end":
@@ -104,30 +102,32 @@ def _locations(words: Words, found: Ending) -> None:
 # ------------------------------------------------------------------------------- propositions
 
 
-def _or(words: Words) -> Proposition:
-    parts = [_and(words)]
+def _or(words: Words, depth: int = 0) -> Proposition:
+    parts = [_and(words, depth)]
     while words.accept("\\/"):
-        parts.append(_and(words))
+        parts.append(_and(words, depth))
     return parts[0] if len(parts) == 1 else Or(tuple(parts))
 
 
-def _and(words: Words) -> Proposition:
-    parts = [_implies(words)]
+def _and(words: Words, depth: int) -> Proposition:
+    parts = [_implies(words, depth)]
     while words.accept("/\\"):
-        parts.append(_implies(words))
+        parts.append(_implies(words, depth))
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
-def _implies(words: Words) -> Proposition:
-    premise = _not(words)
-    return Implies(premise, _implies(words)) if words.accept("=>") else premise
+def _implies(words: Words, depth: int) -> Proposition:
+    premise = _not(words, depth)
+    return Implies(premise, _implies(words, depth + 1)) if words.accept("=>") else premise
 
 
-def _not(words: Words) -> Proposition:
+def _not(words: Words, depth: int) -> Proposition:
+    if depth > _DEEPEST:
+        words.wrong("the condition is nested too deeply")
     if words.accept("~") or words.accept("not"):
-        return Not(_not(words))
+        return Not(_not(words, depth + 1))
     if words.accept("("):
-        inside = _or(words)
+        inside = _or(words, depth + 1)
         words.expect(")")
         return inside
     match words.peek().text:

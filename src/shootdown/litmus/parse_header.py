@@ -11,7 +11,7 @@ from shootdown.litmus.errors import LitmusSyntaxError, Unsupported
 from shootdown.litmus.model import Ets, FaultHandling, Variants
 
 _FIRST: Final = re.compile(r"\s*(\w+)[ \t]+([\w/.+\[\]:-]+)")
-_KEY: Final = re.compile(r"[ \t]*([A-Za-z][\w/.-]*)[ \t]*=[ \t]*(.*?)[ \t\r]*")
+_KEY: Final = re.compile(r"[ \t]*([A-Za-z][\w/.-]*)[ \t]*=(.*)", re.DOTALL)
 _MANAGED: Final = re.compile(r"(?:P?(\d{1,4}):)?([A-Za-z]+)")
 _DOCUMENTATION: Final = re.compile(r'"[^"]*"')
 _ARCHITECTURES: Final = frozenset(
@@ -56,7 +56,7 @@ def parse_header(text: str, end: int, file: str) -> Header:
         found = _KEY.fullmatch(source)
         if found is None:
             continue
-        key, value = found[1], found[2]
+        key, value = found[1], found[2].strip(" \t\r")
         if key.lower() in _MEANINGFUL:
             raise Unsupported(f"header {key}={value}", file=file, line=number)
         if get(header.info, key) not in (None, value):

@@ -33,11 +33,14 @@ class Column:
 
 def parse_program(text: str, start: int, end: int, file: str) -> list[Column]:
     """The columns of the program that stands between two positions of a file."""
-    position = start
+    position = counted = start
+    line = line_of(text, start)
     columns: list[Column] = []
     for row in text[start:end].split(";"):
         # A row begins on the line of its first character that is not space.
-        line = line_of(text, position + len(row) - len(row.lstrip()))
+        begins = position + len(row) - len(row.lstrip())
+        line += text.count("\n", counted, begins)
+        counted = begins
         position += len(row) + 1
         if position > end:
             # What is left behind the last semicolon.

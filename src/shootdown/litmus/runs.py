@@ -67,9 +67,9 @@ class Asked:
 
     ``states`` are the final states that the filter admits, as they are printed, each once;
     ``outcome`` counts these. ``unordered`` is a pair of accesses that Arm may reorder and this
-    machine does not, if some state may be missing for that reason. ``exit_code``: 0, 1 if the
-    condition is false of all or some states though it speaks of all, 2 malformed, 3 not modelled
-    or unfinished.
+    machine does not, if some state may be missing for that reason. ``empty`` says why there is no
+    final state, if there is none. ``exit_code``: 0, 1 if the condition is false of all or some
+    states though it speaks of all, 2 malformed, 3 not modelled, unfinished or without final state.
     """
 
     question: Question
@@ -80,6 +80,7 @@ class Asked:
     witness: Witness | None = None
     comparison: Comparison | None = None
     unordered: str | None = None
+    empty: str | None = None
     error: str | None = None
     exit_code: int = 0
 
@@ -114,6 +115,9 @@ def ask(question: Question, limits: Limits, *, show: bool = False) -> Asked:
 
 def _check_same(test: LitmusTest, question: Question) -> None:
     expected = question.expected
+    if expected is not None and expected.name != test.name:
+        message = f"the test is called {test.name!r}, the expected one {expected.name!r}"
+        raise LitmusSyntaxError(message, file=test.file)
     if expected is not None and expected.quantifier is not test.condition.quantifier:
         message = (
             f"the condition begins with {test.condition.quantifier.value}, "
@@ -146,6 +150,8 @@ def _judged(question: Question, test: LitmusTest, answer: Answer, *, show: bool)
     chosen = [answer.states[found[state]] for state in states]
     outcome = judge(test, chosen)
     asked = Asked(question, test, states, outcome, answer.result)
+    if not states and answer.result.stopped is None:
+        asked = replace(asked, empty=_no_state(len(answer.states)))
     if outcome.observation != "Sometimes" and answer.result.stopped is None:
         asked = replace(asked, unordered=next(unordered(answer.loader.tables), None))
     theirs, expected = question.theirs, question.expected
@@ -167,6 +173,14 @@ def _judged(question: Question, test: LitmusTest, answer: Answer, *, show: bool)
         witness = Witness(show_state(test, state).strip(), good, history(answer, wanted))
         asked = replace(asked, witness=witness)
     return replace(asked, exit_code=_exit_code(asked))
+
+
+def _no_state(filtered: int) -> str:
+    """Why there is no final state that counts."""
+    if filtered:
+        what = "the only final state" if filtered == 1 else f"any of the {filtered} final states"
+        return f"no final state: the filter does not admit {what}"
+    return "no final state: no execution comes to an end"
 
 
 def _wanted(asked: Asked, found: dict[str, int], answer: Answer) -> int | None:
@@ -192,4 +206,4 @@ def _exit_code(asked: Asked) -> int:
     claim = asked.test.condition.quantifier is not Quantifier.EXISTS
     if claim and not asked.outcome.ok and asked.outcome.positive + asked.outcome.negative:
         return 1
-    return 3 if asked.stopped is not None else 0
+    return 3 if asked.stopped is not None or asked.empty is not None else 0

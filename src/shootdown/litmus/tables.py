@@ -3,12 +3,20 @@
 The tables are found together: a load leads to one point for each value that the location may hold,
 and a store adds to what it may hold, until nothing is new. They say more than can happen (any order
 of values), which is harmless: the search decides what does.
+
+That must come to an end where a program adds to what it finds, so writes are counted. A point has
+the least number of writes, of all processors, without which it is not reached, and the most that
+its own processor can have done before; a value has the least number with which it is there. So a
+load need not be followed for values that take more writes than there can have been. It is assumed
+that each processor writes at most as often as its program has instructions that write. If a point
+shows that this is wrong (in a loop), the tables are made without counting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from shootdown.litmus.ahead import faults_ahead
 from shootdown.litmus.attributes import check_attributes
@@ -22,6 +30,8 @@ from shootdown.litmus.values import Address, Par, Physical, Pte, PteAddress
 
 MOST_POINTS = 4096
 MOST_VALUES = 250
+
+UNCOUNTED = 1 << 30
 
 Location = tuple[str, int] | PteAddress
 """A physical page and an offset, or a descriptor."""
@@ -39,6 +49,22 @@ class Reaction:
     ahead_faults: dict[Cause, Local] = field(default_factory=dict)
 
 
+class _WritesAgainError(Exception):
+    """A processor may write more often than its program has instructions that write."""
+
+
+class _Before(NamedTuple):
+    """What was written before a point: at least so often by all, at most so often by its own
+    processor."""
+
+    least: int
+    own: int
+
+    def then(self, least: int, writes: int) -> _Before:
+        """After an access to what takes at least so many writes, and so many more."""
+        return _Before(max(self.least, least) + writes, self.own + writes)
+
+
 class Tables:
     """The tables of one test. ``points`` by local state, ``values`` by location. ``run_ahead``:
     for a machine whose translations may be older than what an ISB does not wait for."""
@@ -47,20 +73,28 @@ class Tables:
         self.test = test
         self.run_ahead = run_ahead
         self.executor = Executor(test, run_ahead)
+        self.pages = self._pages()
+        self.any_af = any(p.hardware_af for p in test.processors)
+        self.any_dirty = any(p.hardware_dirty for p in test.processors)
+        self.most = self.executor.most_writes()
+        try:
+            self._make()
+        except _WritesAgainError:
+            self.most = dict.fromkeys(self.most, UNCOUNTED)
+            self._make()
+        check_sizes(self)
+        check_attributes(self)
+        self._find_early()
+
+    def _make(self) -> None:
         self.values: dict[Location, dict[Word, None]] = {}
         self.points: dict[Local, Reaction] = {}
         self.entries: list[Local] = []
         self.writes: dict[tuple[Location, Word], int] = {}
         self.negative: dict[Location, int] = {}  # initial values with a sign, and their bytes
-        self.most_writes = self.executor.most_writes()
-        self.pages = self._pages()
-        self.any_af = any(p.hardware_af for p in test.processors)
-        self.any_dirty = any(p.hardware_dirty for p in test.processors)
+        self.before: dict[Local, _Before] = {}
         self._start()
         self._close()
-        check_sizes(self)
-        check_attributes(self)
-        self._find_early()
 
     # ------------------------------------------------------------------ beginning
 
@@ -86,7 +120,7 @@ class Tables:
         for processor in self.test.processors:
             entry = self.executor.start(processor)
             self.entries.append(entry)
-            self._point(entry)
+            self._reach(entry, _Before(0, 0))
 
     def _content(self, place: Location, value: Word, size: int, wide: int) -> None:
         """What memory holds at first: a number of ``wide`` bytes, of ``size`` if it has a sign."""
@@ -117,7 +151,7 @@ class Tables:
     def _add(self, place: Location, value: Word, writes: int = 0) -> bool:
         """A location may hold a value after so many writes; and what hardware makes of it."""
         held = self._held(place)
-        if value in held or writes > self.most_writes:
+        if value in held and self.writes.get((place, value), 0) <= writes:
             return False
         self.writes[place, value] = writes
         held[self._checked(place, value)] = None
@@ -144,16 +178,26 @@ class Tables:
 
     # ------------------------------------------------------------------ closure
 
-    def _point(self, local: Local) -> None:
-        if local in self.points:
-            return
-        if len(self.points) >= MOST_POINTS:
-            raise Unsupported(
-                f"more than {MOST_POINTS} points of its programs", file=self.test.file
-            )
-        ending = local.ended or local.impossible
-        effect = None if ending else self.executor.effect(local)
-        self.points[local] = Reaction(effect)
+    def _reach(self, local: Local, before: _Before) -> bool:
+        """A point can be reached after so many writes. Whether that is news."""
+        most = self.most[local.at.processor]
+        if before.own > most:
+            raise _WritesAgainError
+        if local not in self.points:
+            if len(self.points) >= MOST_POINTS:
+                raise Unsupported(
+                    f"more than {MOST_POINTS} points of its programs", file=self.test.file
+                )
+            ending = local.ended or local.impossible
+            self.points[local] = Reaction(None if ending else self.executor.effect(local))
+            self.before[local] = before
+            return True
+        if most == UNCOUNTED:
+            return False
+        known = self.before[local]
+        both = _Before(min(known.least, before.least), max(known.own, before.own))
+        self.before[local] = both
+        return both != known
 
     def _close(self) -> None:
         grew = True
@@ -169,35 +213,44 @@ class Tables:
         effect = point.effect
         if effect is None or effect.then is None:
             return False
+        before = self.before[local]
         if effect.kind in ("tlbi", "dsb", "dsb local", "sync", "return"):
-            return self._follow(point, 0)
+            return self._follow(point, 0, before)[1]
         assert effect.place is not None
         grew = False
         places = self.places(effect)
-        if effect.kind.startswith("probe"):
-            found: list[Word] = [Par(Physical(name)) for name in self.frames(effect)]
-        elif effect.kind == "store":
-            found = [0]
-        elif effect.kind == "store exclusive":
-            found = [0, 1]
-        else:
-            found = [value for place in places for value in self._held(place)]
-        for value in found:
-            grew |= self._follow(point, value)
-            written = point.then[value][0]
+        for value, least in self._found(local, effect, places):
+            written, new = self._follow(point, value, before.then(least, 0))
+            grew |= new
             if written is not None:
-                reads = effect.kind == "update"
                 for place in places:
-                    writes = 1 + (self.writes.get((place, value), 0) if reads else 0)
-                    grew |= self._add(place, written, writes)
+                    grew |= self._add(place, written, before.then(least, 1).least)
         grew |= self._react_ahead(local, point)
         for cause in self._causes(local, effect):
             if cause not in point.faults:
                 assert effect.fault is not None
                 point.faults[cause] = effect.fault(cause)
-                self._point(point.faults[cause])
-                grew = True
+            grew |= self._reach(point.faults[cause], before)
         return grew
+
+    def _found(
+        self, local: Local, effect: Effect, places: list[Location]
+    ) -> Iterator[tuple[Word, int]]:
+        """What an access may find, and how many writes that takes at least."""
+        if effect.kind.startswith("probe"):
+            yield from ((Par(Physical(name)), 0) for name in self.frames(effect))
+        elif effect.kind == "store":
+            yield 0, 0
+        elif effect.kind == "store exclusive":
+            yield from ((0, 0), (1, 0))
+        else:
+            others = sum(self.most.values()) - self.most[local.at.processor]
+            most = others + self.before[local].own
+            for place in places:
+                for value in list(self._held(place)):
+                    least = self.writes.get((place, value), 0)
+                    if least <= most:
+                        yield value, least
 
     def _react_ahead(self, local: Local, point: Reaction) -> bool:
         """The first of the later accesses whose fault may be taken before this one is done."""
@@ -215,20 +268,19 @@ class Tables:
                     after = self.executor.faulted_ahead(local, later.at, cause, place)
                     point.ahead = place.name
                     point.ahead_faults[cause] = after
-                    self._point(after)
-                    grew = True
+                grew |= self._reach(point.ahead_faults[cause], self.before[local])
             if point.ahead is not None:
                 break
         return grew
 
-    def _follow(self, point: Reaction, value: Word) -> bool:
-        if value in point.then:
-            return False
-        assert point.effect is not None
-        assert point.effect.then is not None
-        point.then[value] = point.effect.then(value)
-        self._point(point.then[value][1])
-        return True
+    def _follow(self, point: Reaction, value: Word, before: _Before) -> tuple[Word | None, bool]:
+        """What is written where a value is found, and whether what follows is news."""
+        if value not in point.then:
+            assert point.effect is not None
+            assert point.effect.then is not None
+            point.then[value] = point.effect.then(value)
+        written, after = point.then[value]
+        return written, self._reach(after, before.then(0, written is not None))
 
     def descriptors(self, name: str) -> list[Pte]:
         """What the descriptor of a page may be."""

@@ -110,7 +110,12 @@ def teardown(
         if walker:
             goals += [s3.used_late if young else s3.dirtied_late, s3.window]
         return Setup(
-            sizes={Cpu: 2 if walker else 1, Page: pages, Frame: 1, AddressSpace: 1},
+            sizes={
+                Cpu: 2 if walker else 1,
+                Page: start.pages_of_block(pages),
+                Frame: 1,
+                AddressSpace: 1,
+            },
             start=start.dirty_block if dirty else start.old_block if young else start.block,
             threads=[
                 Thread(
@@ -292,7 +297,7 @@ def anyhow(
         user = load_anywhere if young else store_anywhere
         given = tuple(Page(p) for p in range(pages))
         return Setup(
-            sizes={Cpu: 2, Page: pages, Frame: 1, AddressSpace: 1},
+            sizes={Cpu: 2, Page: start.pages_of_block(pages), Frame: 1, AddressSpace: 1},
             start=start.old_block if young else start.block,
             threads=[
                 Thread(exit_mmap_anyhow, MM, given, monotone=monotone, on=Cpu(0)),
@@ -347,7 +352,7 @@ def partial(
     def build(pages: int = 2) -> Setup:
         looked_at = [*ALWAYS, *([s3.uniform] if violates != "INV-S3-5" else [])]
         return Setup(
-            sizes={Cpu: 2, Page: pages, Frame: 1, AddressSpace: 1},
+            sizes={Cpu: 2, Page: start.pages_of_block(pages), Frame: 1, AddressSpace: 1},
             start=start.block,
             threads=[
                 Thread(madvise_dontneed, MM, (Page(0),), on=Cpu(0)),

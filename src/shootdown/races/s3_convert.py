@@ -46,7 +46,7 @@ def convert(
     )
     def build(pages: int = 2) -> Setup:
         return Setup(
-            sizes={Cpu: 2, Page: pages, Frame: 1, AddressSpace: 1},
+            sizes={Cpu: 2, Page: start.pages_of_block(pages), Frame: 1, AddressSpace: 1},
             start=start.almost_block if fold else start.block,
             threads=[
                 Thread(mprotect_page, MM, Page(pages - 1 if fold else 0), on=Cpu(0)),
@@ -99,7 +99,7 @@ def populate(name: str, title: str, options: Options) -> Scenario:
     def build(pages: int = 2, loads: int = 2) -> Setup:
         given = tuple(Page(p) for p in range(pages))
         return Setup(
-            sizes={Cpu: 2, Page: pages, Frame: 2, AddressSpace: 1},
+            sizes={Cpu: 2, Page: start.pages_of_block(pages), Frame: 2, AddressSpace: 1},
             start=start.block,
             threads=[
                 Thread(replace_folio, MM, given, Frame(1), on=Cpu(0)),
@@ -132,7 +132,7 @@ def protect(
     def build(pages: int = 2) -> Setup:
         given = tuple(Page(p) for p in range(pages if whole else 1))
         return Setup(
-            sizes={Cpu: 2, Page: pages, Frame: 1, AddressSpace: 1},
+            sizes={Cpu: 2, Page: start.pages_of_block(pages), Frame: 1, AddressSpace: 1},
             start=start.block,
             threads=[
                 Thread(fork, MM, given, on=Cpu(0)),

@@ -52,7 +52,7 @@ def cost(
             else Thread(exit_mmap, MM, block, monotone=False, on=Cpu(0))
         )
         return Setup(
-            sizes={Cpu: 2, Page: pages, Frame: 1, AddressSpace: 1},
+            sizes={Cpu: 2, Page: start.pages_of_block(pages), Frame: 1, AddressSpace: 1},
             start=start.block,
             threads=[call, Thread(load_anywhere, MM, on=Cpu(1), name="device")],
             hardware=observed(s3.flags_set, tlbi_issued),

@@ -154,7 +154,12 @@ def lockless(
         starts = {"clean": start.dirty_block, "zap": start.device_block}
         target = Page(0 if first else pages - 1)
         return Setup(
-            sizes={Cpu: 1 + len(writers[against]), Page: pages, Frame: 2, AddressSpace: 1},
+            sizes={
+                Cpu: 1 + len(writers[against]),
+                Page: start.pages_of_block(pages),
+                Frame: 2,
+                AddressSpace: 1,
+            },
             start=starts.get(against, start.read_block),
             threads=[
                 *writers[against],

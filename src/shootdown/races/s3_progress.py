@@ -108,7 +108,7 @@ def spinning(name: str, title: str, options: Options, *, violates: str | None = 
     def build(pages: int = 2) -> Setup:
         given = tuple(Page(p) for p in range(pages))
         return Setup(
-            sizes={Cpu: 2, Page: pages, Frame: 1, AddressSpace: 1},
+            sizes={Cpu: 2, Page: start.pages_of_block(pages), Frame: 1, AddressSpace: 1},
             start=start.read_block,
             threads=[
                 Thread(exit_in_two, MM, given[:1], given[1:], on=Cpu(0)),
@@ -134,7 +134,7 @@ def preempting(
     def build(pages: int = 2) -> Setup:
         given = tuple(Page(p) for p in range(pages))
         return Setup(
-            sizes={Cpu: 1, Page: pages, Frame: 1, AddressSpace: 1},
+            sizes={Cpu: 1, Page: start.pages_of_block(pages), Frame: 1, AddressSpace: 1},
             start=start.read_block,
             threads=[
                 Thread(zap_ptes, MM, given, on=Cpu(0), when=runs_here, name="writer"),
@@ -251,7 +251,7 @@ def fault(
         last = Page(pages - 1)
         user = store_anywhere if write else load_anywhere
         return Setup(
-            sizes={Cpu: 3, Page: pages, Frame: 1, AddressSpace: 1},
+            sizes={Cpu: 3, Page: start.pages_of_block(pages), Frame: 1, AddressSpace: 1},
             start=start.shared_with_device if write else start.shared_unread,
             threads=[
                 Thread(handle_faults, MM, last, write=write, on=Cpu(0), daemon=True),

@@ -5,10 +5,22 @@ The first PE runs the kernel, and loads nothing into its TLB; the others use the
 
 from __future__ import annotations
 
+from shootdown.errors import UsageError
 from shootdown.hardware.arm64_contiguous import Descriptor, Walker
 from shootdown.hardware.machine import Frame, Page
 from shootdown.lang import atomic
 from shootdown.linux.arch.arm64.pgtable import Arm64Mm
+
+
+def pages_of_block(pages: int) -> int:
+    """The size of a block, if it is one. Hardware has powers of two; no path asks for that, so that
+    a block of three, which has a first, a middle and a last page, stands for all that are larger.
+    """
+    if pages < 2:
+        raise UsageError(
+            f"a contpte block has at least 2 pages: write --bound pages=2, not {pages}"
+        )
+    return pages
 
 
 @atomic

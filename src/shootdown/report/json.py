@@ -131,7 +131,8 @@ def why_document(base: Run, mutants: Sequence[Mutant], code: int, version: str) 
                 "text": mutant.site.text,
                 "location": _location(mutant.site.location),
                 "needed": mutant.needed,
-                "summary": verdict_sentence(mutant.run),
+                "outcome": mutant.outcome.value,
+                "summary": verdict_sentence(mutant),
                 "result": None if mutant.run is None else run_document(mutant.run),
             }
             for mutant in mutants

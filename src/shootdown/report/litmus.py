@@ -22,6 +22,7 @@ MACHINES = {True: "ETS2", False: "no ETS2"}
 NAMED = (
     Agreement.DISAGREE,
     Agreement.NOT_REACHABLE,
+    Agreement.EMPTY,
     Agreement.UNSUPPORTED,
     Agreement.MALFORMED,
     Agreement.UNFINISHED,
@@ -47,6 +48,8 @@ def test_text(asked: Asked, *, show: bool) -> str:
     ]
     if asked.stopped is not None:
         lines.append(unfinished(asked))
+    if asked.empty is not None:
+        lines.append(f"Note: {asked.empty}, so whatever is said of all of them is true")
     if asked.unordered is not None:
         lines.append(
             f"Note: memory is sequentially consistent here; Arm may reorder {asked.unordered}, "
@@ -132,7 +135,15 @@ def summary_text(runs: Sequence[Asked], wanted: int) -> str:
     """How many of several tests have which answer."""
     rows = [("OBSERVATION", "TESTS")]
     answers = [_answer(run) for run in runs]
-    order = ("Never", "Sometimes", "Always", "unfinished", "not modelled", "malformed")
+    order = (
+        "Never",
+        "Sometimes",
+        "Always",
+        "no final state",
+        "unfinished",
+        "not modelled",
+        "malformed",
+    )
     rows += [(name, str(answers.count(name))) for name in order if name in answers]
     left = wanted - len(runs)
     closing = f"{count(len(runs), 'test')}" + (f", {left} not asked" if left else "")
@@ -142,6 +153,8 @@ def summary_text(runs: Sequence[Asked], wanted: int) -> str:
 def _answer(run: Asked) -> str:
     if run.outcome is None:
         return "not modelled" if run.exit_code == 3 else "malformed"
+    if run.empty is not None:
+        return "no final state"
     return "unfinished" if run.stopped is not None else run.outcome.observation
 
 
@@ -165,7 +178,7 @@ def _difference(run: Asked, *, show: bool) -> str:
     comparison = run.comparison
     assert comparison is not None
     where = f"{run.question.expected.file if run.question.expected else run.question.path}"
-    lines = [f"  {where} ({MACHINES[run.question.machine.ets2]})"]
+    lines = [f"  {printable(where)} ({MACHINES[run.question.machine.ets2]})"]
     lines += [paragraph(printable(reason), 6) for reason in comparison.reasons]
     for heading, states in (
         ("only we have", comparison.only_ours),

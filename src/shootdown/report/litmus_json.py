@@ -12,8 +12,11 @@ from shootdown.report.litmus import KINDS, columns
 Json = dict[str, Any]
 
 
-def litmus_document(runs: Sequence[Asked], expected: str | None, code: int, version: str) -> Json:
-    """What ``shootdown litmus --json`` writes."""
+def litmus_document(
+    runs: Sequence[Asked], expected: str | None, unanswered: int, code: int, version: str
+) -> Json:
+    """What ``shootdown litmus --json`` writes. ``unanswered``: how many tests have an answer for
+    another machine only."""
     agreements = [run.comparison.agreement for run in runs if run.comparison is not None]
     return {
         "schema": "shootdown/litmus/1",
@@ -22,7 +25,10 @@ def litmus_document(runs: Sequence[Asked], expected: str | None, code: int, vers
         "expected": expected,
         "agreement": None
         if expected is None
-        else {_key(agreement): agreements.count(agreement) for agreement in Agreement},
+        else {
+            **{_key(agreement): agreements.count(agreement) for agreement in Agreement},
+            "unanswered": unanswered,
+        },
         "results": [_result(run) for run in runs],
     }
 
@@ -53,6 +59,7 @@ def _result(run: Asked) -> Json:
             "verdict": verdict_of(test.condition.quantifier, outcome),
             "stopped": run.stopped,
             "unordered": run.unordered,
+            "empty": run.empty,
             "states": result.states,
             "depth": result.depth,
             "seconds": round(result.seconds, 6),

@@ -40,6 +40,7 @@ def verdict_text(run: Run) -> str:
         parts += [_race_line(run.subject, run.trace, "shortest race", length), ""]
         parts += [diagram(run.trace)]
         parts += _where(run.trace.ending)
+        parts += _nobody_answers(run.subject, run.trace.ending)
         parts += ["", _explored_and_token(run)]
     else:
         parts += _fields(run)
@@ -68,6 +69,7 @@ def replay_text(subject: Subject, trace: Trace) -> str:
         "",
         diagram(trace),
         *_where(trace.ending),
+        *_nobody_answers(subject, trace.ending),
     ]
     return "\n".join(parts)
 
@@ -108,6 +110,18 @@ def _where(ending: Ending) -> list[str]:
     if ending.location is None or ending.kind in PROPERTIES:
         return []
     return ["", paragraph(f"{ending.kind.value} at {_place(ending.location)}")]
+
+
+def _nobody_answers(subject: Subject, ending: Ending) -> list[str]:
+    """A hint where threads wait, not for a lock, and the scenario has no hardware."""
+    waits = any(waiting.action.info.kind == "wait" for waiting in ending.waiting)
+    if not waits or subject.hardware != "none":
+        return []
+    hint = (
+        "hint: this scenario has no hardware that could answer, as by taking an IPI: "
+        "write Setup(..., hardware=x86)"
+    )
+    return ["", paragraph(hint, hanging=6)]
 
 
 def _explored_and_token(run: Run) -> str:
@@ -165,7 +179,7 @@ def field(name: str, *texts: str) -> str:
 
 def _summary(result: Result) -> str:
     if result.verdict is Verdict.VACUOUS:
-        unreached = _unreached(result)
+        unreached = lost_goals(result)
         told = "; ".join(f"{g.name} ({g.text})" if g.text else g.name for g in unreached)
         return f"never reached: {told}. No invariant was violated, but that proves nothing."
     if result.verdict is Verdict.UNKNOWN:
@@ -188,7 +202,8 @@ def _invariants(system: System) -> str:
     return ", ".join(names) or "none (only deadlock)"
 
 
-def _unreached(result: Result) -> tuple[Property, ...]:
+def lost_goals(result: Result) -> tuple[Property, ...]:
+    """The goals that no state has reached."""
     pairs = zip(result.system.goals, result.goals, strict=True)
     return tuple(goal for goal, reached in pairs if not reached)
 
@@ -197,7 +212,7 @@ def _goals(system: System, result: Result) -> str:
     if not system.goals:
         return "none"
     reached = [g.name for g, hit in zip(system.goals, result.goals, strict=True) if hit]
-    missing = [g.name for g in _unreached(result)]
+    missing = [g.name for g in lost_goals(result)]
     texts = []
     if reached:
         texts.append("reached " + ", ".join(reached))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from functools import cache
 from itertools import count
@@ -15,7 +16,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 CACHE_BYTES = 64 << 20
-_MAGIC = b"shootdown-code-1"
+_MAGIC = b"shootdown-code-2"
 _serial = count()
 
 
@@ -49,7 +50,12 @@ def load(ir: str, names: tuple[str, ...], level: int) -> Library:
 def load_cached(ir: str, names: tuple[str, ...]) -> Library | None:
     """The good code of a module if the cache has it."""
     code = read(cache_file(ir))
-    return None if code is None else Library(code, names)
+    if code is None:
+        return None
+    try:
+        return Library(code, names)
+    except RuntimeError:  # written by a version that had other ideas of what to keep
+        return None
 
 
 # --------------------------------------------------------------------------- compiling
@@ -106,17 +112,42 @@ def cache_file(ir: str) -> Path:
 
 
 def read(file: Path) -> bytes | None:
-    """The code in a cache file; None if there is none, or not all of it."""
+    """The code in a cache file; None if there is none, or not all of it.
+
+    What is read here is executed. So a file counts only if it belongs to this user (or to root) and
+    nobody else may write to it, and if it was written under its own name.
+    """
     try:
-        content = file.read_bytes()
+        # a pipe of that name must not make anybody wait
+        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        content = _content(handle)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
     head, digest, code = content[:16], content[16:48], content[48:]
-    if head != _MAGIC or hashlib.sha256(code).digest() != digest:
+    if head != _MAGIC or _digest(file, code) != digest:
         return None
     with contextlib.suppress(OSError):
         os.utime(file)  # the oldest are removed first
     return code
+
+
+def _content(handle: int) -> bytes:
+    """What is in a file that can be trusted, else nothing."""
+    status = os.fstat(handle)
+    others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if not stat.S_ISREG(status.st_mode) or others or status.st_uid not in (0, os.geteuid()):
+        return b""
+    with open(handle, "rb", closefd=False) as file:
+        return file.read()
+
+
+def _digest(file: Path, code: bytes) -> bytes:
+    return hashlib.sha256(file.name.encode() + code).digest()
 
 
 def write(file: Path, code: bytes) -> None:
@@ -126,7 +157,7 @@ def write(file: Path, code: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=file.parent, prefix="new-")
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(_MAGIC + hashlib.sha256(code).digest() + code)
+                stream.write(_MAGIC + _digest(file, code) + code)
             Path(temporary).replace(file)
         except OSError:
             Path(temporary).unlink(missing_ok=True)
@@ -137,9 +168,9 @@ def write(file: Path, code: bytes) -> None:
 def _shrink(folder: Path) -> None:
     """Remove the oldest files until the rest is small enough."""
     files = sorted(((f.stat(), f) for f in folder.iterdir()), key=lambda p: p[0].st_mtime)
-    size = sum(stat.st_size for stat, _ in files)
-    for stat, file in files:
+    size = sum(status.st_size for status, _ in files)
+    for status, file in files:
         if size <= CACHE_BYTES:
             break
         file.unlink(missing_ok=True)
-        size -= stat.st_size
+        size -= status.st_size

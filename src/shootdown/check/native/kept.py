@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -21,16 +22,27 @@ def prepared(key: str, build: Callable[[], System]) -> Prepared:
     """The system that ``build`` makes, with its code, without texts for reports.
 
     ``key`` says what it is; what is kept is used as long as the sources of the language, the
-    hardware and the engine are the same.
+    hardware and the engine are the same, and Python is. Whatever else stands in its place is
+    replaced.
     """
-    file = jit.cache_file(f"{key}\0{_sources()}")
+    file = jit.cache_file(f"{key}\0{sys.version}\0{_sources()}")
     content = jit.read(file)
-    if content is not None:
-        made: Prepared = pickle.loads(content)
+    made = None if content is None else _unpickled(content)
+    if made is None:
+        made = Prepared(without_texts(build()))
+        jit.write(file, pickle.dumps(made, pickle.HIGHEST_PROTOCOL))
+    return made
+
+
+def _unpickled(content: bytes) -> Prepared | None:
+    """The system in a cache file, with its code; ``None`` if it is something else."""
+    try:
+        made = pickle.loads(content)
+        if not isinstance(made, Prepared):
+            return None
         made.load()
-        return made
-    made = Prepared(without_texts(build()))
-    jit.write(file, pickle.dumps(made, pickle.HIGHEST_PROTOCOL))
+    except Exception:  # a pickle can fail in any way; the system is made again
+        return None
     return made
 
 
