@@ -26,7 +26,7 @@ from shootdown.litmus.runs import Machine, Question, ask
 OWN = Path(__file__).parent / "own"
 EXPECTED = read_expected(OWN / "expected.json")
 WEAK = {"message-passing"}
-WALKER = "hardware/arm64_contiguous.py"
+WALKER = "hardware/arm64_walker.py"
 PE = "hardware/aarch64.py"
 
 

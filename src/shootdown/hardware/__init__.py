@@ -6,7 +6,7 @@
 * ``vcpu``: a hypervisor that takes CPUs away and flushes them when they resume.
 * ``x86``: the named set of assumptions that scenarios use.
 * ``tlbi``: Arm's broadcast invalidation, posted and awaited.
-* ``arm64_contiguous``: descriptors with the Contiguous bit, and block entries.
+* ``arm64_walker``: descriptors with the Contiguous bit, and block entries.
 * ``arm64``: the named sets of assumptions for arm64.
 """
 

@@ -1,4 +1,4 @@
-"""PEs that run programs which are data, on the page tables and TLBs of :mod:`arm64_contiguous`.
+"""PEs that run programs which are data, on the page tables and TLBs of :mod:`arm64_walker`.
 
 What an instruction computes is no matter of hardware: registers, flags and the place in the program
 make one :class:`Point`, and tables that the scenario provides say what each point does with memory
@@ -23,7 +23,7 @@ from __future__ import annotations
 import enum
 from typing import cast
 
-from shootdown.hardware.arm64_contiguous import (
+from shootdown.hardware.arm64_walker import (
     Arm64Space,
     Descriptor,
     Fault,

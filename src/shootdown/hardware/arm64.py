@@ -5,14 +5,14 @@ cached only once its accessed flag is set, and the flags are set by atomic updat
 descriptor (FEAT_HAFDBS). What differs is invalidation: :mod:`shootdown.hardware.tlbi`.
 
 ``arm64_contiguous`` is for models of the Contiguous bit, with descriptors of its own
-(:mod:`shootdown.hardware.arm64_contiguous`).
+(:mod:`shootdown.hardware.arm64_walker`).
 
 Memory is sequentially consistent here, so a DSB ISHST before a TLBI has nothing to do.
 """
 
 from __future__ import annotations
 
-from shootdown.hardware import arm64_contiguous as contiguous
+from shootdown.hardware import arm64_walker as walker
 from shootdown.hardware.tlb import evict, fill, remember
 from shootdown.hardware.tlbi import tlbi_arrives
 from shootdown.lang import Hardware
@@ -37,8 +37,8 @@ arm64 = Hardware(
 
 arm64_contiguous = Hardware(
     "arm64-contiguous",
-    rules=(contiguous.fill, contiguous.evict, contiguous.tlbi_arrives),
-    observers=(contiguous.remember,),
+    rules=(walker.fill, walker.evict, walker.tlbi_arrives),
+    observers=(walker.remember,),
     witness={"tlb": "explicit"},
     assumptions=(
         *BOTH,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from shootdown.check.trace import TraceStep, steps_of
-from shootdown.hardware.arm64_contiguous import Descriptor
+from shootdown.hardware.arm64_walker import Descriptor
 from shootdown.litmus.compute import Code, PageNumber, Word
 from shootdown.litmus.local import Executor, Local
 from shootdown.litmus.machine import Answer, Loader, external

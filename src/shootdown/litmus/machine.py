@@ -15,7 +15,7 @@ from shootdown.check.native.kept import prepared
 from shootdown.check.result import Limits, Result
 from shootdown.errors import ModelError
 from shootdown.hardware import aarch64 as hw
-from shootdown.hardware.arm64_contiguous import Descriptor, Fault, Walker
+from shootdown.hardware.arm64_walker import Descriptor, Fault, Walker
 from shootdown.hardware.machine import Frame, Page, TlbEntry
 from shootdown.lang import Setup, scenario
 from shootdown.lang.ir import System

@@ -6,7 +6,7 @@ and the folio that the block maps; and user space and devices, which go through 
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Descriptor, Walker, user_load, user_store
+from shootdown.hardware.arm64_walker import Descriptor, Walker, user_load, user_store
 from shootdown.hardware.machine import Frame, Page
 from shootdown.lang import (
     WRITE_ONCE,

@@ -6,7 +6,7 @@ tell how far that shows.
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Descriptor
+from shootdown.hardware.arm64_walker import Descriptor
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page
 from shootdown.lang import (
     Scenario,

@@ -6,7 +6,7 @@ report shows the way into it and the loop.
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Walker
+from shootdown.hardware.arm64_walker import Walker
 from shootdown.hardware.ipi import handle_call, send_calls, wait_for_acks
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page
 from shootdown.lang import (

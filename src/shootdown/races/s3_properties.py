@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from shootdown.hardware.arm64_contiguous import Arm64Space, Descriptor, Walker, conflict, matches
+from shootdown.hardware.arm64_walker import Arm64Space, Descriptor, Walker, conflict, matches
 from shootdown.hardware.machine import Cpu, Frame, Page
 from shootdown.hardware.tlbi import Pe
 from shootdown.lang import Word, atomic, ghost, goal, invariant, on_write

@@ -5,7 +5,7 @@ The first PE runs the kernel, and loads nothing into its TLB; the others use the
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Descriptor, Walker
+from shootdown.hardware.arm64_walker import Descriptor, Walker
 from shootdown.hardware.machine import Frame, Page
 from shootdown.lang import atomic
 from shootdown.linux.arch.arm64.pgtable import Arm64Mm

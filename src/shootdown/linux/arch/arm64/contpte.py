@@ -6,7 +6,7 @@ model; nothing else is in its page table. Callers hold the PTL, except for the l
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Descriptor
+from shootdown.hardware.arm64_walker import Descriptor
 from shootdown.hardware.machine import Page
 from shootdown.lang import note, path, replace
 from shootdown.linux.arch.arm64.contpte_full import contpte_ptep_get_and_clear_full

@@ -13,7 +13,7 @@ an atomic update. ``next`` and ``first`` are Alistair Popple's questions of Nove
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Descriptor
+from shootdown.hardware.arm64_walker import Descriptor
 from shootdown.hardware.machine import Page
 from shootdown.lang import atomic, note, path, replace
 from shootdown.linux.arch.arm64.options import CLEAR_FULL

@@ -1,12 +1,12 @@
 """arch/arm64/include/asm/pgtable.h: one PTE at a time, blind to contiguous blocks.
 
 What the kernel tells apart with PTE_WRITE (DBM), PTE_RDONLY and the software bit PTE_DIRTY is
-``writable`` and ``dirty`` here: see ``hardware.arm64_contiguous.Descriptor``.
+``writable`` and ``dirty`` here: see ``hardware.arm64_walker.Descriptor``.
 """
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Arm64Space, Descriptor
+from shootdown.hardware.arm64_walker import Arm64Space, Descriptor
 from shootdown.hardware.machine import Frame, Page
 from shootdown.lang import READ_ONCE, WRITE_ONCE, Array, atomic, ghost, path, replace, xchg
 from shootdown.linux.mm_types import Mm
