@@ -69,15 +69,15 @@ class Mutant:
 MUTANTS = [
     Mutant("stale-load", WALKER, "hit = bool(matches(walker, page))", "hit = False"),
     Mutant("af0-not-cached", WALKER, "(descriptor.accessed or STRAWMAN", "(True or STRAWMAN"),
-    Mutant("af-not-of-invalid", WALKER, "when(descriptor.valid)\n", "when(True)\n"),
+    Mutant("af-not-of-invalid", WALKER, "when(descriptor.present)\n", "when(True)\n"),
     Mutant(
         "af-by-software", WALKER, "when(descriptor.accessed or walker.manages_flags)", "when(True)"
     ),
     Mutant(
         "fault-translation-first",
         WALKER,
-        "[source]\n    if not descriptor.valid:",
-        "[source]\n    if not descriptor.valid and descriptor.accessed:",
+        "[source]\n    if not descriptor.present:",
+        "[source]\n    if not descriptor.present and descriptor.accessed:",
     ),
     Mutant(
         "fault-access-flag-second",
@@ -144,7 +144,7 @@ MUTANTS = [
     Mutant(
         "invalid-not-cached",
         PE,
-        "            core.faults[page] = {fault_of(core, mm.table[page])}\n",
+        "            core.faults[page] = {fault_of(core, mm.pte[page])}\n",
         "",
         False,
     ),

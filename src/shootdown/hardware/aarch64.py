@@ -24,8 +24,6 @@ import enum
 from typing import cast
 
 from shootdown.hardware.arm64_walker import (
-    Arm64Space,
-    Descriptor,
     Fault,
     Translation,
     Walker,
@@ -35,7 +33,7 @@ from shootdown.hardware.arm64_walker import (
     serve,
     translate,
 )
-from shootdown.hardware.machine import Frame, Page, TlbEntry
+from shootdown.hardware.machine import AddressSpace, Frame, Page, Pte, TlbEntry
 from shootdown.hardware.tlbi import STRAWMAN, broadcast, complete, post
 from shootdown.lang import (
     Array,
@@ -173,7 +171,7 @@ class Memory(Frame):
     probed: Value = given()
 
 
-class Tables(Arm64Space):
+class Tables(AddressSpace):
     """The descriptors, and what each is besides its flags. ``user``: EL0 may access the page."""
 
     kind: Array[Page, Kind]
@@ -203,7 +201,7 @@ class Core(Walker):
 
 
 @atomic
-def flags_of(descriptor: Descriptor) -> Flags:
+def flags_of(descriptor: Pte) -> Flags:
     """The flags that hardware may set."""
     if descriptor.accessed:
         return Flags.BOTH if descriptor.dirty else Flags.ACCESSED
@@ -213,7 +211,7 @@ def flags_of(descriptor: Descriptor) -> Flags:
 @atomic
 def read_descriptor(mm: Tables, page: Page) -> Value:
     """The value of a descriptor as a load sees it."""
-    return mm.kind[page].value[flags_of(mm.table[page])]
+    return mm.kind[page].value[flags_of(mm.pte[page])]
 
 
 @atomic
@@ -221,8 +219,8 @@ def write_descriptor(mm: Tables, page: Page, value: Value) -> None:
     """A store to a descriptor."""
     assert value.descriptor, "a page table entry is overwritten with what is no descriptor"
     mm.kind[page] = value.kind
-    mm.table[page] = Descriptor(
-        valid=value.valid,
+    mm.pte[page] = Pte(
+        present=value.valid,
         writable=value.writable,
         accessed=value.accessed,
         dirty=value.dirty,
@@ -234,9 +232,9 @@ def write_descriptor(mm: Tables, page: Page, value: Value) -> None:
 
 
 @atomic
-def fault_of(core: Core, descriptor: Descriptor) -> Fault:
+def fault_of(core: Core, descriptor: Pte) -> Fault:
     """What a walk for a store would meet; a permission fault is none for a load."""
-    if not descriptor.valid:
+    if not descriptor.present:
         return Fault.TRANSLATION
     if not descriptor.accessed and not core.manages_flags:
         return Fault.ACCESS_FLAG
@@ -245,14 +243,14 @@ def fault_of(core: Core, descriptor: Descriptor) -> Fault:
     return Fault.NONE
 
 
-@on_write(Arm64Space.table)
-def run_ahead(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
+@on_write(AddressSpace.pte)
+def run_ahead(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     """Without ETS2, an access that is still to come may have been translated by any descriptor that
     there was since the last context synchronization event."""
     if ETS == "none" or STRAWMAN == "caches-invalid":
         for core in Core:
             core.faults[page].add(fault_of(core, new))
-            if new.valid and new.accessed:
+            if new.present and new.accessed:
                 core.ahead[page].add(cached(new))
 
 
@@ -262,7 +260,7 @@ def synchronize(core: Core) -> None:
     mm = core.walks
     if ETS == "none" and mm is not None:
         for page in Page:
-            core.faults[page] = {fault_of(core, mm.table[page])}
+            core.faults[page] = {fault_of(core, mm.pte[page])}
             core.ahead[page] = core.tlb[page]
 
 
@@ -298,12 +296,12 @@ def update_late(core: Core, page: Page) -> None:
     when(HW_UPDATES == "late" and page in core.late)
     mm = core.walks
     if mm is not None:
-        descriptor = mm.table[page]
+        descriptor = mm.pte[page]
         dirty = descriptor.dirty or page in core.late_dirty
         core.late.discard(page)
         core.late_dirty.discard(page)
         if not (descriptor.accessed and descriptor.dirty == dirty):
-            mm.table[page] = replace(descriptor, accessed=True, dirty=dirty)
+            mm.pte[page] = replace(descriptor, accessed=True, dirty=dirty)
 
 
 @atomic
@@ -312,8 +310,8 @@ def updated_late(core: Core, page: Page, write: bool) -> Translation:
     mm = core.walks
     if mm is None:
         return Translation(fault=Fault.TRANSLATION)
-    descriptor = mm.table[page]
-    when(descriptor.valid and core.manages_flags)
+    descriptor = mm.pte[page]
+    when(descriptor.present and core.manages_flags)
     when(not descriptor.accessed or (write and not descriptor.dirty))
     when(not write or (descriptor.writable and (descriptor.dirty or core.manages_dirty)))
     core.late.add(page)
@@ -339,7 +337,7 @@ def tlbi_arrives(target: Core, issuer: Core) -> None:
     mm = issuer.walks
     if STRAWMAN == "caches-invalid" and mm is not None:
         for page in pages:
-            target.faults[page] = {fault_of(target, mm.table[page])}
+            target.faults[page] = {fault_of(target, mm.pte[page])}
     if ETS == "none" and target != issuer:
         for page in pages:
             target.ahead[page] = target.tlb[page]
@@ -358,8 +356,8 @@ def written(frame: Frame, cell: Cell) -> None:
             core.marked = None
 
 
-@on_write(Arm64Space.table)
-def table_written(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
+@on_write(AddressSpace.pte)
+def table_written(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     """The same for a descriptor, also when hardware updates it."""
     if EXCLUSIVES == "off":
         return
@@ -408,11 +406,11 @@ def access(core: Core, here: Point, mm: Tables) -> None:
     if fails:
         write = False
         when(core.early_page is None)
-        when(mm.table[here.page].writable and core.manages_dirty)
+        when(mm.pte[here.page].writable and core.manages_dirty)
     found = outcome(core, here.page, write)
     fault = found.fault
     if fault == Fault.NONE and here.op == Op.PROBE_WRITE:
-        descriptor = mm.table[here.page]
+        descriptor = mm.pte[here.page]
         if not (descriptor.writable and (descriptor.dirty or core.manages_dirty)):
             fault = Fault.PERMISSION
     if fault == Fault.NONE and here.unprivileged and not mm.user[here.page]:

@@ -1,29 +1,35 @@
-"""The Contiguous bit: N descriptors that may be cached as one TLB entry.
+"""The MMU of arm64: what a PE loads from page tables, what its TLB keeps, what takes it away.
 
-All pages of the model form one naturally aligned block, so N is the number of pages. A descriptor's
-output address is given by the aligned run of N frames that it lies in (``frame``): the place in the
-run is the page's place in the block. So "consecutive output addresses" means: the same ``frame``.
+Everything that runs on arm64 uses this one: kernel paths (``arm64`` and ``arm64_contiguous`` in
+:mod:`shootdown.hardware.arm64`) and litmus tests (:mod:`shootdown.hardware.aarch64`). ARM is the
+Arm Architecture Reference Manual, DDI 0487.
 
-What hardware may do (Arm ARM DDI 0487, D8.7.1 "Contiguous bit"):
+============  ======================================================================  ==========
+section       rules
+============  ======================================================================  ==========
+a PE          :class:`Walker`, and how it reads a page-table entry                    ARM D8.3.1
+fills         :func:`remember`, :func:`fill`, :func:`evict`                           ARM D8.5.1
+accesses      :func:`translate`: through the TLB, or by a :func:`walk`                ARM D8.15
+invalidation  :func:`tlbi_arrives`; TLBI and DSB themselves: :mod:`.tlbi`             ARM D8.17
+blocks        the Contiguous bit, as option ``blocks`` and ``bbm`` say                ARM D8.7.1
+============  ======================================================================  ==========
 
-* cache the whole block from any one valid descriptor that has the bit, whatever the others say;
-* set the access flag and the dirty state in any of them (ICQTNL: their values may differ);
-* a range of descriptors that are each either invalid or valid with the bit is *not* misprogrammed
-  (IPGVGZ); one in which valid descriptors disagree about the bit is (RQTRPM), and the TLB might
-  then hold overlapping entries. The same happens when the bit changes without break-before-make.
-
-What overlapping entries do is FEAT_BBM's business: :data:`BBM`.
+A :class:`Pte` is a last-level descriptor, as Linux programs it. ``present`` is the valid bit.
+``writable`` is the DBM bit. A descriptor lets writes through if it is ``writable`` and ``dirty``;
+with ``writable`` alone AP[2] says read-only, and hardware that manages dirty state clears it on the
+first write. ``dirty`` without ``writable`` is the software flag that Linux keeps when it takes the
+right to write away. ``noted`` is software's: hardware looks at nothing but the valid bit of an
+invalid descriptor.
 """
 
 from __future__ import annotations
 
 import enum
 
-from shootdown.hardware.machine import AddressSpace, Frame, Page, TlbEntry
+from shootdown.hardware.machine import AddressSpace, Frame, Page, Pte, TlbEntry
 from shootdown.hardware.tlb import TLB
 from shootdown.hardware.tlbi import STRAWMAN, Pe
 from shootdown.lang import (
-    Array,
     Option,
     Word,
     atomic,
@@ -52,38 +58,25 @@ BLOCKS = Option(
 )
 
 
-class Descriptor(Word):
-    """A last-level descriptor (Arm ARM D8.3.1), as Linux programs it.
+# ------------------------------------------------------------------ a PE
 
-    ``writable`` is the DBM bit. A descriptor lets writes through if it is ``writable`` and
-    ``dirty``; with ``writable`` alone AP[2] says read-only and hardware that manages dirty state
-    clears it on the first write. ``dirty`` without ``writable`` is the software flag that Linux
-    keeps when it takes the right to write away.
+
+class Walker(Pe):
+    """A PE, or a device behind an SMMU that takes part in broadcast TLB maintenance.
+
+    ``blocks``: the block entries that it holds, or may hold; entries for single pages are in
+    ``tlb``. ``manages_flags``: it sets the access flag by itself, and the dirty state too if it
+    ``manages_dirty`` (FEAT_HAFDBS: TCR_EL1.HA and HD; HTTU in an SMMU). One that does not looks at
+    the descriptor of the address and at no other, and takes a fault instead (Linux 97c5550b7631).
     """
 
-    valid: bool = False
-    contiguous: bool = False
-    writable: bool = False
-    accessed: bool = False
-    dirty: bool = False
-    frame: Frame = Frame(0)
-
-    def show(self) -> str:
-        """As ``f0 C W A D``."""
-        flags = (
-            ("C", self.contiguous),
-            ("W", self.writable),
-            ("A", self.accessed),
-            ("D", self.dirty),
-        )
-        letters = [letter for letter, on in flags if on]
-        if not self.valid:
-            return " ".join(["none", *letters])
-        return " ".join([str(self.frame), *letters])
+    blocks: set[TlbEntry]
+    manages_flags: bool = given(True)
+    manages_dirty: bool = given(True)
 
 
 class Fault(enum.Enum):
-    """Why an access is not done (Arm ARM D8.15, the types of MMU fault that the model has)."""
+    """Why an access is not done (ARM D8.15, the types of MMU fault that the model has)."""
 
     NONE = enum.auto()
     TRANSLATION = enum.auto()
@@ -98,36 +91,18 @@ class Translation(Word):
     frame: Frame = Frame(0)
 
 
-class Arm64Space(AddressSpace):
-    """A page table whose last level is one contiguous block."""
-
-    table: Array[Page, Descriptor]
-
-
-class Walker(Pe):
-    """A PE, or a device behind an SMMU that takes part in broadcast TLB maintenance.
-
-    ``blocks``: the block entries that it holds, or may hold; entries for single pages are in
-    ``tlb``. ``walks``: the page table that it uses. ``manages_flags``: it sets the access flag by
-    itself, and the dirty state too if it ``manages_dirty`` (FEAT_HAFDBS: TCR_EL1.HA and HD; HTTU in
-    an SMMU). One that does not looks at the descriptor of the address and at no other, and takes a
-    fault instead (Linux 97c5550b7631).
-    """
-
-    walks: Arm64Space | None = None
-    blocks: set[TlbEntry]
-    manages_flags: bool = given(True)
-    manages_dirty: bool = given(True)
+# ------------------------------------------------------------------ fills
 
 
 @atomic
-def in_block(descriptor: Descriptor) -> bool:
-    """Whether it may stand for the whole block."""
-    return descriptor.valid and descriptor.contiguous
+def cacheable(descriptor: Pte) -> bool:
+    """Neither invalid descriptors nor those with a clear access flag are cached (ARM RMBZQR,
+    D8.5.1)."""
+    return descriptor.present and (descriptor.accessed or STRAWMAN == "caches-unaccessed")
 
 
 @atomic
-def cached(descriptor: Descriptor) -> TlbEntry:
+def cached(descriptor: Pte) -> TlbEntry:
     """What a TLB keeps of a descriptor."""
     return TlbEntry(
         frame=descriptor.frame,
@@ -137,7 +112,7 @@ def cached(descriptor: Descriptor) -> TlbEntry:
 
 
 @atomic
-def cache(walker: Walker, page: Page, descriptor: Descriptor) -> None:
+def cache(walker: Walker, page: Page, descriptor: Pte) -> None:
     """Keep an entry."""
     if descriptor.contiguous and BLOCKS == "cached":
         walker.blocks.add(cached(descriptor))
@@ -146,22 +121,15 @@ def cache(walker: Walker, page: Page, descriptor: Descriptor) -> None:
 
 
 @atomic
-def holds(walker: Walker, page: Page, descriptor: Descriptor) -> bool:
+def holds(walker: Walker, page: Page, descriptor: Pte) -> bool:
     """Whether such an entry is cached."""
     if descriptor.contiguous and BLOCKS == "cached":
         return cached(descriptor) in walker.blocks
     return cached(descriptor) in walker.tlb[page]
 
 
-@atomic
-def cacheable(descriptor: Descriptor) -> bool:
-    """Neither invalid descriptors nor those with a clear access flag are cached (Arm ARM RMBZQR,
-    D8.5.1)."""
-    return descriptor.valid and (descriptor.accessed or STRAWMAN == "caches-unaccessed")
-
-
-@on_write(Arm64Space.table)
-def remember(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
+@on_write(AddressSpace.pte)
+def remember(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     """The may-set grows when a descriptor becomes cacheable."""
     if TLB == "may" and cacheable(new) and STRAWMAN != "fills-on-use":
         for walker in Walker:
@@ -173,21 +141,21 @@ def remember(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> No
 def fill(walker: Walker, page: Page) -> None:
     """A PE may load a translation at any time, also speculatively. It sets the access flag first,
     by an atomic update, if it manages it; if not, a clear flag is a fault and nothing is cached
-    (Arm ARM D8.5.1)."""
+    (ARM D8.5.1)."""
     mm = walker.walks
     when(mm is not None and STRAWMAN != "flags-never-set")
     if mm is not None:
-        descriptor = mm.table[page]
-        when(descriptor.valid)
+        descriptor = mm.pte[page]
+        when(descriptor.present)
         when(descriptor.accessed or walker.manages_flags)
         if TLB == "may":
             when(not descriptor.accessed)
-            mm.table[page] = replace(descriptor, accessed=True)
+            mm.pte[page] = replace(descriptor, accessed=True)
         else:
             loaded = replace(descriptor, accessed=True)
             when(not (descriptor.accessed and holds(walker, page, descriptor)))
             if not descriptor.accessed:
-                mm.table[page] = loaded
+                mm.pte[page] = loaded
             cache(walker, page, loaded)
 
 
@@ -202,24 +170,21 @@ def evict(walker: Walker, page: Page) -> None:
         walker.tlb[page].discard(choose(walker.tlb[page]))
 
 
-# ------------------------------------------------------------------ accesses through the TLB
+# ------------------------------------------------------------------ accesses
 
 
 @atomic
 def walk(walker: Walker, page: Page, write: bool) -> Translation:
-    """Translate by walking. The descriptor that is looked at, and updated, is the one of the
-    address, or any other of the block that has the Contiguous bit: from it the block entry could
-    have been loaded. A translation fault comes before an access flag fault, and that before a
-    permission fault (Arm ARM D8.15.5)."""
+    """Translate by walking, and update the descriptor that was looked at. A translation fault comes
+    before an access flag fault, and that before a permission fault (ARM D8.15.5)."""
     mm = walker.walks
     if mm is None:
         return Translation(fault=Fault.TRANSLATION)
-    usable: set[Page] = {q for q in Page if in_block(mm.table[q])}
     source = page
     if walker.manages_flags and BLOCKS == "cached":
-        source = choose(usable | {page})
-    descriptor = mm.table[source]
-    if not descriptor.valid:
+        source = choose(block_of(mm) | {page})
+    descriptor = mm.pte[source]
+    if not descriptor.present:
         return Translation(fault=Fault.TRANSLATION)
     if not descriptor.accessed and not walker.manages_flags:
         if STRAWMAN != "ignores-access-flag":
@@ -232,7 +197,7 @@ def walk(walker: Walker, page: Page, write: bool) -> Translation:
         found = replace(descriptor, accessed=True, dirty=True)
     if found != descriptor and STRAWMAN != "flags-never-set":
         note("flags set in the PTE of {}", source)
-        mm.table[source] = found
+        mm.pte[source] = found
     if TLB == "explicit" or STRAWMAN == "fills-on-use":
         cache(walker, source, found)
     return Translation(frame=found.frame)
@@ -245,10 +210,9 @@ def matches(walker: Walker, page: Page) -> set[TlbEntry]:
 
 
 @atomic
-def conflict(walker: Walker, page: Page) -> bool:
-    """Two entries of different size translate one address, and that is an error: a TLB conflict
-    abort, or an output address or permissions that were never programmed (Arm ARM RNGLXZ)."""
-    return BBM == 0 and bool(walker.tlb[page]) and bool(walker.blocks)
+def lets_write(entry: TlbEntry) -> bool:
+    """Whether a store through this entry touches no descriptor."""
+    return entry.writable and (entry.dirty or STRAWMAN == "stale-dirty")
 
 
 @atomic
@@ -264,7 +228,7 @@ def translate(walker: Walker, page: Page, write: bool) -> Translation:
     if not hit:
         return walk(walker, page, write)
     entry = choose(matches(walker, page))
-    if not write or (entry.writable and (entry.dirty or STRAWMAN == "stale-dirty")):
+    if not write or lets_write(entry):
         return Translation(frame=entry.frame)
     if entry.writable and walker.manages_dirty:
         return walk(walker, page, write)
@@ -306,7 +270,7 @@ def serve(target: Walker, issuer: Pe) -> None:
     mm = target.walks
     if TLB == "may" and mm is not None:
         for page in Page:
-            descriptor = mm.table[page]
+            descriptor = mm.pte[page]
             if cacheable(descriptor) and STRAWMAN != "fills-on-use":
                 cache(target, page, descriptor)
     issuer.posted[target] = set()
@@ -314,6 +278,38 @@ def serve(target: Walker, issuer: Pe) -> None:
 
 @rule(fair=True, show="TLBI of {issuer} reaches {target}")
 def tlbi_arrives(target: Walker, issuer: Pe) -> None:
-    """A TLBI takes effect (as in ``tlbi.py``)."""
+    """A TLBI takes effect. It cannot be put off for ever."""
     when(issuer.posted[target])
     serve(target, issuer)
+
+
+# ------------------------------------------------------------------ blocks
+#
+# With the Contiguous bit N descriptors may be cached as one TLB entry. All pages of the model form
+# one naturally aligned block, so N is the number of pages. A descriptor's output address is given
+# by the aligned run of N frames that it lies in (``frame``): the place in the run is the page's
+# place in the block. So "consecutive output addresses" means: the same ``frame``.
+#
+# What hardware may do (ARM D8.7.1 "Contiguous bit"):
+#
+# * cache the whole block from any one valid descriptor that has the bit, whatever the others say;
+# * set the access flag and the dirty state in any of them (ICQTNL: their values may differ);
+# * a range of descriptors that are each either invalid or valid with the bit is *not* misprogrammed
+#   (IPGVGZ); one in which valid descriptors disagree about the bit is (RQTRPM), and the TLB might
+#   then hold overlapping entries. The same happens when the bit changes without break-before-make.
+#
+# What overlapping entries do is FEAT_BBM's business: option ``bbm``.
+
+
+@atomic
+def block_of(mm: AddressSpace) -> set[Page]:
+    """The pages whose descriptors may stand for the whole block: a walk may look at any of them,
+    and update it, since from it the block entry could have been loaded."""
+    return {page for page in Page if mm.pte[page].present and mm.pte[page].contiguous}
+
+
+@atomic
+def conflict(walker: Walker, page: Page) -> bool:
+    """Two entries of different size translate one address, and that is an error: a TLB conflict
+    abort, or an output address or permissions that were never programmed (ARM RNGLXZ)."""
+    return BBM == 0 and bool(walker.tlb[page]) and bool(walker.blocks)

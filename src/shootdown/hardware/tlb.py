@@ -37,9 +37,9 @@ CLEAN_STORE = Option(
 
 
 @atomic
-def walks(cpu: Cpu, mm: AddressSpace) -> bool:
+def can_walk(cpu: Cpu, mm: AddressSpace) -> bool:
     """Can this CPU walk that page table now? A virtual CPU that does not run walks nothing."""
-    return cpu.cr3 == mm and not cpu.steal.preempted
+    return cpu.walks == mm and not cpu.steal.preempted
 
 
 @atomic
@@ -54,7 +54,7 @@ def remember(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     (Intel SDM 3A 4.10.2: nothing is cached while an accessed flag on the way to it is clear)."""
     if TLB == "may" and new.present and new.accessed:
         for cpu in Cpu:
-            if walks(cpu, mm):
+            if can_walk(cpu, mm):
                 cpu.tlb[page].add(cached(new))
 
 
@@ -72,7 +72,7 @@ def remember_all(cpu: Cpu, mm: AddressSpace) -> None:
 def fill(cpu: Cpu, page: Page) -> None:
     """A CPU may load a translation at any time, for any address, also speculatively; it sets the
     accessed flag first, with a locked access (Intel SDM 3A 4.8, 4.10.2)."""
-    mm = cpu.cr3
+    mm = cpu.walks
     when(mm is not None and not cpu.steal.preempted)
     if mm is not None:
         pte = mm.pte[page]
@@ -103,7 +103,7 @@ def walk(cpu: Cpu, page: Page, write: bool) -> Frame | None:
     """Translate by walking the page table: a locked read-modify-write of the *current* PTE sets the
     accessed flag, and the dirty flag for a write (Intel SDM 3A 4.8). ``None`` is a page fault; a
     fault also drops what is cached for its address (4.10.4.1)."""
-    mm = cpu.cr3
+    mm = cpu.walks
     if mm is None:
         return None
     pte = mm.pte[page]
@@ -158,7 +158,7 @@ def invalidate(cpu: Cpu, pages: set[Page]) -> None:
     still under way."""
     for page in pages:
         cpu.tlb[page] = set()
-    mm = cpu.cr3
+    mm = cpu.walks
     if TLB == "may" and mm is not None:
         for page in pages:
             pte = mm.pte[page]

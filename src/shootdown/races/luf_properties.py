@@ -125,7 +125,7 @@ def run_users(mm: Mm) -> None:
     """All CPUs but CPU0, on which reclaim runs, run threads of the process."""
     for cpu in Cpu:
         if cpu.index > 0:
-            cpu.cr3 = mm
+            cpu.walks = mm
             mm.cpumask.add(cpu)
 
 
@@ -185,7 +185,7 @@ def read_only_twice() -> None:
     """Two processes, on CPU1 and CPU2; each maps a page of its own, read-only and clean."""
     for cpu in Cpu:
         if cpu.index > 0:
-            cpu.cr3 = Mm(cpu.index - 1)
+            cpu.walks = Mm(cpu.index - 1)
             Mm(cpu.index - 1).cpumask.add(cpu)
     for folio in LufPage:
         folio.mapcount = 1

@@ -216,13 +216,13 @@ def device_ends() -> bool:
 @goal("the device faults while another PTE has D")
 def faults_beside_dirty() -> bool:
     """The gathered value says that all is well."""
-    return any(mm.request and any(mm.table[page].dirty for page in Page) for mm in FaultMm)
+    return any(mm.request and any(mm.pte[page].dirty for page in Page) for mm in FaultMm)
 
 
 @goal("the device faults while another PTE has A")
 def faults_beside_young() -> bool:
     """The same for A."""
-    return any(mm.request and any(mm.table[page].accessed for page in Page) for mm in FaultMm)
+    return any(mm.request and any(mm.pte[page].accessed for page in Page) for mm in FaultMm)
 
 
 def fault(

@@ -244,7 +244,7 @@ def attached() -> None:
 @atomic
 def run_on(cpu: Cpu) -> None:
     """The CPU runs a thread of the process."""
-    cpu.cr3 = Mm(0)
+    cpu.walks = Mm(0)
     Mm(0).cpumask.add(cpu)
 
 

@@ -183,7 +183,7 @@ def runs(cpu: TlbState, mm: ContextMm, asid: Pcid) -> None:
     cpu.loaded_mm = LoadedMm(mm=mm)
     cpu.loaded_mm_asid = asid
     cpu.tag = asid
-    cpu.cr3 = mm
+    cpu.walks = mm
     cpu.ctxs[asid] = TlbContext(used=True, mm=mm)
     cpu.next_asid = (asid.index + 1) % dyn_asids()
     mm.cpumask.add(cpu)

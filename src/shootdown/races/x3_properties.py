@@ -107,7 +107,7 @@ def flushed_before_unlock() -> bool:
         if not announced(mm)
         for page in Page
         for cpu in Cpu
-        if cpu.cr3 == mm and usable(cpu)
+        if cpu.walks == mm and usable(cpu)
         for entry in cpu.tlb[page]
         if not protected(mm, page, entry.frame)
     )
@@ -132,7 +132,7 @@ def window() -> bool:
         for mm in Mm
         for page in Page
         for cpu in Cpu
-        if cpu.cr3 == mm
+        if cpu.walks == mm
         for entry in cpu.tlb[page]
     )
 
@@ -177,7 +177,7 @@ def map_first(writable: bool, dirty: bool, references: int) -> None:
     mm = Mm(0)
     for cpu in Cpu:
         if cpu != Cpu(0):
-            cpu.cr3 = mm
+            cpu.walks = mm
             mm.cpumask.add(cpu)
     Folio(0).mapcount = 1
     Folio(0).refcount = references
