@@ -76,8 +76,8 @@ MUTANTS = [
     Mutant(
         "fault-translation-first",
         WALKER,
-        "[source]\n    if not descriptor.present:",
-        "[source]\n    if not descriptor.present and descriptor.accessed:",
+        "if not descriptor.present:",
+        "if not descriptor.present and descriptor.accessed:",
     ),
     Mutant(
         "fault-access-flag-second",
@@ -88,20 +88,20 @@ MUTANTS = [
     Mutant(
         "dirty-needs-hd",
         WALKER,
-        "(descriptor.writable and (descriptor.dirty or walker.manages_dirty))",
+        "descriptor.writable and (descriptor.dirty or walker.manages_dirty)",
         "descriptor.writable",
     ),
     Mutant(
         "dirty-needs-dbm",
         WALKER,
-        "(descriptor.writable and (descriptor.dirty or walker.manages_dirty))",
+        "descriptor.writable and (descriptor.dirty or walker.manages_dirty)",
         "(descriptor.dirty or walker.manages_dirty)",
     ),
     Mutant(
         "read-only",
         WALKER,
-        "if write and not (descriptor.writable",
-        "if not write and not (descriptor.writable",
+        "if write and not may_write",
+        "if not write and not may_write",
     ),
     Mutant(
         "af-by-hardware",
@@ -130,7 +130,7 @@ MUTANTS = [
     Mutant(
         "invalid-for-a-moment",
         PE,
-        "            core.faults[page].add(fault_of(core, new))\n",
+        "            core.faults[page].add(fault_of(core, new, True))\n",
         "",
         False,
     ),
@@ -144,7 +144,7 @@ MUTANTS = [
     Mutant(
         "invalid-not-cached",
         PE,
-        "            core.faults[page] = {fault_of(core, mm.pte[page])}\n",
+        "            core.faults[page] = {fault_of(core, mm.pte[page], True)}\n",
         "",
         False,
     ),

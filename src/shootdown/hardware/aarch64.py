@@ -28,7 +28,9 @@ from shootdown.hardware.arm64_walker import (
     Translation,
     Walker,
     cached,
+    fault_of,
     fill,
+    may_write,
     remember,
     serve,
     translate,
@@ -231,25 +233,14 @@ def write_descriptor(mm: Tables, page: Page, value: Value) -> None:
 # ------------------------------------------------------------------ translation out of order
 
 
-@atomic
-def fault_of(core: Core, descriptor: Pte) -> Fault:
-    """What a walk for a store would meet; a permission fault is none for a load."""
-    if not descriptor.present:
-        return Fault.TRANSLATION
-    if not descriptor.accessed and not core.manages_flags:
-        return Fault.ACCESS_FLAG
-    if not (descriptor.writable and (descriptor.dirty or core.manages_dirty)):
-        return Fault.PERMISSION
-    return Fault.NONE
-
-
 @on_write(AddressSpace.pte)
 def run_ahead(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     """Without ETS2, an access that is still to come may have been translated by any descriptor that
-    there was since the last context synchronization event."""
+    there was since the last context synchronization event; a permission fault is none for a load.
+    """
     if ETS == "none" or STRAWMAN == "caches-invalid":
         for core in Core:
-            core.faults[page].add(fault_of(core, new))
+            core.faults[page].add(fault_of(core, new, True))
             if new.present and new.accessed:
                 core.ahead[page].add(cached(new))
 
@@ -260,7 +251,7 @@ def synchronize(core: Core) -> None:
     mm = core.walks
     if ETS == "none" and mm is not None:
         for page in Page:
-            core.faults[page] = {fault_of(core, mm.pte[page])}
+            core.faults[page] = {fault_of(core, mm.pte[page], True)}
             core.ahead[page] = core.tlb[page]
 
 
@@ -313,7 +304,7 @@ def updated_late(core: Core, page: Page, write: bool) -> Translation:
     descriptor = mm.pte[page]
     when(descriptor.present and core.manages_flags)
     when(not descriptor.accessed or (write and not descriptor.dirty))
-    when(not write or (descriptor.writable and (descriptor.dirty or core.manages_dirty)))
+    when(not write or may_write(core, descriptor))
     core.late.add(page)
     if write:
         core.late_dirty.add(page)
@@ -337,7 +328,7 @@ def tlbi_arrives(target: Core, issuer: Core) -> None:
     mm = issuer.walks
     if STRAWMAN == "caches-invalid" and mm is not None:
         for page in pages:
-            target.faults[page] = {fault_of(target, mm.pte[page])}
+            target.faults[page] = {fault_of(target, mm.pte[page], True)}
     if ETS == "none" and target != issuer:
         for page in pages:
             target.ahead[page] = target.tlb[page]
@@ -411,7 +402,7 @@ def access(core: Core, here: Point, mm: Tables) -> None:
     fault = found.fault
     if fault == Fault.NONE and here.op == Op.PROBE_WRITE:
         descriptor = mm.pte[here.page]
-        if not (descriptor.writable and (descriptor.dirty or core.manages_dirty)):
+        if not may_write(core, descriptor):
             fault = Fault.PERMISSION
     if fault == Fault.NONE and here.unprivileged and not mm.user[here.page]:
         fault = Fault.PERMISSION

@@ -174,9 +174,31 @@ def evict(walker: Walker, page: Page) -> None:
 
 
 @atomic
+def may_write(walker: Walker, descriptor: Pte) -> bool:
+    """Whether a store may go through a valid descriptor: one that is writable, and dirty already
+    or made so by hardware (ARM D8.5.2)."""
+    return descriptor.writable and (descriptor.dirty or walker.manages_dirty)
+
+
+@atomic
+def fault_of(walker: Walker, descriptor: Pte, write: bool) -> Fault:
+    """What a walk meets. A translation fault comes before an access flag fault, and that before a
+    permission fault (ARM D8.15.5)."""
+    if not descriptor.present:
+        return Fault.TRANSLATION
+    if not descriptor.accessed and not walker.manages_flags:
+        if STRAWMAN != "ignores-access-flag":
+            return Fault.ACCESS_FLAG
+    if write and not may_write(walker, descriptor):
+        if STRAWMAN != "ignores-permission":
+            return Fault.PERMISSION
+    return Fault.NONE
+
+
+@atomic
 def walk(walker: Walker, page: Page, write: bool) -> Translation:
-    """Translate by walking, and update the descriptor that was looked at. A translation fault comes
-    before an access flag fault, and that before a permission fault (ARM D8.15.5)."""
+    """Translate by walking, and update the descriptor that was looked at, atomically with the look
+    (ARM D8.5.2)."""
     mm = walker.walks
     if mm is None:
         return Translation(fault=Fault.TRANSLATION)
@@ -184,14 +206,9 @@ def walk(walker: Walker, page: Page, write: bool) -> Translation:
     if walker.manages_flags and BLOCKS == "cached":
         source = choose(block_of(mm) | {page})
     descriptor = mm.pte[source]
-    if not descriptor.present:
-        return Translation(fault=Fault.TRANSLATION)
-    if not descriptor.accessed and not walker.manages_flags:
-        if STRAWMAN != "ignores-access-flag":
-            return Translation(fault=Fault.ACCESS_FLAG)
-    if write and not (descriptor.writable and (descriptor.dirty or walker.manages_dirty)):
-        if STRAWMAN != "ignores-permission":
-            return Translation(fault=Fault.PERMISSION)
+    fault = fault_of(walker, descriptor, write)
+    if fault != Fault.NONE:
+        return Translation(fault=fault)
     found = replace(descriptor, accessed=True, dirty=descriptor.dirty or write)
     if STRAWMAN == "dirty-speculatively" and walker.manages_dirty and descriptor.writable:
         found = replace(descriptor, accessed=True, dirty=True)
