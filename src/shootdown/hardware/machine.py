@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import enum
 
-from shootdown.lang import Array, Object, Word, ghost, ranged
+from shootdown.lang import Array, Object, Option, Word, ghost, ranged
+
+ARCH = Option(
+    "arch",
+    "x86",
+    choices=("x86", "arm64"),
+    doc="invalidation is by interrupts; or by broadcast (TLBI and DSB). The hardware says which.",
+    tacit=True,
+)
 
 
 class Page(Object):

@@ -1,15 +1,20 @@
-"""Translation caching: how entries get into a TLB, what uses them, what removes them.
+"""The TLB of x86: how entries get into it, what uses them, what removes them. That of arm64 is
+:mod:`shootdown.hardware.arm64_walker`.
 
-One option chooses between two ways to write the same thing:
+One option chooses, for both, between two ways to write the same thing:
 
-* ``tlb=explicit``: entries appear and disappear by themselves (:func:`fill`, :func:`evict`). *
-``tlb=may``: no such steps. ``cpu.tlb[page]`` is the set of all entries that the CPU *may* hold: the
-values that the PTE has had, while this CPU could walk it, since the CPU last invalidated the page.
+* ``tlb=explicit``: entries appear and disappear by themselves (:func:`fill`, :func:`evict`).
+* ``tlb=may``: no such steps. ``cpu.tlb[page]`` is the set of all entries that the CPU *may* hold:
+  the values that the PTE has had, while this CPU could walk it, since the CPU last invalidated the
+  page.
 
 Fills are silent (but for the accessed flag, which :func:`fill` sets in both), no fill is ever
 forced, and any entry may be evicted, so the TLB contents that the explicit rules reach are exactly
 the subsets of the may-set. A property that is broken by *holding* or *using* an entry is therefore
 broken under one exactly when it is broken under the other. Tests compare the two on every scenario.
+
+A store through an entry that does not let writes through walks again, and a fault drops the entry;
+neither is so on Arm.
 """
 
 from __future__ import annotations
@@ -121,6 +126,12 @@ def walk(cpu: Cpu, page: Page, write: bool) -> Frame | None:
 
 
 @atomic
+def lets_write(entry: TlbEntry) -> bool:
+    """Whether a store through this entry touches no PTE."""
+    return entry.writable and (entry.dirty or CLEAN_STORE == "silent")
+
+
+@atomic
 def user_load(cpu: Cpu, page: Page) -> Frame | None:
     """A load: through any entry that the CPU has, else by a walk. The frame, or ``None``: fault."""
     hit = bool(cpu.tlb[page])
@@ -143,7 +154,7 @@ def user_store(cpu: Cpu, page: Page) -> Frame | None:
     if not hit:
         return walk(cpu, page, True)
     entry = choose(cpu.tlb[page])
-    if not (entry.writable and (entry.dirty or CLEAN_STORE == "silent")):
+    if not lets_write(entry):
         return walk(cpu, page, True)
     return entry.frame
 
@@ -164,37 +175,3 @@ def invalidate(cpu: Cpu, pages: set[Page]) -> None:
             pte = mm.pte[page]
             if pte.present and pte.accessed and not cpu.steal.preempted:
                 cpu.tlb[page].add(cached(pte))
-
-
-# ------------------------------------------------------------------ for properties
-
-
-@atomic
-def usable(cpu: Cpu) -> bool:
-    """Can this CPU's entries still be used? Not if it does not run and will be flushed first."""
-    return not (cpu.steal.preempted and cpu.steal.flush)
-
-
-@atomic
-def tlb_may_use(frame: Frame) -> bool:
-    """Whether some CPU holds (or may hold) a usable translation to this frame."""
-    return any(
-        entry.frame == frame
-        for cpu in Cpu
-        if usable(cpu)
-        for page in Page
-        for entry in cpu.tlb[page]
-    )
-
-
-@atomic
-def tlb_may_write(frame: Frame) -> bool:
-    """Whether some CPU holds (or may hold) a usable translation through which it can write to this
-    frame without touching a PTE."""
-    return any(
-        entry.frame == frame and entry.writable and (entry.dirty or CLEAN_STORE == "silent")
-        for cpu in Cpu
-        if usable(cpu)
-        for page in Page
-        for entry in cpu.tlb[page]
-    )

@@ -7,9 +7,9 @@ space reads (``linux/user_contents.py``).
 
 from __future__ import annotations
 
+from shootdown.hardware.access import tlb_may_use, tlb_may_write, usable
 from shootdown.hardware.machine import Cpu, Page, Pte, TlbEntry
 from shootdown.hardware.pcid import Pcid
-from shootdown.hardware.tlb import tlb_may_use, tlb_may_write, usable
 from shootdown.lang import WRITE_ONCE, atomic, goal, invariant, path
 from shootdown.linux.arch.x86.options import MASK
 from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbContext, TlbState

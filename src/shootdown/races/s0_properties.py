@@ -6,8 +6,8 @@ translation (``linux/user.py``), INV-S0-5 where the lockless reader returns (``l
 
 from __future__ import annotations
 
+from shootdown.hardware.access import usable
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte, PteHigh, PteLow
-from shootdown.hardware.tlb import usable
 from shootdown.lang import atomic, goal, invariant
 from shootdown.linux.mm_types import Folio, Mm
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from shootdown.hardware.access import tlb_may_write, usable, user_load, user_store
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte
-from shootdown.hardware.tlb import tlb_may_write, usable, user_load, user_store
 from shootdown.lang import atomic, goal, invariant, mark, note, path, this
 from shootdown.linux.mm.luf_batch import LufMm
 from shootdown.linux.mm_types import Folio, Mm

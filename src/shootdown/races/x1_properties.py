@@ -5,9 +5,9 @@ INV-X1-1 is asserted where user space uses a translation (:func:`use`).
 
 from __future__ import annotations
 
+from shootdown.hardware.access import user_load
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte, TlbEntry
 from shootdown.hardware.pcid import Pcid, entries_of
-from shootdown.hardware.tlb import user_load
 from shootdown.lang import atomic, goal, invariant, mark, note, this
 from shootdown.linux.arch.x86.tlbflush import (
     ContextMm,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from shootdown.hardware.access import usable, user_load, user_store
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte
-from shootdown.hardware.tlb import usable, user_load, user_store
 from shootdown.lang import atomic, goal, invariant, mark, note, path, this
 from shootdown.linux.mm.memory_wp import do_wp_page
 from shootdown.linux.mm_types import Folio, Mm
