@@ -106,7 +106,7 @@ class Mm(Object):
 
 
 class Cpu(Object, show="CPU{}"):
-    cr3: Mm = Mm(0)
+    walks: Mm = Mm(0)
     tlb: Array[Page, TlbEntry]
 
 

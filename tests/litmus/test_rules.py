@@ -26,7 +26,7 @@ from shootdown.litmus.runs import Machine, Question, ask
 OWN = Path(__file__).parent / "own"
 EXPECTED = read_expected(OWN / "expected.json")
 WEAK = {"message-passing"}
-WALKER = "hardware/arm64_contiguous.py"
+WALKER = "hardware/arm64_walker.py"
 PE = "hardware/aarch64.py"
 
 
@@ -69,15 +69,15 @@ class Mutant:
 MUTANTS = [
     Mutant("stale-load", WALKER, "hit = bool(matches(walker, page))", "hit = False"),
     Mutant("af0-not-cached", WALKER, "(descriptor.accessed or STRAWMAN", "(True or STRAWMAN"),
-    Mutant("af-not-of-invalid", WALKER, "when(descriptor.valid)\n", "when(True)\n"),
+    Mutant("af-not-of-invalid", WALKER, "when(descriptor.present)\n", "when(True)\n"),
     Mutant(
         "af-by-software", WALKER, "when(descriptor.accessed or walker.manages_flags)", "when(True)"
     ),
     Mutant(
         "fault-translation-first",
         WALKER,
-        "[source]\n    if not descriptor.valid:",
-        "[source]\n    if not descriptor.valid and descriptor.accessed:",
+        "if not descriptor.present:",
+        "if not descriptor.present and descriptor.accessed:",
     ),
     Mutant(
         "fault-access-flag-second",
@@ -88,20 +88,20 @@ MUTANTS = [
     Mutant(
         "dirty-needs-hd",
         WALKER,
-        "(descriptor.writable and (descriptor.dirty or walker.manages_dirty))",
+        "descriptor.writable and (descriptor.dirty or walker.manages_dirty)",
         "descriptor.writable",
     ),
     Mutant(
         "dirty-needs-dbm",
         WALKER,
-        "(descriptor.writable and (descriptor.dirty or walker.manages_dirty))",
+        "descriptor.writable and (descriptor.dirty or walker.manages_dirty)",
         "(descriptor.dirty or walker.manages_dirty)",
     ),
     Mutant(
         "read-only",
         WALKER,
-        "if write and not (descriptor.writable",
-        "if not write and not (descriptor.writable",
+        "if write and not may_write",
+        "if not write and not may_write",
     ),
     Mutant(
         "af-by-hardware",
@@ -130,7 +130,7 @@ MUTANTS = [
     Mutant(
         "invalid-for-a-moment",
         PE,
-        "            core.faults[page].add(fault_of(core, new))\n",
+        "            core.faults[page].add(fault_of(core, new, True))\n",
         "",
         False,
     ),
@@ -144,7 +144,7 @@ MUTANTS = [
     Mutant(
         "invalid-not-cached",
         PE,
-        "            core.faults[page] = {fault_of(core, mm.table[page])}\n",
+        "            core.faults[page] = {fault_of(core, mm.pte[page], True)}\n",
         "",
         False,
     ),

@@ -1,4 +1,4 @@
-"""PEs that run programs which are data, on the page tables and TLBs of :mod:`arm64_contiguous`.
+"""PEs that run programs which are data, on the page tables and TLBs of :mod:`arm64_walker`.
 
 What an instruction computes is no matter of hardware: registers, flags and the place in the program
 make one :class:`Point`, and tables that the scenario provides say what each point does with memory
@@ -23,20 +23,20 @@ from __future__ import annotations
 import enum
 from typing import cast
 
-from shootdown.hardware.arm64_contiguous import (
-    Arm64Space,
-    Descriptor,
+from shootdown.hardware.arm64_walker import (
     Fault,
     Translation,
     Walker,
     cached,
+    fault_of,
     fill,
+    may_write,
     remember,
     serve,
     translate,
     walk,
 )
-from shootdown.hardware.machine import Frame, Page, TlbEntry
+from shootdown.hardware.machine import AddressSpace, Frame, Page, Pte, TlbEntry
 from shootdown.hardware.tlbi import STRAWMAN, broadcast, complete, post
 from shootdown.lang import (
     Array,
@@ -126,7 +126,7 @@ class Value(Object):
 
 
 class Kind(Object):
-    """Descriptors that are equal but for the flags that hardware sets."""
+    """Ptes that are equal but for the flags that hardware sets."""
 
     value: Array[Flags, Value] = given()
 
@@ -178,7 +178,7 @@ class Memory(Frame):
     probed: Value = given()
 
 
-class Tables(Arm64Space):
+class Tables(AddressSpace):
     """The descriptors, and what each is besides its flags. ``user``: EL0 may access the page."""
 
     kind: Array[Page, Kind]
@@ -208,7 +208,7 @@ class Core(Walker):
 
 
 @atomic
-def flags_of(descriptor: Descriptor) -> Flags:
+def flags_of(descriptor: Pte) -> Flags:
     """The flags that hardware may set."""
     if descriptor.accessed:
         return Flags.BOTH if descriptor.dirty else Flags.ACCESSED
@@ -218,7 +218,7 @@ def flags_of(descriptor: Descriptor) -> Flags:
 @atomic
 def read_descriptor(mm: Tables, page: Page) -> Value:
     """The value of a descriptor as a load sees it."""
-    return mm.kind[page].value[flags_of(mm.table[page])]
+    return mm.kind[page].value[flags_of(mm.pte[page])]
 
 
 @atomic
@@ -226,8 +226,8 @@ def write_descriptor(mm: Tables, page: Page, value: Value) -> None:
     """A store to a descriptor."""
     assert value.descriptor, "a page table entry is overwritten with what is no descriptor"
     mm.kind[page] = value.kind
-    mm.table[page] = Descriptor(
-        valid=value.valid,
+    mm.pte[page] = Pte(
+        present=value.valid,
         writable=value.writable,
         accessed=value.accessed,
         dirty=value.dirty,
@@ -238,26 +238,15 @@ def write_descriptor(mm: Tables, page: Page, value: Value) -> None:
 # ------------------------------------------------------------------ translation out of order
 
 
-@atomic
-def fault_of(core: Core, descriptor: Descriptor) -> Fault:
-    """What a walk for a store would meet; a permission fault is none for a load."""
-    if not descriptor.valid:
-        return Fault.TRANSLATION
-    if not descriptor.accessed and not core.manages_flags:
-        return Fault.ACCESS_FLAG
-    if not (descriptor.writable and (descriptor.dirty or core.manages_dirty)):
-        return Fault.PERMISSION
-    return Fault.NONE
-
-
-@on_write(Arm64Space.table)
-def run_ahead(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
+@on_write(AddressSpace.pte)
+def run_ahead(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     """Without ETS2, an access that is still to come may have been translated by any descriptor that
-    there was since the last context synchronization event."""
+    there was since the last context synchronization event; a permission fault is none for a load.
+    """
     if ETS == "none" or STRAWMAN == "caches-invalid":
         for core in Core:
-            core.faults[page].add(fault_of(core, new))
-            if new.valid and new.accessed:
+            core.faults[page].add(fault_of(core, new, True))
+            if new.present and new.accessed:
                 core.ahead[page].add(cached(new))
 
 
@@ -267,7 +256,7 @@ def synchronize(core: Core) -> None:
     mm = core.walks
     if ETS == "none" and mm is not None:
         for page in Page:
-            core.faults[page] = {fault_of(core, mm.table[page])}
+            core.faults[page] = {fault_of(core, mm.pte[page], True)}
             core.ahead[page] = core.tlb[page]
 
 
@@ -310,12 +299,12 @@ def update_late(core: Core, page: Page) -> None:
     when(HW_UPDATES == "late" and page in core.late)
     mm = core.walks
     if mm is not None:
-        descriptor = mm.table[page]
+        descriptor = mm.pte[page]
         dirty = descriptor.dirty or page in core.late_dirty
         core.late.discard(page)
         core.late_dirty.discard(page)
         if not (descriptor.accessed and descriptor.dirty == dirty):
-            mm.table[page] = replace(descriptor, accessed=True, dirty=dirty)
+            mm.pte[page] = replace(descriptor, accessed=True, dirty=dirty)
 
 
 @atomic
@@ -324,10 +313,10 @@ def updated_late(core: Core, page: Page, write: bool) -> Translation:
     mm = core.walks
     if mm is None:
         return Translation(fault=Fault.TRANSLATION)
-    descriptor = mm.table[page]
-    when(descriptor.valid and core.manages_flags)
+    descriptor = mm.pte[page]
+    when(descriptor.present and core.manages_flags)
     when(not descriptor.accessed or (write and not descriptor.dirty))
-    when(not write or (descriptor.writable and (descriptor.dirty or core.manages_dirty)))
+    when(not write or may_write(core, descriptor))
     core.late.add(page)
     if write:
         core.late_dirty.add(page)
@@ -351,7 +340,7 @@ def tlbi_arrives(target: Core, issuer: Core) -> None:
     mm = issuer.walks
     if STRAWMAN == "caches-invalid" and mm is not None:
         for page in pages:
-            target.faults[page] = {fault_of(target, mm.table[page])}
+            target.faults[page] = {fault_of(target, mm.pte[page], True)}
     if ETS == "none" and target != issuer:
         for page in pages:
             target.ahead[page] = target.tlb[page]
@@ -372,8 +361,8 @@ def written(core: Core, frame: Frame, cell: Cell) -> None:
             other.marked = None
 
 
-@on_write(Arm64Space.table)
-def table_written(mm: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
+@on_write(AddressSpace.pte)
+def table_written(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     """The same for a descriptor, also when hardware updates it."""
     if EXCLUSIVES == "off":
         return
@@ -455,8 +444,8 @@ def probed_for_write(core: Core, page: Page) -> Translation:
             return entry_for_write(core, choose(core.ahead[page]))
     if STRAWMAN != "no-tlb" and choose(False, True):
         return entry_for_write(core, choose(core.tlb[page]))
-    descriptor = mm.table[page]
-    refused = not (descriptor.writable and (descriptor.dirty or core.manages_dirty))
+    descriptor = mm.pte[page]
+    refused = not may_write(core, descriptor)
     found = walk(core, page, False)
     if HW_UPDATES == "late" and choose(False, True):
         found = updated_late(core, page, False)
@@ -482,7 +471,7 @@ def access(core: Core, here: Point, mm: Tables) -> None:
     if fails:
         write = False
         when(core.early_page is None)
-        when(mm.table[here.page].writable and core.manages_dirty)
+        when(mm.pte[here.page].writable and core.manages_dirty)
     if here.op == Op.PROBE_WRITE and allowed:
         found = probed_for_write(core, here.page)
     else:

@@ -1,23 +1,20 @@
 """arm64: which rules may fire, and what is assumed, in the words that a verdict prints.
 
-``arm64`` uses the same page-table entries and TLB as x86 (``tlb.py``): there, too, an entry is
-cached only once its accessed flag is set, and the flags are set by atomic updates of the current
-descriptor (FEAT_HAFDBS). What differs is invalidation: :mod:`shootdown.hardware.tlbi`.
-
-``arm64_contiguous`` is for models of the Contiguous bit, with descriptors of its own
-(:mod:`shootdown.hardware.arm64_contiguous`).
+Both machines here are the walker and TLB of :mod:`shootdown.hardware.arm64_walker` with the TLBI
+and DSB of :mod:`shootdown.hardware.tlbi`, which litmus tests run on as well. ``arm64_contiguous``
+is for models of the Contiguous bit; on ``arm64`` nobody looks at it.
 
 Memory is sequentially consistent here, so a DSB ISHST before a TLBI has nothing to do.
 """
 
 from __future__ import annotations
 
-from shootdown.hardware import arm64_contiguous as contiguous
-from shootdown.hardware.tlb import evict, fill, remember
-from shootdown.hardware.tlbi import tlbi_arrives
+from dataclasses import replace
+
+from shootdown.hardware.arm64_walker import evict, fill, remember, tlbi_arrives
 from shootdown.lang import Hardware
 
-BOTH = (
+COMMON = (
     "a page walk is one atomic access",
     "a TLBI reaches each PE some time later; only a DSB of the PE that issued it waits for it",
     "no entry is cached from a descriptor that is invalid or has its access flag clear",
@@ -27,21 +24,21 @@ arm64 = Hardware(
     "arm64",
     rules=(fill, evict, tlbi_arrives),
     observers=(remember,),
+    options={"arch": "arm64", "blocks": "ignored"},
     witness={"tlb": "explicit"},
     assumptions=(
-        *BOTH,
+        *COMMON,
         "a PE may load any valid descriptor at any time, and keeps it until it is invalidated",
         "the access and dirty flags are set by hardware, by atomic updates of the descriptor",
     ),
 )
 
-arm64_contiguous = Hardware(
-    "arm64-contiguous",
-    rules=(contiguous.fill, contiguous.evict, contiguous.tlbi_arrives),
-    observers=(contiguous.remember,),
-    witness={"tlb": "explicit"},
+arm64_contiguous = replace(
+    arm64,
+    name="arm64-contiguous",
+    options={"arch": "arm64"},
     assumptions=(
-        *BOTH,
+        *COMMON,
         "from any valid descriptor with the Contiguous bit a PE may cache the whole block",
         "hardware may set the access and dirty flags in any descriptor of a contiguous block",
         "the pages of the model are one naturally aligned block",

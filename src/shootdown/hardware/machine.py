@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import enum
 
-from shootdown.lang import Array, Object, Word, ghost, ranged
+from shootdown.lang import Array, Object, Option, Word, ghost, ranged
+
+ARCH = Option(
+    "arch",
+    "x86",
+    choices=("x86", "arm64"),
+    doc="invalidation is by interrupts; or by broadcast (TLBI and DSB). The hardware says which.",
+    tacit=True,
+)
 
 
 class Page(Object):
@@ -38,7 +46,9 @@ class Noted(enum.Enum):
 
 
 class Pte(Word):
-    """A last-level page-table entry (Intel SDM 3A, table 4-20). ``Pte()`` is the empty one."""
+    """A last-level page-table entry, on every machine (Intel SDM 3A, table 4-20; Arm ARM D8.3.1,
+    where it is called a descriptor: ``arm64_walker`` says which bits these are). ``Pte()`` is the
+    empty one. ``contiguous`` is Arm's hint; nobody else sets it."""
 
     present: bool = False
     writable: bool = False
@@ -46,15 +56,20 @@ class Pte(Word):
     dirty: bool = False
     frame: Frame = Frame(0)
     noted: Noted = Noted.NOTHING
+    contiguous: bool = False
 
     def show(self) -> str:
         """As ``f0 W A D``, or ``migration f0 W``."""
-        if not self.present and self.noted == Noted.NOTHING:
-            return "none"
-        if not self.present:
+        if not self.present and self.noted != Noted.NOTHING:
             return f"{self.noted.name.lower()} {self.frame}" + (" W" if self.writable else "")
-        flags = (("W", self.writable), ("A", self.accessed), ("D", self.dirty))
-        return " ".join([str(self.frame), *(letter for letter, on in flags if on)])
+        flags = (
+            ("C", self.contiguous),
+            ("W", self.writable),
+            ("A", self.accessed),
+            ("D", self.dirty),
+        )
+        letters = [letter for letter, on in flags if on]
+        return " ".join([str(self.frame) if self.present else "none", *letters])
 
 
 class TlbEntry(Word):
@@ -119,12 +134,13 @@ class StealTime(Word):
 class Cpu(Object, show="CPU{}"):
     """A processor.
 
-    ``tlb`` holds, per page, the entries that the CPU caches (explicit TLB) or may cache (may-set).
-    Several for one page may coexist: there is one TLB for data and one for instructions, and x86
-    allows it (Intel SDM 3A 4.10.2).
+    ``walks``: the page table that it uses (CR3; on Arm, TTBR0_EL1). ``tlb`` holds, per page, the
+    entries that the CPU caches (explicit TLB) or may cache (may-set). Several for one page may
+    coexist: there is one TLB for data and one for instructions, and x86 allows it (Intel SDM 3A
+    4.10.2).
     """
 
-    cr3: AddressSpace | None = None
+    walks: AddressSpace | None = None
     tlb: Array[Page, set[TlbEntry]]
     irq_on: bool = True
     call_pending: set[Cpu]

@@ -66,7 +66,7 @@ def load_cr3(cpu: TaggedCpu, mm: AddressSpace | None, tag: Pcid, noflush: bool) 
     if not noflush:
         for page in Page:
             cpu.tlb[page] = set()
-    cpu.cr3 = mm
+    cpu.walks = mm
     if mm is not None:
         remember_all(cpu, mm)
 

@@ -1,15 +1,20 @@
-"""Translation caching: how entries get into a TLB, what uses them, what removes them.
+"""The TLB of x86: how entries get into it, what uses them, what removes them. That of arm64 is
+:mod:`shootdown.hardware.arm64_walker`.
 
-One option chooses between two ways to write the same thing:
+One option chooses, for both, between two ways to write the same thing:
 
-* ``tlb=explicit``: entries appear and disappear by themselves (:func:`fill`, :func:`evict`). *
-``tlb=may``: no such steps. ``cpu.tlb[page]`` is the set of all entries that the CPU *may* hold: the
-values that the PTE has had, while this CPU could walk it, since the CPU last invalidated the page.
+* ``tlb=explicit``: entries appear and disappear by themselves (:func:`fill`, :func:`evict`).
+* ``tlb=may``: no such steps. ``cpu.tlb[page]`` is the set of all entries that the CPU *may* hold:
+  the values that the PTE has had, while this CPU could walk it, since the CPU last invalidated the
+  page.
 
 Fills are silent (but for the accessed flag, which :func:`fill` sets in both), no fill is ever
 forced, and any entry may be evicted, so the TLB contents that the explicit rules reach are exactly
 the subsets of the may-set. A property that is broken by *holding* or *using* an entry is therefore
 broken under one exactly when it is broken under the other. Tests compare the two on every scenario.
+
+A store through an entry that does not let writes through walks again, and a fault drops the entry;
+neither is so on Arm.
 """
 
 from __future__ import annotations
@@ -37,9 +42,9 @@ CLEAN_STORE = Option(
 
 
 @atomic
-def walks(cpu: Cpu, mm: AddressSpace) -> bool:
+def can_walk(cpu: Cpu, mm: AddressSpace) -> bool:
     """Can this CPU walk that page table now? A virtual CPU that does not run walks nothing."""
-    return cpu.cr3 == mm and not cpu.steal.preempted
+    return cpu.walks == mm and not cpu.steal.preempted
 
 
 @atomic
@@ -54,7 +59,7 @@ def remember(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     (Intel SDM 3A 4.10.2: nothing is cached while an accessed flag on the way to it is clear)."""
     if TLB == "may" and new.present and new.accessed:
         for cpu in Cpu:
-            if walks(cpu, mm):
+            if can_walk(cpu, mm):
                 cpu.tlb[page].add(cached(new))
 
 
@@ -72,7 +77,7 @@ def remember_all(cpu: Cpu, mm: AddressSpace) -> None:
 def fill(cpu: Cpu, page: Page) -> None:
     """A CPU may load a translation at any time, for any address, also speculatively; it sets the
     accessed flag first, with a locked access (Intel SDM 3A 4.8, 4.10.2)."""
-    mm = cpu.cr3
+    mm = cpu.walks
     when(mm is not None and not cpu.steal.preempted)
     if mm is not None:
         pte = mm.pte[page]
@@ -103,7 +108,7 @@ def walk(cpu: Cpu, page: Page, write: bool) -> Frame | None:
     """Translate by walking the page table: a locked read-modify-write of the *current* PTE sets the
     accessed flag, and the dirty flag for a write (Intel SDM 3A 4.8). ``None`` is a page fault; a
     fault also drops what is cached for its address (4.10.4.1)."""
-    mm = cpu.cr3
+    mm = cpu.walks
     if mm is None:
         return None
     pte = mm.pte[page]
@@ -118,6 +123,12 @@ def walk(cpu: Cpu, page: Page, write: bool) -> Frame | None:
     if TLB == "explicit":
         cpu.tlb[page].add(cached(found))
     return found.frame
+
+
+@atomic
+def lets_write(entry: TlbEntry) -> bool:
+    """Whether a store through this entry touches no PTE."""
+    return entry.writable and (entry.dirty or CLEAN_STORE == "silent")
 
 
 @atomic
@@ -143,7 +154,7 @@ def user_store(cpu: Cpu, page: Page) -> Frame | None:
     if not hit:
         return walk(cpu, page, True)
     entry = choose(cpu.tlb[page])
-    if not (entry.writable and (entry.dirty or CLEAN_STORE == "silent")):
+    if not lets_write(entry):
         return walk(cpu, page, True)
     return entry.frame
 
@@ -158,43 +169,9 @@ def invalidate(cpu: Cpu, pages: set[Page]) -> None:
     still under way."""
     for page in pages:
         cpu.tlb[page] = set()
-    mm = cpu.cr3
+    mm = cpu.walks
     if TLB == "may" and mm is not None:
         for page in pages:
             pte = mm.pte[page]
             if pte.present and pte.accessed and not cpu.steal.preempted:
                 cpu.tlb[page].add(cached(pte))
-
-
-# ------------------------------------------------------------------ for properties
-
-
-@atomic
-def usable(cpu: Cpu) -> bool:
-    """Can this CPU's entries still be used? Not if it does not run and will be flushed first."""
-    return not (cpu.steal.preempted and cpu.steal.flush)
-
-
-@atomic
-def tlb_may_use(frame: Frame) -> bool:
-    """Whether some CPU holds (or may hold) a usable translation to this frame."""
-    return any(
-        entry.frame == frame
-        for cpu in Cpu
-        if usable(cpu)
-        for page in Page
-        for entry in cpu.tlb[page]
-    )
-
-
-@atomic
-def tlb_may_write(frame: Frame) -> bool:
-    """Whether some CPU holds (or may hold) a usable translation through which it can write to this
-    frame without touching a PTE."""
-    return any(
-        entry.frame == frame and entry.writable and (entry.dirty or CLEAN_STORE == "silent")
-        for cpu in Cpu
-        if usable(cpu)
-        for page in Page
-        for entry in cpu.tlb[page]
-    )

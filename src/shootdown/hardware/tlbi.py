@@ -15,8 +15,7 @@ DSB waits for all of them.
 from __future__ import annotations
 
 from shootdown.hardware.machine import Cpu, Page
-from shootdown.hardware.tlb import invalidate
-from shootdown.lang import Array, Option, atomic, rule, this, when
+from shootdown.lang import Array, Option, atomic, this, when
 
 DSB = Option(
     "dsb",
@@ -99,14 +98,6 @@ def tlbi_is(pages: set[Page]) -> None:
 def tlbi_local(pages: set[Page]) -> None:
     """TLBI VALE1 and the like."""
     post(this(Pe), pages)
-
-
-@rule(fair=True, show="TLBI of {issuer} reaches {target}")
-def tlbi_arrives(target: Cpu, issuer: Pe) -> None:
-    """A TLBI takes effect. It cannot be put off for ever."""
-    when(issuer.posted[target])
-    invalidate(target, issuer.posted[target])
-    issuer.posted[target] = set()
 
 
 @atomic(show="dsb(ish)", role="ack")

@@ -33,6 +33,6 @@ def resume(cpu: Cpu) -> None:
         for page in Page:
             cpu.tlb[page] = set()
     cpu.steal = StealTime()
-    mm = cpu.cr3
+    mm = cpu.walks
     if mm is not None:
         remember_all(cpu, mm)

@@ -107,10 +107,3 @@ PAGEOUT = Option(
     "leaves it to the flusher threads, as it does nearly always (ee72886d8ed5); or does that after "
     "a flush (proposed here).",
 )
-
-ARCH = Option(
-    "arch",
-    "x86",
-    choices=("x86", "arm64"),
-    doc="invalidation is by interrupts; or by broadcast (TLBI and DSB).",
-)

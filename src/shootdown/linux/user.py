@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from shootdown.hardware.access import user_load, user_store
 from shootdown.hardware.machine import Cpu, Frame, Page
-from shootdown.hardware.tlb import user_load, user_store
 from shootdown.lang import atomic, mark, note, path, this
 from shootdown.linux.mm_types import Folio, Mm, Pages
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from shootdown.hardware.access import user_load, user_store
 from shootdown.hardware.machine import Cpu, Frame, Page
-from shootdown.hardware.tlb import user_load, user_store
 from shootdown.lang import atomic, mark, note, path, this, wait_until
 from shootdown.linux.mm.luf_batch import LufMm, LufPage
 from shootdown.linux.mm.memory_fault import handle_write_fault

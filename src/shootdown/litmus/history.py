@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from shootdown.check.trace import TraceStep, steps_of
-from shootdown.hardware.arm64_contiguous import Descriptor
+from shootdown.hardware.machine import Pte as Descriptor
 from shootdown.litmus.compute import Code, PageNumber, Word
 from shootdown.litmus.local import Executor, Local
 from shootdown.litmus.machine import Answer, Loader, external
@@ -133,7 +133,7 @@ class _Teller:
             old = self._is_old(step, effect.place, frame, came if effect.kind in LOADING else ())
             if frame not in (None, effect.place.name):
                 text += f" (in PA({frame}))"
-            for page in self._changed(step, r"tables\.table\[page(\d+)\]"):
+            for page in self._changed(step, r"tables\.pte\[page(\d+)\]"):
                 text += f" (hardware updates PTE({page}))"
         self._add(step.number, number, text, old=old)
         self._passed(step.number, number)
@@ -157,10 +157,10 @@ class _Teller:
         """Whether an access that was done cannot have used the descriptor of now, as far as what it
         read or wrote shows that."""
         page = self.loader.pages[place.name]
-        raw = step.before[self.names[f"tables.table[page{page}]"]]
+        raw = step.before[self.names[f"tables.pte[page{page}]"]]
         now = cast(Descriptor, self.loader.machine.kinds.word(Descriptor).decode(raw))
-        if not now.valid or frame is not None:
-            return not now.valid or frame != self.tables.pages[now.frame.index]
+        if not now.present or frame is not None:
+            return not now.present or frame != self.tables.pages[now.frame.index]
         content = f"f{now.frame.index}.content"
         cell = self.names.get(f"{content}[cell{self.loader.cells.get(place.offset, 0)}]")
         held = step.before[cell if cell is not None else self.names[f"{content}[cell]"]]

@@ -15,8 +15,9 @@ from shootdown.check.native.kept import prepared
 from shootdown.check.result import Limits, Result
 from shootdown.errors import ModelError
 from shootdown.hardware import aarch64 as hw
-from shootdown.hardware.arm64_contiguous import Descriptor, Fault, Walker
+from shootdown.hardware.arm64_walker import Fault, Walker
 from shootdown.hardware.machine import Frame, Page, TlbEntry
+from shootdown.hardware.machine import Pte as Descriptor
 from shootdown.lang import Setup, scenario
 from shootdown.lang.ir import System
 from shootdown.lang.kinds import Kinds
@@ -242,13 +243,13 @@ class Loader:
         assert isinstance(pte, Pte)
         index = f"page{page}"
         descriptor = Descriptor(
-            valid=bool(pte.valid),
+            present=bool(pte.valid),
             writable=bool(pte.db or pte.dbm),
             accessed=bool(pte.af),
             dirty=bool(pte.db),
             frame=self.frame(pte),
         )
-        self.put(hw.Tables.table, f"tables.table[{index}]", descriptor)
+        self.put(hw.Tables.pte, f"tables.pte[{index}]", descriptor)
         self.put(hw.Tables.kind, f"tables.kind[{index}]", hw.Kind(self.kinds[self.kind_of(pte)]))
         self.put(hw.Tables.user, f"tables.user[{index}]", self.tables.el0_pages()[name])
         self.put(hw.Memory.probed, f"f{page}.probed", hw.Value(self.values[Par(Physical(name))]))
@@ -365,7 +366,7 @@ def run(
     for place in places:
         if isinstance(place, PteAddress):
             page = loader.pages[place.name]
-            table, kind = numbers[f"tables.table[page{page}]"], numbers[f"tables.kind[page{page}]"]
+            table, kind = numbers[f"tables.pte[page{page}]"], numbers[f"tables.kind[page{page}]"]
             where.append((place, len(shown), len(shown) + 1))
             shown += [table, kind]
         else:

@@ -132,7 +132,7 @@ def posted(
             ],
             hardware=arm64,
             goals=[luf.taken, *goals],
-            options={**V12, "arch": "arm64", "luf_arm64": answer},
+            options={**V12, "luf_arm64": answer},
         )
 
     return build

@@ -7,9 +7,9 @@ space reads (``linux/user_contents.py``).
 
 from __future__ import annotations
 
+from shootdown.hardware.access import tlb_may_use, tlb_may_write, usable
 from shootdown.hardware.machine import Cpu, Page, Pte, TlbEntry
 from shootdown.hardware.pcid import Pcid
-from shootdown.hardware.tlb import tlb_may_use, tlb_may_write, usable
 from shootdown.lang import WRITE_ONCE, atomic, goal, invariant, path
 from shootdown.linux.arch.x86.options import MASK
 from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbContext, TlbState
@@ -125,7 +125,7 @@ def run_users(mm: Mm) -> None:
     """All CPUs but CPU0, on which reclaim runs, run threads of the process."""
     for cpu in Cpu:
         if cpu.index > 0:
-            cpu.cr3 = mm
+            cpu.walks = mm
             mm.cpumask.add(cpu)
 
 
@@ -185,7 +185,7 @@ def read_only_twice() -> None:
     """Two processes, on CPU1 and CPU2; each maps a page of its own, read-only and clean."""
     for cpu in Cpu:
         if cpu.index > 0:
-            cpu.cr3 = Mm(cpu.index - 1)
+            cpu.walks = Mm(cpu.index - 1)
             Mm(cpu.index - 1).cpumask.add(cpu)
     for folio in LufPage:
         folio.mapcount = 1

@@ -6,8 +6,8 @@ translation (``linux/user.py``), INV-S0-5 where the lockless reader returns (``l
 
 from __future__ import annotations
 
+from shootdown.hardware.access import usable
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte, PteHigh, PteLow
-from shootdown.hardware.tlb import usable
 from shootdown.lang import atomic, goal, invariant
 from shootdown.linux.mm_types import Folio, Mm
 
@@ -43,7 +43,7 @@ def one_translation() -> bool:
         for mm in Mm
         for page in Page
         for cpu in Cpu
-        if usable(cpu) and cpu.cr3 == mm
+        if usable(cpu) and cpu.walks == mm
         for entry in cpu.tlb[page]
     )
 
@@ -138,7 +138,7 @@ def left_out() -> bool:
 @atomic
 def run_on(cpu: Cpu, mm: Mm) -> None:
     """The CPU runs a thread of that process."""
-    cpu.cr3 = mm
+    cpu.walks = mm
     mm.cpumask.add(cpu)
 
 
@@ -164,7 +164,7 @@ def mapped_anon_reclaim() -> None:
     mapped_anon()
     for cpu in Cpu:
         if cpu.index == len(Cpu) - 1:
-            cpu.cr3 = None
+            cpu.walks = None
             cpu.tlb[Page(0)] = set()
             Mm(0).cpumask.discard(cpu)
 
@@ -258,7 +258,7 @@ def mapped_pae_reclaim() -> None:
     """The same, but CPU0, on which reclaim runs, has no user address space, and reclaim has a
     reference; frame 1 is at 8 GiB, with the same low half."""
     mapped_pae_file()
-    Cpu(0).cr3 = None
+    Cpu(0).walks = None
     Mm(0).cpumask.discard(Cpu(0))
     Folio(0).refcount = 3
     Folio(1).pfn_high = 2

@@ -12,7 +12,7 @@ from typing import Any
 from shootdown.hardware.arm64 import arm64
 from shootdown.hardware.machine import Cpu, Frame, Page
 from shootdown.hardware.x86 import x86
-from shootdown.lang import Scenario, Setup, Thread, scenario
+from shootdown.lang import Hardware, Scenario, Setup, Thread, scenario
 from shootdown.linux.mm.luf_tables import free_empty_table
 from shootdown.linux.mm.madvise import madvise_dontneed
 from shootdown.linux.mm.mmap import munmap
@@ -39,6 +39,11 @@ VARIANTS: dict[str, Options] = {
 """Which kernel each variant of the reference is; V8 is today's."""
 
 MM = Mm(0)
+
+
+def machine(options: Options) -> Hardware:
+    """The hardware that a variant runs on."""
+    return arm64 if options.get("arch") == "arm64" else x86
 
 
 def victims(*numbers: int) -> tuple[Any, ...]:
@@ -84,7 +89,7 @@ def decide(
                 Thread(caller, MM, given, on=Cpu(1), **file),
                 *[Thread(user, MM, given[-1], on=Cpu(c)) for c in range(2, cpus)],
             ],
-            hardware=arm64 if options.get("arch") == "arm64" else x86,
+            hardware=machine(options),
             invariants=[s0.counted, *([s2a.owed_is_known] if counted or state else [])],
             goals=[s2a.window, s2a.overtaken, *goals],
             options=options,

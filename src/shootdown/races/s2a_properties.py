@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from shootdown.hardware.access import tlb_may_write, usable, user_load, user_store
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte
-from shootdown.hardware.tlb import tlb_may_write, usable, user_load, user_store
 from shootdown.lang import atomic, goal, invariant, mark, note, path, this
 from shootdown.linux.mm.luf_batch import LufMm
 from shootdown.linux.mm_types import Folio, Mm
@@ -83,7 +83,7 @@ def stale(mm: Mm, page: Page) -> bool:
     return (
         page in mm.queued
         and not mm.pte[page].present
-        and any(cpu.cr3 == mm and usable(cpu) and cpu.tlb[page] for cpu in Cpu)
+        and any(cpu.walks == mm and usable(cpu) and cpu.tlb[page] for cpu in Cpu)
     )
 
 
@@ -165,7 +165,7 @@ def run_users(mm: Mm) -> None:
     """All CPUs but the first, on which reclaim runs, run the process."""
     for cpu in Cpu:
         if cpu != Cpu(0):
-            cpu.cr3 = mm
+            cpu.walks = mm
             mm.cpumask.add(cpu)
 
 
@@ -191,7 +191,7 @@ def mapped_by_two() -> None:
     for cpu in Cpu:
         if cpu != Cpu(0):
             mm = Mm(cpu.index - 1)
-            cpu.cr3 = mm
+            cpu.walks = mm
             mm.cpumask.add(cpu)
             map_file_page(mm, Page(0), Folio(0), True)
 
@@ -203,7 +203,7 @@ def mapped_by_two_of_four() -> None:
     for cpu in Cpu:
         if cpu.index > 1:
             mm = Mm(cpu.index - 2)
-            cpu.cr3 = mm
+            cpu.walks = mm
             mm.cpumask.add(cpu)
             mm.pte[Page(mm.index)] = Pte(present=True, accessed=True, frame=Folio(0))
     Folio(0).mapcount = 2
@@ -216,7 +216,7 @@ def mapped_dirty_known() -> None:
     which the flusher runs, has no user address space."""
     for cpu in Cpu:
         if cpu.index > 1:
-            cpu.cr3 = Mm(0)
+            cpu.walks = Mm(0)
             Mm(0).cpumask.add(cpu)
     for page in Page:
         map_file_page(Mm(0), page, Folio(page.index), True)
@@ -228,7 +228,7 @@ def mapped_clean_two() -> None:
     """Two pages of a file that were not written yet; reclaim runs on the first two CPUs."""
     for cpu in Cpu:
         if cpu.index > 1:
-            cpu.cr3 = Mm(0)
+            cpu.walks = Mm(0)
             Mm(0).cpumask.add(cpu)
     for page in Page:
         map_file_page(Mm(0), page, Folio(page.index), False)

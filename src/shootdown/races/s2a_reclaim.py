@@ -27,7 +27,7 @@ from shootdown.linux.mm_types import Folio, Mm
 from shootdown.races import s0_properties as s0
 from shootdown.races import s2a_properties as s2a
 from shootdown.races import x3_properties as x3
-from shootdown.races.s2a import MM, VARIANTS, Options, victims
+from shootdown.races.s2a import MM, VARIANTS, Options, machine, victims
 from shootdown.races.x3_properties import verdict
 
 # ------------------------------------------------------------------ before I/O, and before freeing
@@ -56,7 +56,7 @@ def reclaim(
                 Thread(shrink_folios, victims(*range(pages)), on=Cpu(0)),
                 *[Thread(s2a.writer, MM, Page(pages - 1), on=Cpu(c)) for c in range(1, cpus)],
             ],
-            hardware=arm64 if VARIANTS[variant].get("arch") == "arm64" else x86,
+            hardware=machine(VARIANTS[variant]),
             invariants=[s2a.owed_is_known, *([s2a.no_writer_during_io] if io else [])],
             goals=[*goals, *([s2a.written] if dirty else [])],
             options=VARIANTS[variant],

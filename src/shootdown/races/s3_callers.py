@@ -6,8 +6,8 @@ and the folio that the block maps; and user space and devices, which go through 
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Descriptor, Walker, user_load, user_store
-from shootdown.hardware.machine import Frame, Page
+from shootdown.hardware.arm64_walker import Walker, user_load, user_store
+from shootdown.hardware.machine import Frame, Page, Pte
 from shootdown.lang import (
     WRITE_ONCE,
     atomic,
@@ -36,7 +36,7 @@ from shootdown.linux.arch.arm64.tlbflush import flush_tlb_range
 from shootdown.linux.mm_types import Folio
 
 Pages = tuple[Page, ...]
-MARKER = Descriptor(writable=True)  # stands for some value that is neither valid nor none
+MARKER = Pte(writable=True)  # stands for some value that is neither valid nor none
 
 # ------------------------------------------------------------------ through the TLB
 
@@ -102,7 +102,7 @@ def load_anywhere(mm: Arm64Mm, *, times: int = 1) -> None:
 
 
 @path
-def account(mm: Arm64Mm, pte: Descriptor) -> None:
+def account(mm: Arm64Mm, pte: Pte) -> None:
     """What zap_present_folio_ptes() does with A and D of what it took."""
     folio = Folio(pte.frame.index)
     if pte.dirty:
@@ -135,13 +135,13 @@ def zap_ptes(
     something is left behind, not valid and not none (``zap_install_uffd_wp_if_needed()``)."""
     with mm.ptl:
         if CLEAR_FULL == "batch":
-            if ptep_get(mm, pages[0]).valid:
+            if ptep_get(mm, pages[0]).present:
                 account(mm, get_and_clear_full_ptes(mm, pages))
         else:
             dirty = False
             for page in pages:
                 pte = ptep_get(mm, page) if report else ptep_get_no_access_dirty(mm, page)
-                if pte.valid:
+                if pte.present:
                     if monotone and report:
                         assert pte.dirty or not dirty or not pte.contiguous, (
                             "INV-S3-3: a block was reported dirty, and is reported clean"
@@ -218,8 +218,8 @@ def madvise_dontneed(mm: Arm64Mm, pages: Pages) -> None:
 def map_folio(mm: Arm64Mm, pages: Pages, frame: Frame, *, dirty: bool = False) -> None:
     """mm/memory.c set_pte_range(): map a large folio where nothing is mapped."""
     with mm.ptl:
-        if not ptep_get(mm, pages[0]).valid:
-            pte = Descriptor(valid=True, writable=True, accessed=True, dirty=dirty, frame=frame)
+        if not ptep_get(mm, pages[0]).present:
+            pte = Pte(present=True, writable=True, accessed=True, dirty=dirty, frame=frame)
             set_ptes(mm, pages, pte)
 
 
@@ -246,7 +246,7 @@ def return_readonly(mm: Arm64Mm, pages: Pages) -> None:
 def mprotect_page(mm: Arm64Mm, page: Page) -> None:
     """mm/mprotect.c change_pte_range() for one PTE: take it, put it back read-only, flush."""
     with mm.ptl:
-        if ptep_get(mm, page).valid:
+        if ptep_get(mm, page).present:
             pte = ptep_get_and_clear(mm, page)
             set_pte_at(mm, page, replace(pte, writable=False))
     flush_tlb_range({page})

@@ -6,8 +6,7 @@ tell how far that shows.
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Descriptor
-from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page
+from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, Pte
 from shootdown.lang import (
     Scenario,
     Setup,
@@ -52,10 +51,10 @@ def begin_lockless(mm: ReadMm, page: Page) -> None:
 
 
 @atomic
-def was_there(mm: ReadMm, pte: Descriptor, accessed: bool, dirty: bool) -> bool:
+def was_there(mm: ReadMm, pte: Pte, accessed: bool, dirty: bool) -> bool:
     """Whether the block had this value at one instant, as far as the flags that count go."""
     return any(
-        view.valid
+        view.present
         and view.frame == pte.frame
         and view.writable == pte.writable
         and (view.accessed or not accessed)
@@ -65,9 +64,9 @@ def was_there(mm: ReadMm, pte: Descriptor, accessed: bool, dirty: bool) -> bool:
 
 
 @atomic(show="local_irq_enable()")
-def end_lockless(mm: ReadMm, pte: Descriptor, together: bool) -> None:
+def end_lockless(mm: ReadMm, pte: Pte, together: bool) -> None:
     """The reader has its value: INV-S3-7."""
-    if pte.valid:
+    if pte.present:
         if together:
             fine = was_there(mm, pte, pte.accessed, pte.dirty)
         else:

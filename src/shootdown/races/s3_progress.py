@@ -6,7 +6,7 @@ report shows the way into it and the loop.
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Walker
+from shootdown.hardware.arm64_walker import Walker
 from shootdown.hardware.ipi import handle_call, send_calls, wait_for_acks
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page
 from shootdown.lang import (
@@ -216,13 +216,13 @@ def device_ends() -> bool:
 @goal("the device faults while another PTE has D")
 def faults_beside_dirty() -> bool:
     """The gathered value says that all is well."""
-    return any(mm.request and any(mm.table[page].dirty for page in Page) for mm in FaultMm)
+    return any(mm.request and any(mm.pte[page].dirty for page in Page) for mm in FaultMm)
 
 
 @goal("the device faults while another PTE has A")
 def faults_beside_young() -> bool:
     """The same for A."""
-    return any(mm.request and any(mm.table[page].accessed for page in Page) for mm in FaultMm)
+    return any(mm.request and any(mm.pte[page].accessed for page in Page) for mm in FaultMm)
 
 
 def fault(

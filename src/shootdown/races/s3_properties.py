@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from shootdown.hardware.arm64_contiguous import Arm64Space, Descriptor, Walker, conflict, matches
-from shootdown.hardware.machine import Cpu, Frame, Page
+from shootdown.hardware.arm64_walker import Walker, conflict, matches
+from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, Pte
 from shootdown.hardware.tlbi import Pe
 from shootdown.lang import Word, atomic, ghost, goal, invariant, on_write
 from shootdown.linux.arch.arm64.pgtable import Arm64Mm
@@ -20,7 +20,7 @@ from shootdown.linux.mm_types import Folio
 class View(Word):
     """What a reader of one PTE is told."""
 
-    valid: bool = False
+    present: bool = False
     writable: bool = False
     accessed: bool = False
     dirty: bool = False
@@ -28,7 +28,7 @@ class View(Word):
 
     def show(self) -> str:
         """As ``f0 W A D``."""
-        if not self.valid:
+        if not self.present:
             return "none"
         flags = (("W", self.writable), ("A", self.accessed), ("D", self.dirty))
         return " ".join([str(self.frame), *(letter for letter, on in flags if on)])
@@ -43,11 +43,11 @@ class ReadMm(Arm64Mm):
     reader_done: bool = ghost(False)
 
 
-@on_write(Arm64Space.table)
-def flags_set(space: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
+@on_write(AddressSpace.pte)
+def flags_set(space: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     """Somebody set A or D in a valid PTE."""
     mm = cast(Arm64Mm, space)
-    if old.valid and new.valid and old.frame == new.frame:
+    if old.present and new.present and old.frame == new.frame:
         if new.dirty and not old.dirty:
             mm.dirtied = True
         if new.accessed and not old.accessed:
@@ -57,20 +57,20 @@ def flags_set(space: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -
 @atomic
 def view(mm: Arm64Mm, page: Page) -> View:
     """What ``ptep_get()`` would give at this instant."""
-    found = mm.table[page]
-    whole = found.valid and found.contiguous
+    found = mm.pte[page]
+    whole = found.present and found.contiguous
     return View(
-        valid=found.valid,
+        present=found.present,
         writable=found.writable,
         frame=found.frame,
         accessed=found.accessed
-        or (whole and any(mm.table[q].valid and mm.table[q].accessed for q in Page)),
-        dirty=found.dirty or (whole and any(mm.table[q].valid and mm.table[q].dirty for q in Page)),
+        or (whole and any(mm.pte[q].present and mm.pte[q].accessed for q in Page)),
+        dirty=found.dirty or (whole and any(mm.pte[q].present and mm.pte[q].dirty for q in Page)),
     )
 
 
-@on_write(Arm64Space.table)
-def viewed(space: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
+@on_write(AddressSpace.pte)
+def viewed(space: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     """The block changes under a lockless reader."""
     mm = cast(ReadMm, space)
     for reading in Page:
@@ -78,12 +78,12 @@ def viewed(space: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> N
             mm.views.add(view(mm, reading))
 
 
-@on_write(Arm64Space.table)
-def viewed_anywhere(space: Arm64Space, page: Page, old: Descriptor, new: Descriptor) -> None:
+@on_write(AddressSpace.pte)
+def viewed_anywhere(space: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     """The same, if a flag counts wherever in the block it is, even if the reader's own PTE is not
     there any more, or not yet."""
     mm = cast(ReadMm, space)
-    if mm.reading is not None and new.valid:
+    if mm.reading is not None and new.present:
         mm.views.add(view(mm, page))
 
 
@@ -93,8 +93,8 @@ def flush_after_clear(pe: Pe, target: Cpu, old: set[Page], new: set[Page]) -> No
     if new and not old:
         for mm in Arm64Mm:
             assert not (
-                any(mm.table[page].valid and mm.table[page].contiguous for page in Page)
-                and any(not mm.table[page].valid for page in new)
+                any(mm.pte[page].present and mm.pte[page].contiguous for page in Page)
+                and any(not mm.pte[page].present for page in new)
             ), "INV-S3-6: a TLBI is issued while the rest of the block is still contiguous"
 
 
@@ -107,7 +107,7 @@ def no_lost_dirty() -> bool:
     return all(
         not mm.dirtied
         or mm.carries_dirty
-        or any(mm.table[page].valid and mm.table[page].dirty for page in Page)
+        or any(mm.pte[page].present and mm.pte[page].dirty for page in Page)
         or any(folio.dirty for folio in Folio)
         for mm in Arm64Mm
     )
@@ -119,19 +119,19 @@ def no_lost_young() -> bool:
     return all(
         not mm.touched
         or mm.carries_young
-        or any(mm.table[page].valid and mm.table[page].accessed for page in Page)
+        or any(mm.pte[page].present and mm.pte[page].accessed for page in Page)
         or any(folio.referenced for folio in Folio)
         for mm in Arm64Mm
     )
 
 
 @atomic
-def fits(one: Descriptor, other: Descriptor) -> bool:
+def fits(one: Pte, other: Pte) -> bool:
     """What one PTE of a block asks of the others, and an empty one of itself."""
-    if not one.valid:
-        return one == Descriptor()
+    if not one.present:
+        return one == Pte()
     return not one.contiguous or (
-        other.valid
+        other.present
         and other.contiguous
         and other.frame == one.frame
         and other.writable == one.writable
@@ -143,7 +143,7 @@ def uniform() -> bool:
     """The PTL is free, and a block is contiguous in part, or its PTEs differ, or an empty PTE is
     not zero."""
     return all(
-        mm.ptl.locked or fits(mm.table[one], mm.table[other])
+        mm.ptl.locked or fits(mm.pte[one], mm.pte[other])
         for mm in Arm64Mm
         for one in Page
         for other in Page
@@ -175,8 +175,8 @@ def one_translation() -> bool:
 def half_gone() -> bool:
     """Some PTEs are empty, others still contiguous."""
     return any(
-        any(not mm.table[page].valid for page in Page)
-        and any(mm.table[page].valid and mm.table[page].contiguous for page in Page)
+        any(not mm.pte[page].present for page in Page)
+        and any(mm.pte[page].present and mm.pte[page].contiguous for page in Page)
         for mm in Arm64Mm
     )
 
@@ -186,10 +186,9 @@ def dirtied_late() -> bool:
     """The situation that the options are about."""
     return any(
         mm.dirtied
-        and any(not mm.table[page].valid for page in Page)
+        and any(not mm.pte[page].present for page in Page)
         and any(
-            mm.table[page].valid and mm.table[page].contiguous and mm.table[page].dirty
-            for page in Page
+            mm.pte[page].present and mm.pte[page].contiguous and mm.pte[page].dirty for page in Page
         )
         for mm in Arm64Mm
     )
@@ -199,9 +198,9 @@ def dirtied_late() -> bool:
 def used_late() -> bool:
     """The same for A."""
     return any(
-        any(not mm.table[page].valid for page in Page)
+        any(not mm.pte[page].present for page in Page)
         and any(
-            mm.table[page].valid and mm.table[page].contiguous and mm.table[page].accessed
+            mm.pte[page].present and mm.pte[page].contiguous and mm.pte[page].accessed
             for page in Page
         )
         for mm in Arm64Mm
@@ -212,7 +211,7 @@ def used_late() -> bool:
 def window() -> bool:
     """A PTE is empty, and a walker may hold an entry for it."""
     return any(
-        not mm.table[page].valid and bool(matches(walker, page))
+        not mm.pte[page].present and bool(matches(walker, page))
         for mm in Arm64Mm
         for walker in Walker
         for page in Page
@@ -234,7 +233,7 @@ def first_gone() -> bool:
 @goal("the first PTE is empty")
 def first_empty() -> bool:
     """The writer is under way."""
-    return any(not mm.table[Page(0)].valid for mm in Arm64Mm)
+    return any(not mm.pte[Page(0)].present for mm in Arm64Mm)
 
 
 @goal("all pages were given up")
@@ -247,8 +246,8 @@ def all_gone() -> bool:
 def last_left() -> bool:
     """It was cleared from high to low, or round it."""
     return any(
-        mm.table[Page(0)].valid
-        and all(page == Page(0) or not mm.table[page].valid for page in Page)
+        mm.pte[Page(0)].present
+        and all(page == Page(0) or not mm.pte[page].present for page in Page)
         for mm in Arm64Mm
     )
 
@@ -256,14 +255,14 @@ def last_left() -> bool:
 @goal("the block is empty for a moment")
 def all_empty() -> bool:
     """Break: between clearing and repainting, as far as memory goes."""
-    return any(all(not mm.table[page].valid for page in Page) for mm in Arm64Mm)
+    return any(all(not mm.pte[page].present for page in Page) for mm in Arm64Mm)
 
 
 @goal("the block was folded")
 def folded() -> bool:
     """All PTEs are contiguous and read-only."""
     return any(
-        all(mm.table[page].contiguous and not mm.table[page].writable for page in Page)
+        all(mm.pte[page].contiguous and not mm.pte[page].writable for page in Page)
         for mm in Arm64Mm
     )
 
@@ -272,8 +271,8 @@ def folded() -> bool:
 def unfolded() -> bool:
     """One is read-only, the others are not, and none is contiguous."""
     return any(
-        all(mm.table[page].valid and not mm.table[page].contiguous for page in Page)
-        and not mm.table[Page(0)].writable
+        all(mm.pte[page].present and not mm.pte[page].contiguous for page in Page)
+        and not mm.pte[Page(0)].writable
         for mm in Arm64Mm
     )
 
@@ -288,7 +287,7 @@ def dirtied() -> bool:
 def half_set() -> bool:
     """The situation that Alistair Popple asked about."""
     return any(
-        mm.table[Page(0)].valid and mm.table[Page(0)].frame == Frame(1) and not mm.table[page].valid
+        mm.pte[Page(0)].present and mm.pte[Page(0)].frame == Frame(1) and not mm.pte[page].present
         for mm in Arm64Mm
         for page in Page
     )
@@ -298,7 +297,7 @@ def half_set() -> bool:
 def reached_early() -> bool:
     """Through the block entry that was loaded from another PTE."""
     return any(
-        not mm.table[page].valid and any(entry.frame == Frame(1) for entry in walker.blocks)
+        not mm.pte[page].present and any(entry.frame == Frame(1) for entry in walker.blocks)
         for mm in Arm64Mm
         for walker in Walker
         for page in Page

@@ -6,8 +6,8 @@ The first PE runs the kernel, and loads nothing into its TLB; the others use the
 from __future__ import annotations
 
 from shootdown.errors import UsageError
-from shootdown.hardware.arm64_contiguous import Descriptor, Walker
-from shootdown.hardware.machine import Frame, Page
+from shootdown.hardware.arm64_walker import Walker
+from shootdown.hardware.machine import Frame, Page, Pte
 from shootdown.lang import atomic
 from shootdown.linux.arch.arm64.pgtable import Arm64Mm
 
@@ -37,8 +37,8 @@ def block() -> None:
     mm = Arm64Mm(0)
     walkers(mm)
     for page in Page:
-        mm.table[page] = Descriptor(
-            valid=True, contiguous=True, writable=True, accessed=True, frame=Frame(0)
+        mm.pte[page] = Pte(
+            present=True, contiguous=True, writable=True, accessed=True, frame=Frame(0)
         )
 
 
@@ -48,7 +48,7 @@ def old_block() -> None:
     mm = Arm64Mm(0)
     walkers(mm)
     for page in Page:
-        mm.table[page] = Descriptor(valid=True, contiguous=True, writable=True, frame=Frame(0))
+        mm.pte[page] = Pte(present=True, contiguous=True, writable=True, frame=Frame(0))
 
 
 @atomic
@@ -57,8 +57,8 @@ def almost_block() -> None:
     mm = Arm64Mm(0)
     walkers(mm)
     for page in Page:
-        mm.table[page] = Descriptor(
-            valid=True, writable=page.index == len(Page) - 1, accessed=True, frame=Frame(0)
+        mm.pte[page] = Pte(
+            present=True, writable=page.index == len(Page) - 1, accessed=True, frame=Frame(0)
         )
 
 
@@ -67,8 +67,8 @@ def read_block() -> None:
     """A contpte block that was read; the TLBs do not matter."""
     mm = Arm64Mm(0)
     for page in Page:
-        mm.table[page] = Descriptor(
-            valid=True, contiguous=True, writable=True, accessed=True, frame=Frame(0)
+        mm.pte[page] = Pte(
+            present=True, contiguous=True, writable=True, accessed=True, frame=Frame(0)
         )
 
 
@@ -77,8 +77,8 @@ def dirty_block() -> None:
     """A contpte block that was written, long ago, and was not used since; a third PE uses it."""
     mm = Arm64Mm(0)
     for page in Page:
-        mm.table[page] = Descriptor(
-            valid=True,
+        mm.pte[page] = Pte(
+            present=True,
             contiguous=True,
             writable=True,
             dirty=page == Page(0),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from shootdown.hardware.access import user_store
 from shootdown.hardware.iommu import (
     Device,
     attach,
@@ -17,7 +18,7 @@ from shootdown.hardware.iommu import (
     iotlb_may_use,
 )
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte
-from shootdown.hardware.tlb import cached, user_store
+from shootdown.hardware.tlb import cached
 from shootdown.lang import atomic, ghost, goal, invariant, mark, note, path, progress, this
 from shootdown.linux.drivers.i915 import GemObject
 from shootdown.linux.drivers.iommu_iopf import Asking
@@ -244,7 +245,7 @@ def attached() -> None:
 @atomic
 def run_on(cpu: Cpu) -> None:
     """The CPU runs a thread of the process."""
-    cpu.cr3 = Mm(0)
+    cpu.walks = Mm(0)
     Mm(0).cpumask.add(cpu)
 
 

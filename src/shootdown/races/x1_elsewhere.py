@@ -257,7 +257,7 @@ def runs_on_first() -> None:
     """The task runs on CPU0."""
     cpu = AsidCpu(0)
     cpu.tag = Pcid(1)
-    cpu.cr3 = MM
+    cpu.walks = MM
     MM.cpumask = {Cpu(0)}
     mapped_once(MM)
 
@@ -350,7 +350,7 @@ def haiku(flush_id: str) -> Setup:
 @atomic
 def kernel_mapped() -> None:
     """The page is mapped in the kernel's half, and cached under both tags."""
-    AsidCpu(0).cr3 = MM
+    AsidCpu(0).walks = MM
     mapped_once(MM)
     AsidCpu(0).parked[Pcid(1)][Page(0)] = {ENTRY}
 
@@ -387,7 +387,7 @@ def toggle(old: Mm, new: Mm) -> None:
 @atomic
 def shadowed() -> None:
     """The vCPU runs on the first root; the second is empty."""
-    AsidCpu(0).cr3 = MM
+    AsidCpu(0).walks = MM
     mapped_once(MM)
 
 

@@ -5,9 +5,9 @@ INV-X1-1 is asserted where user space uses a translation (:func:`use`).
 
 from __future__ import annotations
 
+from shootdown.hardware.access import user_load
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte, TlbEntry
 from shootdown.hardware.pcid import Pcid, entries_of
-from shootdown.hardware.tlb import user_load
 from shootdown.lang import atomic, goal, invariant, mark, note, this
 from shootdown.linux.arch.x86.tlbflush import (
     ContextMm,
@@ -183,7 +183,7 @@ def runs(cpu: TlbState, mm: ContextMm, asid: Pcid) -> None:
     cpu.loaded_mm = LoadedMm(mm=mm)
     cpu.loaded_mm_asid = asid
     cpu.tag = asid
-    cpu.cr3 = mm
+    cpu.walks = mm
     cpu.ctxs[asid] = TlbContext(used=True, mm=mm)
     cpu.next_asid = (asid.index + 1) % dyn_asids()
     mm.cpumask.add(cpu)

@@ -28,7 +28,7 @@ def mapped_anon() -> None:
             cpu.loaded_mm = LoadedMm(mm=ContextMm(0))
             cpu.ctxs[Pcid(0)] = TlbContext(used=True, mm=ContextMm(0))
         else:
-            cpu.cr3 = None
+            cpu.walks = None
             ContextMm(0).cpumask.discard(cpu)
             for page in Page:
                 cpu.tlb[page] = set()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from shootdown.hardware.access import usable, user_load, user_store
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte
-from shootdown.hardware.tlb import usable, user_load, user_store
 from shootdown.lang import atomic, goal, invariant, mark, note, path, this
 from shootdown.linux.mm.memory_wp import do_wp_page
 from shootdown.linux.mm_types import Folio, Mm
@@ -107,7 +107,7 @@ def flushed_before_unlock() -> bool:
         if not announced(mm)
         for page in Page
         for cpu in Cpu
-        if cpu.cr3 == mm and usable(cpu)
+        if cpu.walks == mm and usable(cpu)
         for entry in cpu.tlb[page]
         if not protected(mm, page, entry.frame)
     )
@@ -132,7 +132,7 @@ def window() -> bool:
         for mm in Mm
         for page in Page
         for cpu in Cpu
-        if cpu.cr3 == mm
+        if cpu.walks == mm
         for entry in cpu.tlb[page]
     )
 
@@ -177,7 +177,7 @@ def map_first(writable: bool, dirty: bool, references: int) -> None:
     mm = Mm(0)
     for cpu in Cpu:
         if cpu != Cpu(0):
-            cpu.cr3 = mm
+            cpu.walks = mm
             mm.cpumask.add(cpu)
     Folio(0).mapcount = 1
     Folio(0).refcount = references

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from shootdown.hardware.machine import ARCH
 from shootdown.lang import READ_ONCE, Option, choose, note, path
 from shootdown.linux.mm.luf_batch import (
     LUF_ARM64,
@@ -28,7 +29,6 @@ from shootdown.linux.mm.luf_batch import (
 )
 from shootdown.linux.mm.rmap_batch import TlbUbc, try_to_unmap_flush
 from shootdown.linux.mm_types import Mm
-from shootdown.linux.options import ARCH
 
 LUF_FAULT = Option(
     "luf_fault",

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from shootdown.hardware.access import tlb_may_write
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte
-from shootdown.hardware.tlb import tlb_may_write
 from shootdown.lang import (
     READ_ONCE,
     Array,

@@ -3,7 +3,7 @@ mm/memory.c, the zapper that does not know the mmap lock: truncation, which come
 
 from __future__ import annotations
 
-from shootdown.hardware.tlb import tlb_may_use
+from shootdown.hardware.access import tlb_may_use
 from shootdown.lang import atomic, note, path
 from shootdown.linux.mm.luf import do_mmap, tlb_end_vma
 from shootdown.linux.mm.memory import unmap_page_range, zap_page_range_single

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from shootdown.hardware.access import tlb_may_use
 from shootdown.hardware.machine import Frame, Page
-from shootdown.hardware.tlb import tlb_may_use
 from shootdown.lang import (
     WRITE_ONCE,
     Record,

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import cast
 
+from shootdown.hardware.access import tlb_may_use, usable
 from shootdown.hardware.ipi import call_many, local_irq_disable, local_irq_enable
-from shootdown.hardware.machine import Cpu, Frame, Page
-from shootdown.hardware.tlb import tlb_may_use, usable
+from shootdown.hardware.machine import ARCH, Cpu, Frame, Page
 from shootdown.lang import (
     READ_ONCE,
     Object,
@@ -39,7 +39,6 @@ from shootdown.linux.mm.luf_batch import (
     ugen_before,
 )
 from shootdown.linux.mm_types import Folio
-from shootdown.linux.options import ARCH
 
 LUF_TAKEOFF = Option(
     "luf_takeoff",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from shootdown.hardware.access import tlb_may_use
 from shootdown.hardware.machine import Noted, Page, Pte
-from shootdown.hardware.tlb import tlb_may_use
 from shootdown.lang import READ_ONCE, WRITE_ONCE, atomic, note, path, replace
 from shootdown.linux.mm.memory import folio_mark_dirty, ptep_clear_flush
 from shootdown.linux.mm.mmu_gather import folio_remove_rmap_pte

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import cast
 
 from shootdown.hardware.ipi import call_many
-from shootdown.hardware.machine import Cpu, Frame, Page, Pte
+from shootdown.hardware.machine import ARCH, Cpu, Frame, Page, Pte
 from shootdown.lang import (
     READ_ONCE,
     WRITE_ONCE,
@@ -39,7 +39,7 @@ from shootdown.linux.mm.luf_batch import (
 )
 from shootdown.linux.mm.mmu_notifier import mmu_notifier_arch_invalidate_secondary_tlbs
 from shootdown.linux.mm_types import Folio, Mm, TlbFlushBatched
-from shootdown.linux.options import ARCH, TLB_BATCHED
+from shootdown.linux.options import TLB_BATCHED
 
 PENDING_LARGE = 2
 """``TLB_FLUSH_BATCH_PENDING_LARGE``: from here on the count starts again (16383 in the kernel)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from shootdown.hardware.access import tlb_may_use
 from shootdown.hardware.machine import Page
-from shootdown.hardware.tlb import tlb_may_use
 from shootdown.lang import READ_ONCE, WRITE_ONCE, atomic, note, path, test_and_clear_bit
 from shootdown.linux.mm.luf import finish_task_switch, fold_unmap_luf
 from shootdown.linux.mm.luf_batch import LUF_IF, LUF_PAGES, File

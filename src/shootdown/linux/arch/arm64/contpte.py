@@ -6,8 +6,7 @@ model; nothing else is in its page table. Callers hold the PTL, except for the l
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Descriptor
-from shootdown.hardware.machine import Page
+from shootdown.hardware.machine import Page, Pte
 from shootdown.lang import note, path, replace
 from shootdown.linux.arch.arm64.contpte_full import contpte_ptep_get_and_clear_full
 from shootdown.linux.arch.arm64.options import (
@@ -39,7 +38,7 @@ Pages = tuple[Page, ...]
 
 
 @path(show="contpte_convert()")
-def contpte_convert(mm: Arm64Mm, pte: Descriptor) -> None:
+def contpte_convert(mm: Arm64Mm, pte: Pte) -> None:
     """C1..C3: take the block out, invalidate (break), put it back with or without the bit (make).
     Whoever walks meanwhile faults, and then waits for the PTL."""
     for page in Page:
@@ -54,10 +53,10 @@ def contpte_convert(mm: Arm64Mm, pte: Descriptor) -> None:
 
 
 @path(show="contpte_try_fold()")
-def contpte_try_fold(mm: Arm64Mm, last: Page, pte: Descriptor) -> None:
+def contpte_try_fold(mm: Arm64Mm, last: Page, pte: Pte) -> None:
     """F1..F3: the last PTE of the block was written; make it a block if all PTEs map the same
     folio with the same rights. A and D do not matter: the block has one of each."""
-    if last.index == len(Page) - 1 and pte.valid and not pte.contiguous:
+    if last.index == len(Page) - 1 and pte.present and not pte.contiguous:
         fits = True
         for page in Page:
             if fits:
@@ -67,7 +66,7 @@ def contpte_try_fold(mm: Arm64Mm, last: Page, pte: Descriptor) -> None:
 
 
 @path(show="contpte_try_unfold()")
-def contpte_try_unfold(mm: Arm64Mm, pte: Descriptor) -> None:
+def contpte_try_unfold(mm: Arm64Mm, pte: Pte) -> None:
     """U1: a single PTE is about to change."""
     if pte_valid_cont(pte):
         contpte_convert(mm, replace(pte, contiguous=False))
@@ -84,33 +83,31 @@ def contpte_try_unfold_partial(mm: Arm64Mm, pages: Pages) -> None:
 
 
 @path(show="ptep_get()")
-def ptep_get(mm: Arm64Mm, page: Page) -> Descriptor:
+def ptep_get(mm: Arm64Mm, page: Page) -> Pte:
     """G1, G2: with A and D of the whole block. The PTL is held, so nobody but hardware changes
     it."""
     pte = __ptep_get(mm, page)
     if pte_valid_cont(pte):
-        flags = Descriptor()
+        flags = Pte()
         for other in Page:
             if not (GATHER == "early" and flags.accessed and flags.dirty):
                 found = __ptep_get(mm, other)
                 if GET_ASSERT == "scan":
-                    assert found != Descriptor(), (
-                        "INV-S3-3: a getter runs while a full clear is under way"
-                    )
+                    assert found != Pte(), "INV-S3-3: a getter runs while a full clear is under way"
                 flags = pte_with_flags(flags, found)
         pte = pte_with_flags(pte, flags)
     return pte
 
 
 @path(show="ptep_get_no_access_dirty()")
-def ptep_get_no_access_dirty(mm: Arm64Mm, page: Page) -> Descriptor:
+def ptep_get_no_access_dirty(mm: Arm64Mm, page: Page) -> Pte:
     """Option 3: the getter that is allowed while a full clear is under way; it does not report A
     and D."""
     return replace(__ptep_get(mm, page), accessed=False, dirty=False)
 
 
 @path(show="ptep_get_lockless()")
-def ptep_get_lockless(mm: Arm64Mm, page: Page) -> Descriptor:
+def ptep_get_lockless(mm: Arm64Mm, page: Page) -> Pte:
     """L1, L2: read the PTE, then the block; start again if a PTE of it does not fit. The newer
     code stops, and checks no more, once it has found A and D."""
     while True:
@@ -118,14 +115,12 @@ def ptep_get_lockless(mm: Arm64Mm, page: Page) -> Descriptor:
         if not pte_valid_cont(pte):
             return pte
         fits = True
-        flags = Descriptor()
+        flags = Pte()
         for other in Page:
             if fits and not (GATHER == "early" and flags.accessed and flags.dirty):
                 found = __ptep_get(mm, other)
                 if GET_ASSERT == "scan":
-                    assert found != Descriptor(), (
-                        "INV-S3-3: a getter runs while a full clear is under way"
-                    )
+                    assert found != Pte(), "INV-S3-3: a getter runs while a full clear is under way"
                 if LOCKLESS == "check" and not pte_same_prot(found, pte):
                     fits = False
                 flags = pte_with_flags(flags, found)
@@ -138,7 +133,7 @@ def ptep_get_lockless(mm: Arm64Mm, page: Page) -> Descriptor:
 
 
 @path(show="set_ptes()")
-def set_ptes(mm: Arm64Mm, pages: Pages, pte: Descriptor) -> None:
+def set_ptes(mm: Arm64Mm, pages: Pages, pte: Pte) -> None:
     """S1..S3: none of them is present. One by one, and no flush."""
     pte = replace(pte, contiguous=len(pages) == len(Page))
     for page in pages:
@@ -146,7 +141,7 @@ def set_ptes(mm: Arm64Mm, pages: Pages, pte: Descriptor) -> None:
 
 
 @path(show="set_pte_at()")
-def set_pte_at(mm: Arm64Mm, page: Page, pte: Descriptor) -> None:
+def set_pte_at(mm: Arm64Mm, page: Page, pte: Pte) -> None:
     """One PTE, which is not part of a block now; perhaps it completes one."""
     contpte_try_unfold(mm, __ptep_get(mm, page))
     pte = replace(pte, contiguous=False)
@@ -160,28 +155,28 @@ def set_pte_at(mm: Arm64Mm, page: Page, pte: Descriptor) -> None:
 
 
 @path(show="ptep_get_and_clear()")
-def ptep_get_and_clear(mm: Arm64Mm, page: Page) -> Descriptor:
+def ptep_get_and_clear(mm: Arm64Mm, page: Page) -> Pte:
     """A single PTE: unfold, then take it."""
     contpte_try_unfold(mm, __ptep_get(mm, page))
     return __ptep_get_and_clear(mm, page)
 
 
 @path(show="get_and_clear_full_ptes()")
-def get_and_clear_full_ptes(mm: Arm64Mm, pages: Pages) -> Descriptor:
+def get_and_clear_full_ptes(mm: Arm64Mm, pages: Pages) -> Pte:
     """B1, B2: option 2, which was merged. A block that the range covers stays contiguous until
     its last PTE is gone; the caller flushes after that."""
     contpte_try_unfold_partial(mm, pages)
-    pte = Descriptor()
+    pte = Pte()
     for page in pages:
         found = __ptep_get_and_clear(mm, page)
-        if not pte.valid:
+        if not pte.present:
             pte = replace(found, accessed=pte.accessed, dirty=pte.dirty)
         pte = pte_with_flags(pte, found)
     return pte
 
 
 @path(show="ptep_get_and_clear_full()")
-def ptep_get_and_clear_full(mm: Arm64Mm, page: Page) -> Descriptor:
+def ptep_get_and_clear_full(mm: Arm64Mm, page: Page) -> Pte:
     """Options 1 and 4, and Alistair Popple's: the process exits, the caller comes by every PTE
     one by one, and only then flushes. ``unfold`` is as if nobody knew."""
     if CLEAR_FULL == "unfold":
@@ -210,7 +205,7 @@ def clear_young_dirty_ptes(mm: Arm64Mm) -> None:
 
 
 @path
-def same_access_flags(pte: Descriptor, entry: Descriptor) -> bool:
+def same_access_flags(pte: Pte, entry: Pte) -> bool:
     """PTE_RDONLY, PTE_AF, PTE_WRITE and PTE_DIRTY are equal."""
     return (
         pte.accessed == entry.accessed
@@ -220,7 +215,7 @@ def same_access_flags(pte: Descriptor, entry: Descriptor) -> bool:
 
 
 @path(show="ptep_set_access_flags()")
-def ptep_set_access_flags(mm: Arm64Mm, page: Page, entry: Descriptor, *, dirty: bool) -> bool:
+def ptep_set_access_flags(mm: Arm64Mm, page: Page, entry: Pte, *, dirty: bool) -> bool:
     """A1..A3: a fault wants A, D or the right to write. After a write fault (``dirty``), stale
     read-only entries go too. Says whether anything changed."""
     raw = __ptep_get(mm, page)

@@ -13,8 +13,7 @@ an atomic update. ``next`` and ``first`` are Alistair Popple's questions of Nove
 
 from __future__ import annotations
 
-from shootdown.hardware.arm64_contiguous import Descriptor
-from shootdown.hardware.machine import Page
+from shootdown.hardware.machine import Page, Pte
 from shootdown.lang import atomic, note, path, replace
 from shootdown.linux.arch.arm64.options import CLEAR_FULL
 from shootdown.linux.arch.arm64.pgtable import (
@@ -27,11 +26,11 @@ from shootdown.linux.arch.arm64.pgtable import (
 
 
 @atomic(show="or A and D in atomically")
-def add_flags(mm: Arm64Mm, page: Page, flags: Descriptor) -> None:
+def add_flags(mm: Arm64Mm, page: Page, flags: Pte) -> None:
     """``__ptep_set_access_flags_notlbi()``: a loop of compare-and-exchange. The PTL is held, so
     the PTE does not become invalid."""
-    pte = mm.table[page]
-    mm.table[page] = replace(
+    pte = mm.pte[page]
+    mm.pte[page] = replace(
         pte, accessed=pte.accessed or flags.accessed, dirty=pte.dirty or flags.dirty
     )
 
@@ -40,12 +39,12 @@ def add_flags(mm: Arm64Mm, page: Page, flags: Descriptor) -> None:
 def propagate(mm: Arm64Mm) -> None:
     """v1: the first call finds A and D and copies them into each PTE; later calls see an empty
     PTE and know that it was done."""
-    flags = Descriptor()
+    flags = Pte()
     propagated = False
     for page in Page:
         if not propagated:
             pte = __ptep_get(mm, page)
-            if not pte.valid:
+            if not pte.present:
                 propagated = True
             flags = pte_with_flags(flags, pte)
     if propagated:
@@ -61,7 +60,7 @@ def propagate(mm: Arm64Mm) -> None:
 
 
 @path
-def stash(mm: Arm64Mm, page: Page, flags: Descriptor) -> None:
+def stash(mm: Arm64Mm, page: Page, flags: Pte) -> None:
     """Keep A and D of a PTE that was cleared in another one that is still valid: the next one
     (round the end of the block), or the last one. ``first``: in the first, valid or not."""
     size = len(Page)
@@ -74,7 +73,7 @@ def stash(mm: Arm64Mm, page: Page, flags: Descriptor) -> None:
             other = Page(step)
         if not done:
             pte = __ptep_get(mm, other)
-            if pte.valid or CLEAR_FULL == "first":
+            if pte.present or CLEAR_FULL == "first":
                 done = True
                 if CLEAR_FULL == "next-atomic" or CLEAR_FULL == "last-atomic":
                     add_flags(mm, other, flags)
@@ -83,7 +82,7 @@ def stash(mm: Arm64Mm, page: Page, flags: Descriptor) -> None:
 
 
 @path(show="contpte_ptep_get_and_clear_full()")
-def contpte_ptep_get_and_clear_full(mm: Arm64Mm, page: Page) -> Descriptor:
+def contpte_ptep_get_and_clear_full(mm: Arm64Mm, page: Page) -> Pte:
     """Clear one PTE of a block that is going away."""
     if CLEAR_FULL in ("gather-posted", "gather", "gather-atomic"):
         propagate(mm)

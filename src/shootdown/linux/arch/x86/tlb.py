@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import cast
 
 from shootdown.hardware.ipi import call_many
-from shootdown.hardware.machine import Cpu, Page, StealTime
+from shootdown.hardware.machine import ARCH, Cpu, Page, StealTime
 from shootdown.lang import READ_ONCE, path, smp_mb, this, try_cmpxchg
 from shootdown.linux.arch.arm64 import tlbflush as arm64
 from shootdown.linux.arch.x86.broadcast import broadcast_done, broadcast_tlb_flush
@@ -21,7 +21,7 @@ from shootdown.linux.arch.x86.tlb_multi import flush_tlb_multi, inc_mm_tlb_gen
 from shootdown.linux.arch.x86.tlbflush import ContextMm, FlushTlbInfo
 from shootdown.linux.mm.mmu_notifier import mmu_notifier_arch_invalidate_secondary_tlbs
 from shootdown.linux.mm_types import Mm
-from shootdown.linux.options import ARCH, PV_FLUSH
+from shootdown.linux.options import PV_FLUSH
 
 
 @path
