@@ -9,11 +9,13 @@ and there must be more of the others than CPUs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from shootdown.errors import UsageError
 from shootdown.hardware.arm64_asid import Asid, arm64_asid, run
 from shootdown.lang import (
     WRITE_ONCE,
+    Object,
     Scenario,
     Setup,
     Thread,
@@ -36,55 +38,48 @@ from shootdown.linux.arch.arm64.context import (
 )
 from shootdown.races import asid_properties as prop
 
-
-class Bounds(NamedTuple):
-    """What a scenario is checked with unless told otherwise."""
-
-    cpus: int = 2
-    tasks: int = 4
-    asids: int = 4
-    generations: int = 4
-    switches: int = 1
-    unmaps: int = 1
-
-
 ALWAYS = (prop.one_space_per_asid, prop.flush_reaches_all, prop.same_asid_everywhere)
 SHARED = (*ALWAYS, prop.own_asid_everywhere)
 GOALS = (prop.rolled_over, prop.kept, prop.handed_on)
 
 
+@path
+def another(prev: AsidMm | None) -> AsidMm:
+    """The timer interrupts a process, and the scheduler chooses any other one."""
+    event("timer interrupt")
+    mm = choose({other for other in AsidMm if other != prev})
+    check_and_switch_context(mm)
+    return mm
+
+
 @path(show="CPU")
-def schedule(running: AsidMm | None, *, switches: int) -> None:
-    """Run a process, then another one, ``switches`` times, or for ever if that is 0."""
+def run_some(running: AsidMm, *, rounds: int) -> None:
+    """Run a process, then others."""
     prev = running
-    if switches > 0:
-        for _ in range(switches):
-            event("timer interrupt")
-            mm = choose({other for other in AsidMm if other != prev})
-            check_and_switch_context(mm)
-            prev = mm
-    else:
-        while True:
-            event("timer interrupt")
-            mm = choose({other for other in AsidMm if other != prev})
-            check_and_switch_context(mm)
-            prev = mm
+    for _ in range(rounds):
+        prev = another(prev)
+
+
+@path(show="CPU")
+def run_forever() -> None:
+    """Run one process after the other."""
+    prev: AsidMm | None = None
+    while True:
+        prev = another(prev)
 
 
 @path(show="reclaim")
-def reclaim(*, unmaps: int) -> None:
-    """Unmap the page of any process, ``unmaps`` times, or for ever if that is 0."""
-    if unmaps > 0:
-        for _ in range(unmaps):
-            try_to_unmap_one(choose(AsidMm))
-    else:
-        while True:
-            try_to_unmap_one(choose(AsidMm))
+def unmap_some(*, unmaps: int) -> None:
+    """Unmap the page of any process."""
+    for _ in range(unmaps):
+        try_to_unmap_one(choose(AsidMm))
 
 
-@atomic
-def nothing_allocated() -> None:
-    """After boot."""
+@path(show="reclaim")
+def unmap_forever() -> None:
+    """Unmap the page of any process, again and again."""
+    while True:
+        try_to_unmap_one(choose(AsidMm))
 
 
 @atomic
@@ -108,8 +103,19 @@ def all_allocated() -> None:
         run(cpu, mm, mm.context_id.asid)
 
 
-ROUND = Bounds()
-FOREVER = Bounds(cpus=1, tasks=3, asids=3, generations=2, switches=0, unmaps=0)
+def sizes(cpus: int, tasks: int, asids: int, generations: int) -> dict[type[Object], int]:
+    """How many there are of each."""
+    if asids - 1 <= cpus:
+        raise UsageError(
+            f"the allocator needs more ASIDs than CPUs, ASID0 apart (cpus < {asids - 1})"
+        )
+    return {
+        AsidCpu: cpus,
+        AsidMm: tasks,
+        Asid: asids,
+        Generation: generations,
+        Reclaim: 1,
+    }
 
 
 def allocator(
@@ -121,11 +127,8 @@ def allocator(
     options: Mapping[str, Any] | None = None,
     check: Sequence[Any] = ALWAYS,
     goals: Sequence[Any] = GOALS,
-    full: bool = True,
-    bounds: Bounds = ROUND,
 ) -> Scenario:
-    """CPUs switch between processes while somebody unmaps pages. ``full``: all ASIDs are taken at
-    the start."""
+    """All ASIDs are taken. CPUs switch to other processes while somebody unmaps a page."""
 
     @scenario(
         name,
@@ -135,34 +138,31 @@ def allocator(
         title=title,
     )
     def build(
-        cpus: int = bounds.cpus,
-        tasks: int = bounds.tasks,
-        asids: int = bounds.asids,
-        generations: int = bounds.generations,
-        switches: int = bounds.switches,
-        unmaps: int = bounds.unmaps,
+        cpus: int = 2,
+        tasks: int = 4,
+        asids: int = 4,
+        generations: int = 4,
+        rounds: int = 1,
+        unmaps: int = 1,
     ) -> Setup:
-        def runs(number: int) -> Any:
-            return AsidMm(asids - 2 - number) if full else None
-
-        stops = (
-            switches == 0 or generations < 2 + cpus * switches
-        )  # never ends, or for want of them
+        if tasks < asids:
+            raise UsageError(f"all {asids - 1} ASIDs are taken by as many tasks, and one has none")
+        wanting = generations < 2 + cpus * rounds  # a CPU may have to wait for another one
         return Setup(
-            sizes={
-                AsidCpu: cpus,
-                AsidMm: tasks,
-                Asid: asids,
-                Generation: generations,
-                Reclaim: 1,
-            },
-            start=all_allocated if full else nothing_allocated,
+            sizes=sizes(cpus, tasks, asids, generations),
+            start=all_allocated,
             threads=[
                 *[
-                    Thread(schedule, runs(c), on=AsidCpu(c), switches=switches, daemon=stops)
+                    Thread(
+                        run_some,
+                        AsidMm(asids - 2 - c),
+                        on=AsidCpu(c),
+                        rounds=rounds,
+                        daemon=wanting,
+                    )
                     for c in range(cpus)
                 ],
-                Thread(reclaim, on=Reclaim(0), unmaps=unmaps, daemon=unmaps == 0),
+                Thread(unmap_some, on=Reclaim(0), unmaps=unmaps),
             ],
             hardware=arm64_asid,
             invariants=[*check],
@@ -171,6 +171,25 @@ def allocator(
         )
 
     return build
+
+
+@scenario(
+    "ASID.forever",
+    expect="HOLDS",
+    title="switches and unmaps without end: the yardstick (kernel-tla asidalloc.tla)",
+)
+def forever(cpus: int = 1, tasks: int = 3, asids: int = 3, generations: int = 2) -> Setup:
+    """Switches and unmaps without end, from boot: the yardstick."""
+    return Setup(
+        sizes=sizes(cpus, tasks, asids, generations),
+        threads=[
+            *[Thread(run_forever, on=AsidCpu(c), daemon=True) for c in range(cpus)],
+            Thread(unmap_forever, on=Reclaim(0), daemon=True),
+        ],
+        hardware=arm64_asid,
+        invariants=[*ALWAYS],
+        goals=[*GOALS],
+    )
 
 
 TSO = {"memory": "tso"}
@@ -228,10 +247,5 @@ ALLOC = (
         options={**CNP, "cnp_switch": "direct"},
         check=(prop.own_asid_everywhere,),
     ),
-    allocator(
-        "ASID.forever",
-        "switches and unmaps without end: the yardstick (kernel-tla asidalloc.tla)",
-        full=False,
-        bounds=FOREVER,
-    ),
+    forever,
 )
