@@ -106,9 +106,9 @@ def all_allocated() -> None:
 def sizes(cpus: int, tasks: int, asids: int, generations: int) -> dict[type[Object], int]:
     """How many there are of each."""
     if asids - 1 <= cpus:
-        raise UsageError(
-            f"the allocator needs more ASIDs than CPUs, ASID0 apart (cpus < {asids - 1})"
-        )
+        raise UsageError("the allocator needs more ASIDs than CPUs, not counting ASID0")
+    if tasks < asids:
+        raise UsageError("with an ASID for every task there is no rollover")
     return {
         AsidCpu: cpus,
         AsidMm: tasks,
@@ -145,8 +145,6 @@ def allocator(
         rounds: int = 1,
         unmaps: int = 1,
     ) -> Setup:
-        if tasks < asids:
-            raise UsageError(f"all {asids - 1} ASIDs are taken by as many tasks, and one has none")
         wanting = generations < 2 + cpus * rounds  # a CPU may have to wait for another one
         return Setup(
             sizes=sizes(cpus, tasks, asids, generations),
