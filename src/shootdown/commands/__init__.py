@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
+from shootdown.commands.bounds import BoundsCommand
 from shootdown.commands.check import CheckCommand
 from shootdown.commands.list_scenarios import ListCommand
 from shootdown.commands.litmus import LitmusCommand
@@ -52,6 +53,7 @@ class Command(Protocol):
 COMMANDS: tuple[Command, ...] = (
     ListCommand(),
     CheckCommand(),
+    BoundsCommand(),
     WhyCommand(),
     ShowCommand(),
     ReplayCommand(),

@@ -39,6 +39,7 @@ MODULES: tuple[str, ...] = (  # in the order of `shootdown list`
     "shootdown.races.s3_lockless",
     "shootdown.races.s3_progress",
     "shootdown.races.s3_costs",
+    "shootdown.races.asid",
     "shootdown.races.s4",
     "shootdown.races.s4_decide",
     "shootdown.races.s4_copy",

@@ -72,6 +72,11 @@ MAPPED = ((MM, Page(0)),)
 RECLAIM = ((Folio(0), MAPPED),)
 
 
+def victims(pages: int) -> tuple[Any, ...]:
+    """Folios to reclaim, each mapped at the page of its number."""
+    return tuple((Folio(p), ((MM, Page(p)),)) for p in range(pages))
+
+
 def verdict(violates: str | None) -> dict[str, Any]:
     """What is expected."""
     return {"expect": "VIOLATED" if violates else "HOLDS", "violates": violates}
@@ -88,19 +93,19 @@ def takeoff(
     violates: str | None = None,
     aliases: tuple[str, ...] = (),
     goals: tuple[Any, ...] = (luf.free_and_cached, luf.taken),
-    start: Any = luf.read_only,
+    start: Any = luf.all_read_only,
     checked: tuple[Any, ...] = (luf.done_is_done, luf.not_used_after_takeoff),
 ) -> Scenario:
     """Reclaim frees a page that was mapped read-only; one CPU allocates a page, another one does so
     with interrupts off. INV-S2-5, INV-S2-7, INV-S2-9, INV-S2-10."""
 
     @scenario(name, aliases=aliases, title=title, **verdict(violates))
-    def build(cpus: int = 3) -> Setup:
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 1, LufMm: 1, LufKey: 1, Zone: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages, LufMm: 1, LufKey: 1, Zone: 1},
             start=start,
             threads=[
-                Thread(shrink_folios, RECLAIM, on=Cpu(0)),
+                Thread(shrink_folios, victims(pages), on=Cpu(0)),
                 Thread(alloc_page, Zone(0), on=Cpu(1)),
                 *[Thread(alloc_page, Zone(0), irqs_off=True, on=Cpu(c)) for c in range(2, cpus)],
             ],
@@ -205,16 +210,17 @@ def unmapping(
     freed = {"page_table": "freed", "retract_flush": table} if table else {}
 
     @scenario(name, aliases=aliases, title=title, **verdict(violates))
-    def build(cpus: int = 3) -> Setup:
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
+        given = tuple(Page(p) for p in range(pages))
         file: dict[str, Any] = {"file": True} if caller is munmap else {}
-        before = [Thread(free_empty_table, MM, PAGE, on=Cpu(0), name="khugepaged")]
+        before = [Thread(free_empty_table, MM, given, on=Cpu(0), name="khugepaged")]
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 1, LufMm: 1, LufKey: 1},
-            start=luf.read_only,
+            sizes={Cpu: cpus, Page: pages, Frame: pages, LufMm: 1, LufKey: 1},
+            start=luf.all_read_only,
             threads=[
-                Thread(shrink_folios, RECLAIM, on=Cpu(0)),
-                Thread(caller, MM, PAGE, on=Cpu(1), **file),
-                Thread(reads, MM, Page(0), on=Cpu(2)),
+                Thread(shrink_folios, victims(pages), on=Cpu(0)),
+                Thread(caller, MM, given, on=Cpu(1), **file),
+                *[Thread(reads, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
                 *(before if table else []),
             ],
             hardware=x86,

@@ -130,22 +130,38 @@ def run_users(mm: Mm) -> None:
 
 
 @atomic
+def map_read_only(page: Page) -> None:
+    """The page maps the frame of its number, read-only and clean, in the page cache."""
+    folio = LufPage(page.index)
+    folio.mapcount = 1
+    folio.refcount = 3
+    Mm(0).pte[page] = Pte(present=True, accessed=True, frame=folio)
+
+
+@atomic
 def read_only() -> None:
-    """The first page of a process maps the first frame, read-only and clean, in the page cache.
-    other frames are free."""
+    """The first page of a process is mapped read-only; other frames are free."""
     run_users(Mm(0))
     for folio in LufPage:
         folio.allocated = folio.index == 0
-    LufPage(0).mapcount = 1
-    LufPage(0).refcount = 3
-    Mm(0).pte[Page(0)] = Pte(present=True, accessed=True, frame=LufPage(0))
+    map_read_only(Page(0))
+
+
+@atomic
+def all_read_only() -> None:
+    """Each page of a process is mapped read-only; other frames are free."""
+    run_users(Mm(0))
+    for folio in LufPage:
+        folio.allocated = folio.index < len(Page)
+    for page in Page:
+        map_read_only(page)
 
 
 @atomic
 def many_requests() -> None:
     """Three requests have been made and no CPU has flushed for one; the next ones are 4 and 5, and
     three bits hold 8."""
-    read_only()
+    all_read_only()
     WRITE_ONCE(luf_ugen, 3)
 
 

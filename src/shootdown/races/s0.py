@@ -49,6 +49,11 @@ MM = Mm(0)
 PAGE = (Page(0),)
 
 
+def first(pages: int) -> tuple[Page, ...]:
+    """The range of a call: all pages."""
+    return tuple(Page(p) for p in range(pages))
+
+
 def hardware(options: Options) -> dict[str, Any]:
     """x86, with virtual CPUs where the variant knows them."""
     virtual = options.get("pv_flush") == "skip-preempted"
@@ -94,9 +99,8 @@ def parallel(
         title=title,
     )
     def build(cpus: int = 3, pages: int = 2 if full else 1) -> Setup:
-        given = tuple(Page(p) for p in range(pages))
         zap = [
-            Thread(madvise_dontneed, MM, given, full_after_one=full, **on(c, options))
+            Thread(madvise_dontneed, MM, first(pages), full_after_one=full, **on(c, options))
             for c in range(cpus - 1)
         ]
         user = Thread(load, MM, Page(0), **on(cpus - 1, options))
@@ -186,13 +190,13 @@ def dirty(
         aliases=aliases,
         title=title,
     )
-    def build(cpus: int = 3) -> Setup:
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
         users = [Thread(store_twice, MM, Page(0), **on(c, options)) for c in range(2, cpus)]
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 1, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
             start=s0.mapped_clean_pte if clean else s0.mapped_file,
             threads=[
-                Thread(madvise_dontneed, MM, PAGE, file=True, **on(0, options)),
+                Thread(madvise_dontneed, MM, first(pages), file=True, **on(0, options)),
                 Thread(write_folio, MM, Page(0), Folio(0), **on(1, options)),
                 *users,
             ],
@@ -262,12 +266,15 @@ def free(
         aliases=aliases,
         title=title,
     )
-    def build(cpus: int = 4) -> Setup:
+    def build(cpus: int = 4, pages: int = 1) -> Setup:
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 1, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
             start=s0.mapped_anon_reclaim,
             threads=[
-                *[Thread(madvise_free, MM, PAGE, **on(c, options)) for c in range(cpus - 2)],
+                *[
+                    Thread(madvise_free, MM, first(pages), **on(c, options))
+                    for c in range(cpus - 2)
+                ],
                 Thread(store, MM, Page(0), **on(cpus - 2, options)),
                 Thread(shrink_folio_list, MM, Page(0), Folio(0), **on(cpus - 1, options)),
             ],
@@ -331,12 +338,12 @@ def refault(
         aliases=aliases,
         title=title,
     )
-    def build(cpus: int = 3) -> Setup:
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 3, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages + 2, Mm: 1},
             start=s0.mapped_anon,
             threads=[
-                Thread(madvise_dontneed, MM, PAGE, **on(0, options)),
+                Thread(madvise_dontneed, MM, first(pages), **on(0, options)),
                 Thread(do_anonymous_page, MM, Page(0), **on(1, options)),
                 *[Thread(load_or_fault, MM, Page(0), **on(c, options)) for c in range(2, cpus)],
             ],

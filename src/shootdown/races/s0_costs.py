@@ -28,6 +28,7 @@ from shootdown.linux.mm_types import Mm, Pages
 from shootdown.linux.user import load
 from shootdown.races import s0_properties as s0
 from shootdown.races.s0 import MM, VARIANTS, Options
+from shootdown.races.s0 import first as everything
 
 
 class CountingCpu(Cpu):
@@ -116,19 +117,19 @@ def cost(
     give up one each; with ``twice`` CPU0 gives up the first page, and again. A CPU reads."""
 
     @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
-    def build() -> Setup:
+    def build(cpus: int = calls + 1, pages: int = 2) -> Setup:
         first = (Page(0),)
         if calls == 2:
             threads = [Thread(madvise_dontneed, MM, (Page(c),), on=Cpu(c)) for c in range(2)]
         elif twice:
             threads = [Thread(madvise_twice, MM, first, on=Cpu(0))]
         else:
-            threads = [Thread(madvise_dontneed, MM, (Page(0), Page(1)), on=Cpu(0))]
-        user = Cpu(len(threads))
+            threads = [Thread(madvise_dontneed, MM, everything(pages), on=Cpu(0))]
+        users = range(len(threads), cpus)
         return Setup(
-            sizes={Cpu: len(threads) + 1, Page: 2, Frame: 2, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
             start=start,
-            threads=[*threads, Thread(load, MM, Page(0), on=user)],
+            threads=[*threads, *[Thread(load, MM, Page(0), on=Cpu(c)) for c in users]],
             hardware=COUNTED,
             invariants=[checked],
             goals=[s0.window, s0.freed],

@@ -17,7 +17,7 @@ from shootdown.linux.mm.mmap import unmap_mapping_range
 from shootdown.linux.mm.vmscan import shrink_folios
 from shootdown.linux.mm_types import Folio, Mm
 from shootdown.races import s0_properties as s0
-from shootdown.races.s0 import MM, PAGE, VARIANTS, Options, counting, hardware, on
+from shootdown.races.s0 import MM, VARIANTS, Options, counting, first, hardware, on
 from shootdown.races.s0_questions import fault_after_reclaim
 
 # ------------------------------------------------------------------ another frame
@@ -45,12 +45,12 @@ def lockless(
         aliases=aliases,
         title=title,
     )
-    def build(cpus: int = 3) -> Setup:
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 2, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages + 1, Mm: 1},
             start=s0.mapped_pae_low_differs if low_differs else s0.mapped_pae,
             threads=[
-                Thread(madvise_dontneed, MM, PAGE, **on(0, options)),
+                Thread(madvise_dontneed, MM, first(pages), **on(0, options)),
                 Thread(do_anonymous_page, MM, Page(0), **on(1, options)),
                 *[
                     Thread(gup_fast_pte_range, MM, Page(0), **on(c, options))
@@ -103,16 +103,16 @@ def same_frame(
     """PAE: a file page is given up and faulted in again, within one lockless read. The entry has
     the same value before and after, so its low half has, whatever the frame's number. ``truncate``:
     it is not user space that gives it up but a hole that is punched into the file."""
-    zap = (
-        Thread(unmap_mapping_range, MM, PAGE, on=Cpu(0))
-        if truncate
-        else Thread(madvise_dontneed, MM, PAGE, file=True, on=Cpu(0))
-    )
 
     @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
-    def build(cpus: int = 3) -> Setup:
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
+        zap = (
+            Thread(unmap_mapping_range, MM, first(pages), on=Cpu(0))
+            if truncate
+            else Thread(madvise_dontneed, MM, first(pages), file=True, on=Cpu(0))
+        )
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 1, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
             start=s0.mapped_pae_file,
             threads=[
                 zap,
@@ -158,13 +158,15 @@ def reclaimed(name: str, title: str, options: Options, violates: str | None = No
     the same low half, within one lockless read. INV-S0-5."""
 
     @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
-    def build(cpus: int = 3) -> Setup:
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
+        new = Folio(pages)
+        victims = tuple((Folio(page.index), ((MM, page),)) for page in first(pages))
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 2, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages + 1, Mm: 1},
             start=s0.mapped_pae_reclaim,
             threads=[
-                Thread(shrink_folios, ((Folio(0), ((MM, Page(0)),)),), on=Cpu(0)),
-                Thread(fault_after_reclaim, MM, Page(0), Folio(0), Folio(1), on=Cpu(1)),
+                Thread(shrink_folios, victims, on=Cpu(0)),
+                Thread(fault_after_reclaim, MM, Page(0), Folio(0), new, on=Cpu(1)),
                 *[Thread(gup_fast_pte_range, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
             ],
             hardware=x86,

@@ -7,7 +7,7 @@ translation (``linux/user.py``), INV-S0-5 where the lockless reader returns (``l
 from __future__ import annotations
 
 from shootdown.hardware.access import usable
-from shootdown.hardware.machine import Cpu, Frame, Page, Pte, PteHigh, PteLow
+from shootdown.hardware.machine import Cpu, Page, Pte, PteHigh, PteLow
 from shootdown.lang import atomic, goal, invariant
 from shootdown.linux.mm_types import Folio, Mm
 
@@ -114,7 +114,9 @@ def kept() -> bool:
 def replaced() -> bool:
     """The page fault put a new frame where the old one was."""
     return any(
-        mm.pte[page].present and mm.pte[page].frame == Frame(1) for mm in Mm for page in Page
+        mm.pte[page].present and mm.pte[page].frame.index != page.index
+        for mm in Mm
+        for page in Page
     )
 
 
@@ -165,46 +167,50 @@ def mapped_anon_reclaim() -> None:
     for cpu in Cpu:
         if cpu.index == len(Cpu) - 1:
             cpu.walks = None
-            cpu.tlb[Page(0)] = set()
+            for page in Page:
+                cpu.tlb[page] = set()
             Mm(0).cpumask.discard(cpu)
 
 
 @atomic
 def mapped_file() -> None:
-    """The first page maps a file page, shared and writable, that was written through this mapping:
+    """Each page maps a file page, shared and writable, that was written through this mapping:
     the PTE says so, and PG_dirty since the page fault. CPU1 writes back and has no user address
     space."""
-    folio = Folio(0)
     for cpu in Cpu:
         if cpu != Cpu(1):
             run_on(cpu, Mm(0))
-    folio.mapcount = 1
-    folio.refcount = 2
-    folio.dirty = True
-    folio.newer = True
-    Mm(0).pte[Page(0)] = Pte(present=True, writable=True, accessed=True, dirty=True, frame=folio)
+    for page in Page:
+        folio = Folio(page.index)
+        folio.mapcount = 1
+        folio.refcount = 2
+        folio.dirty = True
+        folio.newer = True
+        Mm(0).pte[page] = Pte(present=True, writable=True, accessed=True, dirty=True, frame=folio)
 
 
 @atomic
 def mapped_clean_pte() -> None:
     """The same, but it was not written since the PTE was made."""
     mapped_file()
-    Folio(0).newer = False
-    Mm(0).pte[Page(0)] = Pte()
-    for cpu in Cpu:
-        cpu.tlb[Page(0)] = set()
-    Mm(0).pte[Page(0)] = Pte(present=True, writable=True, accessed=True, frame=Folio(0))
+    for page in Page:
+        Folio(page.index).newer = False
+        Mm(0).pte[page] = Pte()
+        for cpu in Cpu:
+            cpu.tlb[page] = set()
+        Mm(0).pte[page] = Pte(present=True, writable=True, accessed=True, frame=Folio(page.index))
 
 
 @atomic
 def mapped_clean_file() -> None:
-    """Every CPU runs the process; its first page maps a clean file page."""
-    folio = Folio(0)
+    """Every CPU runs the process; each page maps a clean file page."""
     for cpu in Cpu:
         run_on(cpu, Mm(0))
-    folio.mapcount = 1
-    folio.refcount = 2
-    Mm(0).pte[Page(0)] = Pte(present=True, accessed=True, frame=folio)
+    for page in Page:
+        folio = Folio(page.index)
+        folio.mapcount = 1
+        folio.refcount = 2
+        Mm(0).pte[page] = Pte(present=True, accessed=True, frame=folio)
 
 
 @atomic
@@ -214,51 +220,57 @@ def mapped_clean_reclaim() -> None:
     for cpu in Cpu:
         if cpu != Cpu(0):
             run_on(cpu, Mm(0))
-    Folio(0).mapcount = 1
-    Folio(0).refcount = 3
-    Mm(0).pte[Page(0)] = Pte(present=True, accessed=True, frame=Folio(0))
+    for page in Page:
+        folio = Folio(page.index)
+        folio.mapcount = 1
+        folio.refcount = 3
+        Mm(0).pte[page] = Pte(present=True, accessed=True, frame=folio)
+
+
+@atomic
+def map_pae(references: int) -> None:
+    """PAE: every CPU runs the process; its first page maps frame 0, at 4 GiB, and the next two
+    pages map frames with the same low half, at 12 GiB and at 0."""
+    for cpu in Cpu:
+        run_on(cpu, Mm(0))
+    for page in Page:
+        high = 1 if page.index == 0 else (page.index + 2) % 4
+        folio = Folio(page.index)
+        folio.pfn_high = high
+        folio.mapcount = 1
+        folio.refcount = references
+        Mm(0).pte_high[page] = PteHigh(pfn_high=high)
+        Mm(0).pte_low[page] = PteLow(present=True)
 
 
 @atomic
 def mapped_pae() -> None:
-    """PAE: every CPU runs the process; its first page maps frame 0, at 4 GiB. Frame 1 is free and
-    at 8 GiB: the low halves of the two are equal."""
-    for cpu in Cpu:
-        run_on(cpu, Mm(0))
-    Folio(0).pfn_high = 1
-    Folio(0).mapcount = 1
-    Folio(0).refcount = 1
-    Folio(1).pfn_high = 2
-    Folio(1).allocated = False
-    Mm(0).pte_high[Page(0)] = PteHigh(pfn_high=1)
-    Mm(0).pte_low[Page(0)] = PteLow(present=True)
+    """PAE: every CPU runs the process; its first page maps frame 0, at 4 GiB. The last frame is
+    free and at 8 GiB: the low halves of the two are equal."""
+    map_pae(1)
+    last = Folio(len(Page))
+    last.pfn_high = 2
+    last.allocated = False
 
 
 @atomic
 def mapped_pae_low_differs() -> None:
-    """The same with frame 1 a page higher."""
+    """The same with that frame a page higher."""
     mapped_pae()
-    Folio(1).pfn_low = 1
+    Folio(len(Page)).pfn_low = 1
 
 
 @atomic
 def mapped_pae_file() -> None:
     """PAE: the first page maps a file page at 4 GiB."""
-    for cpu in Cpu:
-        run_on(cpu, Mm(0))
-    Folio(0).pfn_high = 1
-    Folio(0).mapcount = 1
-    Folio(0).refcount = 2
-    Mm(0).pte_high[Page(0)] = PteHigh(pfn_high=1)
-    Mm(0).pte_low[Page(0)] = PteLow(present=True)
+    map_pae(2)
 
 
 @atomic
 def mapped_pae_reclaim() -> None:
     """The same, but CPU0, on which reclaim runs, has no user address space, and reclaim has a
-    reference; frame 1 is at 8 GiB, with the same low half."""
-    mapped_pae_file()
+    reference; the last frame is at 8 GiB, with the same low half."""
+    map_pae(3)
     Cpu(0).walks = None
     Mm(0).cpumask.discard(Cpu(0))
-    Folio(0).refcount = 3
-    Folio(1).pfn_high = 2
+    Folio(len(Page)).pfn_high = 2

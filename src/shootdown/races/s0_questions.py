@@ -21,7 +21,7 @@ from shootdown.linux.mm_types import Folio, Mm, Pages
 from shootdown.linux.user import load, read_page
 from shootdown.races import s0_properties as s0
 from shootdown.races import x3_properties as x3
-from shootdown.races.s0 import MM, PAGE, VARIANTS, Options, counting
+from shootdown.races.s0 import MM, VARIANTS, Options, counting, first
 
 
 @path(show="user")
@@ -37,7 +37,7 @@ def madv_parallel(name: str, title: str, options: Options, violates: str | None 
 
     @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
     def build(cpus: int = 2, pages: int = 1) -> Setup:
-        given = tuple(Page(p) for p in range(pages))
+        given = first(pages)
         return Setup(
             sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
             start=s0.mapped_anon,
@@ -84,16 +84,20 @@ def against(
     promises nothing that is looked at; a third CPU reads it. INV-S0-3 for the caller."""
 
     @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
-    def build(cpus: int = 3) -> Setup:
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
         file: dict[str, Any] = {"file": True}
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 1, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
             start=s0.mapped_clean_file,
             threads=[
                 Thread(
-                    other, MM, PAGE, on=Cpu(0), **({} if other is unmap_mapping_range else file)
+                    other,
+                    MM,
+                    first(pages),
+                    on=Cpu(0),
+                    **({} if other is unmap_mapping_range else file),
                 ),
-                Thread(caller, MM, PAGE, on=Cpu(1), **file),
+                Thread(caller, MM, first(pages), on=Cpu(1), **file),
                 *[Thread(load, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
             ],
             hardware=x86,
@@ -179,13 +183,13 @@ def protecting(
     the same, or gives the page up; a third CPU writes to it. INV-RET for both."""
 
     @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
-    def build(cpus: int = 3) -> Setup:
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 1, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
             start=s0.mapped_anon,
             threads=[
-                Thread(uffd_writeprotect, MM, PAGE, on=Cpu(0)),
-                Thread(caller, MM, PAGE, on=Cpu(1)),
+                Thread(uffd_writeprotect, MM, first(pages), on=Cpu(0)),
+                Thread(caller, MM, first(pages), on=Cpu(1)),
                 *[Thread(x3.writer, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
             ],
             hardware=x86,
@@ -233,13 +237,15 @@ def reclaimed(name: str, title: str, options: Options, violates: str | None = No
     have the old one. INV-S0-4."""
 
     @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
-    def build(cpus: int = 3) -> Setup:
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
+        new = Folio(pages)
+        victims = tuple((Folio(page.index), ((MM, page),)) for page in first(pages))
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 2, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages + 1, Mm: 1},
             start=s0.mapped_clean_reclaim,
             threads=[
-                Thread(shrink_folios, ((Folio(0), ((MM, Page(0)),)),), on=Cpu(0)),
-                Thread(fault_after_reclaim, MM, Page(0), Folio(0), Folio(1), on=Cpu(1)),
+                Thread(shrink_folios, victims, on=Cpu(0)),
+                Thread(fault_after_reclaim, MM, Page(0), Folio(0), new, on=Cpu(1)),
             ],
             hardware=x86,
             invariants=[s0.one_translation, *counting(options)],
@@ -278,16 +284,16 @@ def apart(name: str, title: str, variant: str, *, same: bool = False) -> Scenari
     """Two MADV_DONTNEED, each of a page in a page table of its own (or the ``same`` page); a third
     CPU reads the second one. INV-S0-3."""
     options = {**GRANULARITY[variant], "ptl": "split"}
+    last = 0 if same else 1
 
     @scenario(name, expect="HOLDS", title=title)
-    def build(cpus: int = 3) -> Setup:
-        last = 0 if same else 1
+    def build(cpus: int = 3, pages: int = last + 1) -> Setup:
         return Setup(
-            sizes={Cpu: cpus, Page: last + 1, Frame: last + 1, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
             start=s0.mapped_anon,
             threads=[
                 Thread(madvise_dontneed, MM, (Page(0),), on=Cpu(0)),
-                Thread(madvise_dontneed, MM, (Page(last),), on=Cpu(1)),
+                Thread(madvise_dontneed, MM, first(pages)[last:], on=Cpu(1)),
                 *[Thread(load, MM, Page(last), on=Cpu(c)) for c in range(2, cpus)],
             ],
             hardware=x86,

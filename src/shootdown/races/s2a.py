@@ -72,7 +72,8 @@ def decide(
     """Reclaim unmaps file pages in a batch; ``caller`` changes the same range and returns; a third
     CPU uses the last page of it. INV-S2-3; ``state`` looks at INV-S2-4 also where it does not hold.
 
-    ``split``: each page has a page table, and a PTL, of its own.
+    ``split``: each page has a page table, and a PTL, of its own. ``reclaim``: the pages that
+    reclaim takes of the first ``number``; it takes all others, if there are more.
     """
     options = {**VARIANTS[variant], "ptl": "split" if split else "one"}
     counted = options["tlb_batched"] == "counted" and (state or violates is None)
@@ -85,7 +86,7 @@ def decide(
             sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
             start=s2a.mapped_dirty,
             threads=[
-                Thread(shrink_folios, victims(*reclaim), on=Cpu(0)),
+                Thread(shrink_folios, victims(*reclaim, *range(number, pages)), on=Cpu(0)),
                 Thread(caller, MM, given, on=Cpu(1), **file),
                 *[Thread(user, MM, given[-1], on=Cpu(c)) for c in range(2, cpus)],
             ],
@@ -216,14 +217,15 @@ def no_table(name: str, title: str, flush: str, *, violates: str | None = None) 
     has freed it, since it was empty. INV-S2-3."""
 
     @scenario(name, title=title, **verdict(violates))
-    def build(cpus: int = 4) -> Setup:
+    def build(cpus: int = 4, pages: int = 1) -> Setup:
+        given = tuple(Page(p) for p in range(pages))
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 1, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
             start=s2a.mapped_dirty,
             threads=[
-                Thread(shrink_folios, victims(0), on=Cpu(0)),
-                Thread(munmap, MM, (Page(0),), on=Cpu(1), file=True),
-                Thread(free_empty_table, MM, (Page(0),), on=Cpu(2)),
+                Thread(shrink_folios, victims(*range(pages)), on=Cpu(0)),
+                Thread(munmap, MM, given, on=Cpu(1), file=True),
+                Thread(free_empty_table, MM, given, on=Cpu(2)),
                 *[Thread(s2a.reader, MM, Page(0), on=Cpu(c)) for c in range(3, cpus)],
             ],
             hardware=x86,

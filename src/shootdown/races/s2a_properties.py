@@ -187,13 +187,14 @@ def mapped_clean() -> None:
 
 @atomic
 def mapped_by_two() -> None:
-    """Two processes, on a CPU each, map one page of a file and have written to it."""
+    """Processes, on a CPU each, map the same pages of a file and have written to them."""
     for cpu in Cpu:
         if cpu != Cpu(0):
             mm = Mm(cpu.index - 1)
             cpu.walks = mm
             mm.cpumask.add(cpu)
-            map_file_page(mm, Page(0), Folio(0), True)
+            for page in Page:
+                map_file_page(mm, page, Folio(page.index), True)
 
 
 @atomic
@@ -225,7 +226,7 @@ def mapped_dirty_known() -> None:
 
 @atomic
 def mapped_clean_two() -> None:
-    """Two pages of a file that were not written yet; reclaim runs on the first two CPUs."""
+    """Pages of a file that were not written yet; reclaim runs on the first two CPUs."""
     for cpu in Cpu:
         if cpu.index > 1:
             cpu.walks = Mm(0)

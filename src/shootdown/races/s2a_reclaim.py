@@ -103,16 +103,16 @@ RECLAIM = (
 
 
 @scenario("S2a.V8.mms", expect="HOLDS", title="one folio, two processes, one flush")
-def two_processes(cpus: int = 3) -> Setup:
+def two_processes(cpus: int = 3, pages: int = 1) -> Setup:
     """Reclaim unmaps one folio from two processes that run on a CPU each, and tells both CPUs in
     one round."""
     mms = tuple(Mm(number) for number in range(cpus - 1))
-    where = tuple((mm, Page(0)) for mm in mms)
+    where = [tuple((mm, Page(p)) for mm in mms) for p in range(pages)]
     return Setup(
-        sizes={Cpu: cpus, Page: 1, Frame: 1, Mm: cpus - 1},
+        sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: cpus - 1},
         start=s2a.mapped_by_two,
         threads=[
-            Thread(shrink_folios, ((Folio(0), where),), on=Cpu(0)),
+            Thread(shrink_folios, tuple((Folio(p), where[p]) for p in range(pages)), on=Cpu(0)),
             *[Thread(s2a.writer, mm, Page(0), on=Cpu(mm.index + 1)) for mm in mms],
         ],
         hardware=x86,
@@ -138,12 +138,12 @@ def flusher(
     is ``lost`` (INV-S0-2)."""
 
     @scenario(name, title=title, **verdict(violates))
-    def build(cpus: int = 3) -> Setup:
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
         return Setup(
-            sizes={Cpu: cpus, Page: 1, Frame: 1, Mm: 1},
+            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
             start=s2a.mapped_dirty_known,
             threads=[
-                Thread(shrink_folios, victims(0), on=Cpu(0)),
+                Thread(shrink_folios, victims(*range(pages)), on=Cpu(0)),
                 Thread(write_folio, MM, Page(0), Folio(0), on=Cpu(1)),
                 *[Thread(s2a.writer, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
             ],
@@ -223,14 +223,15 @@ MIGRATE = (
 
 
 @scenario("S2a.V8.two", expect="HOLDS", title="arm64: each reclaimer waits for its own TLBIs only")
-def two_reclaimers(cpus: int = 3) -> Setup:
-    """Two tasks reclaim a page each of one process; a DSB waits for the TLBIs of its own CPU."""
+def two_reclaimers(cpus: int = 3, pages: int = 2) -> Setup:
+    """Two tasks reclaim pages of one process, the second one all but the first; a DSB waits for
+    the TLBIs of its own CPU."""
     return Setup(
-        sizes={Cpu: cpus, Page: 2, Frame: 2, Mm: 1},
+        sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
         start=s2a.mapped_clean_two,
         threads=[
             Thread(shrink_folios, victims(0), on=Cpu(0)),
-            Thread(shrink_folios, victims(1), on=Cpu(1)),
+            Thread(shrink_folios, victims(*range(1, pages)), on=Cpu(1)),
             *[Thread(s2a.writer, MM, Page(1), on=Cpu(c)) for c in range(2, cpus)],
         ],
         hardware=arm64,

@@ -142,7 +142,7 @@ def why_document(base: Run, mutants: Sequence[Mutant], code: int, version: str) 
 
 @cache
 def schema(name: str) -> Mapping[str, Any]:
-    """The JSON schema of a document: ``check``, ``list``, ``show``, ``replay`` or ``why``."""
+    """The JSON schema of a document, by the name of its command: ``check``, ``bounds``, ..."""
     import json
 
     text = (files("shootdown.report") / "schemas" / f"{name}.json").read_text(encoding="utf-8")

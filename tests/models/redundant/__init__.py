@@ -6,6 +6,7 @@ from functools import cache
 from importlib import import_module
 
 from models.excuses import System
+from models.redundant.asid import ASID
 from models.redundant.luf import LUF
 from models.redundant.s0 import S0
 from models.redundant.s1 import S1
@@ -66,6 +67,7 @@ SYSTEMS = (
         ("x3", "historic_rights", "historic_migrate", "historic_file"),
         X3,
     ),
+    System("ASID", "the arm64 ASID allocator", "asid.md", ("asid",), ASID),
 )
 
 
