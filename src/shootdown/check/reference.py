@@ -156,9 +156,8 @@ class _Search:
         if self.on_progress and now - self.reported >= 0.1:
             self.reported = now
             depth = self.depths[-1]
-            self.on_progress(
-                Progress(len(self.order), self.expanded, depth, now - self.began, self.memory())
-            )
+            counts = len(self.order), self.expanded, depth
+            self.on_progress(Progress(*counts, now - self.began, self.memory(), self.memory_limit))
         if self.limits.time is not None and now - self.began >= self.limits.time:
             self.stopped = self.stopped or "time"
         if self.memory() > self.memory_limit:

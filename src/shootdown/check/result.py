@@ -40,13 +40,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A look at a running search; ``elapsed`` in seconds."""
+    """A look at a running search; ``elapsed`` in seconds, ``memory`` and its limit in bytes.
+
+    ``levels`` are the numbers of states known at the ends of the last complete levels (a level is
+    the states at the same distance), for :mod:`.estimate`.
+    """
 
     states: int
     expanded: int
     depth: int
     elapsed: float
     memory: int
+    memory_limit: int | None = None
+    levels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class Result:
     one entry for each of ``System.lines``; ``goals`` one for each of ``System.goals``: was it
     true in some discovered state? ``stopped`` says why an UNKNOWN search ended: ``states``,
     ``memory``, ``time``, ``interrupt``, or ``progress``: too many states to look for endless loops.
+    ``checkpoint`` is the file from which the search can go on, if it is stopped and there is one.
     """
 
     system: System
@@ -101,6 +108,7 @@ class Result:
     violation: Violation | None = None
     stopped: str | None = None
     frontier: int = field(default=0)  # discovered but not expanded
+    checkpoint: str | None = None
 
 
 class Engine(Protocol):

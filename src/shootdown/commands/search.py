@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shootdown.errors import ShootdownError
 from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
+    from shootdown.check.native.keep import Keeper
     from shootdown.check.result import Engine, Progress
-    from shootdown.commands.targets import Target
+    from shootdown.commands.targets import Compiled, Target
     from shootdown.report.run import Broken, Run
 
 
@@ -21,10 +23,12 @@ def check_target(
     arguments: argparse.Namespace,
     show: Callable[[Progress], None],
     told: Callable[[Run], bool] = lambda _: True,
+    kept: Callable[[Compiled], Keeper | None] = lambda _: None,
 ) -> Run | Broken:
     """One search; an error of the model or the limits is a result too.
 
     ``told`` says whether the run's race will be looked at: only then it has a trace and a token.
+    ``kept`` gives what keeps the search for another time.
     """
     from shootdown.check.deadline import time_limit
     from shootdown.check.progress import with_progress
@@ -47,7 +51,7 @@ def check_target(
         with time_limit(arguments.max_time, _too_late(target, arguments.max_time)):
             built = compiled(target, arguments)
         limits = Limits(arguments.max_states, arguments.max_memory, left())
-        explore = _engine(arguments.engine)
+        explore = _engine(arguments.engine, kept(built))
         with Interruptible():
             result = with_progress(explore(built.system, limits, show), left())
         if result.violation is None or not told(Run(built.subject, result)):
@@ -78,11 +82,11 @@ def _too_late(target: Target, seconds: float | None) -> str:
     )
 
 
-def _engine(name: str) -> Engine:
+def _engine(name: str, keeper: Keeper | None) -> Engine:
     if name == "reference":
         from shootdown.check.reference import explore
 
         return explore
     from shootdown.check.native import explore as native
 
-    return native
+    return partial(native, keeper=keeper)

@@ -208,6 +208,7 @@ def _run(run: Run) -> Json:
         "seconds": round(result.seconds, 6),
         "memory_bytes": result.memory,
         "stopped": result.stopped,
+        "checkpoint": result.checkpoint,
         "invariants": [_property(p) for p in system.invariants],
         "progress": [_property(p) for p in system.progress],
         "goals": [

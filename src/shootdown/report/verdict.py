@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from shootdown.check.result import Result, Verdict, ViolationKind
 from shootdown.check.trace import Ending, Trace
 from shootdown.lang.ir import FailureKind, Location, Property, System
@@ -77,6 +79,12 @@ def reproduce(subject: Subject, token: str) -> str:
     return " ".join(["shootdown replay", subject.target, *subject.arguments, f"--path {token}"])
 
 
+def resume(subject: Subject, checkpoint: str) -> str:
+    """The command that goes on with a search."""
+    words = ["shootdown check", subject.target, *subject.arguments]
+    return " ".join([*words, f"--resume {quote(checkpoint)}"])
+
+
 def _headline(verdict: str, subject: Subject, ending: Ending | None) -> str:
     name, text = (subject.name, subject.title) if ending is None else (ending.name, ending.text)
     about = ascii_text(f"{name}: {text}" if text else name)
@@ -146,7 +154,13 @@ def _fields(run: Run) -> list[str]:
         field("goals", _goals(system, result)),
         field("not executed", lines),
     ]
-    return [*out, never_executed_text(missing, indent=4)] if missing else out
+    if missing:
+        out.append(never_executed_text(missing, indent=4))
+    if result.checkpoint is not None:
+        command = resume(run.subject, result.checkpoint)
+        line = f"go on: {command}"
+        out.append(line if len(line) <= WIDTH else _broken(command))
+    return out
 
 
 def stopped_because(result: Result) -> str:

@@ -51,6 +51,7 @@ CONTEXT = (
     "NEEDED",  # GROW: room for how many more states
     "CODE",  # STOPPED: what check or expand returned
     "FAILED_AT",  # STOPPED: the number of the failing outcome
+    "PARTIAL",  # LIMITED: how many outcomes of the state expanded next are counted already
 )
 
 STATUS = {
@@ -216,6 +217,7 @@ def discover(context, first, stop, bad):
             if insert(context, successor, hashes[k], known):
                 if known == context[LIMIT]:
                     context[TRANSITIONS] += k
+                    context[PARTIAL] = k
                     return LIMITED
                 code = add(context, successor, known)
                 known += 1

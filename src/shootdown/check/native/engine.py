@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from shootdown.check.deadline import time_limit
-from shootdown.check.memory import check_limits, memory_limit
+from shootdown.check.estimate import LEVELS
+from shootdown.check.memory import Watch, check_limits, memory_limit
 from shootdown.check.native import core, jit
 from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
 from shootdown.check.native.interface import Counts, StateStore
+from shootdown.check.native.keep import Keeper
 from shootdown.check.native.layout import plan
 from shootdown.check.native.store import Store, load_core
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
@@ -42,19 +44,22 @@ def explore(
     on_progress: Callable[[Progress], None] | None = None,
     *,
     good_code_after: float = 1.0,
+    keeper: Keeper | None = None,
 ) -> Result:
     """Search ``system`` breadth-first.
 
     The search begins with code that LLVM compiles fast; if it takes longer than
     ``good_code_after`` seconds, it goes on with good code (kept on disk for the next time).
-    ``Result.memory`` and ``Limits.memory`` are about the states and their table.
+    ``Result.memory`` and ``Limits.memory`` are about the states and their table. ``keeper`` writes
+    checkpoints, and lets the search go on from one.
     """
     check_limits(limits)
-    search = _Search(system, limits, on_progress, good_code_after)
+    search = _Search(system, limits, on_progress, good_code_after, keeper=keeper)
     try:
         search.run()
     except KeyboardInterrupt:
         search.stopped = "interrupt"
+    search.keep()
     return search.result()
 
 
@@ -142,6 +147,7 @@ class _Search:
         on_progress: Callable[[Progress], None] | None,
         good_code_after: float,
         prepared: Prepared | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self.system = system
         self.limits = limits
@@ -149,6 +155,10 @@ class _Search:
         self.began = self.reported = time.perf_counter()
         self.good_code_after = good_code_after
         self.prepared = prepared
+        self.keeper = keeper
+        self.checkpoint: str | None = None
+        self.earlier = 0.0  # seconds of the searches that this one goes on from
+        self.watch = Watch()
         self.ir = ""
         self.store: StateStore | None = None
         self.violation: Violation | None = None
@@ -167,16 +177,23 @@ class _Search:
         self.functions = functions
         self.provide(functions)
         lines, goals = len(system.lines), len(system.goals)
-        limit = memory_limit(self.limits)
+        self.memory_limit = memory_limit(self.limits)
         prepared = self.prepared
         outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
         core_code = None if prepared is None else prepared.core
-        store = Store(layout.words, outcomes, lines, goals, limit, core_code)
+        store = Store(
+            layout.words, outcomes, lines, goals, self.memory_limit, core_code, self.watch
+        )
         code = store.begin(functions, layout.pack(system.init), self.limits.states)
         self.store = store
         if code:
             self.violation = self.bad_state(store, code)
             return
+        if self.keeper is not None:
+            self.earlier = self.keeper.begin(system, (self.ir, core.text(layout.words)), store)
+            if store.counts().states > (self.limits.states or math.inf):
+                self.stopped = "states"
+                return
         status = self.search(store)
         if status in (BAD_STATE, BAD_STEP, LIMITED):
             store.settle()
@@ -204,7 +221,7 @@ class _Search:
     def search(self, store: StateStore) -> int:
         """Run the core in slices until it ends or a limit is reached; the last status."""
         budget = 200  # states, then as many as fill a slice
-        while not self.over_time(store):
+        while not self.over_limit(store):
             began = time.perf_counter()
             status = store.run(budget)
             if status == GROW:
@@ -216,6 +233,8 @@ class _Search:
                 budget = max(1, int(budget * min(4.0, _SLICE / seconds)))
                 store.mark()
                 self.improve(store)
+                if self.keeper is not None:
+                    self.keeper.look(store, time.perf_counter() - self.began)
             else:
                 return status
         return MORE
@@ -239,18 +258,33 @@ class _Search:
             table = ctypes.c_int64 * len(self.system.variables)
             table.from_address(functions.addresses["given"])[:] = list(self.system.init)
 
-    def over_time(self, store: StateStore) -> bool:
-        """Whether time is up; reports progress by the way."""
+    def over_limit(self, store: StateStore) -> bool:
+        """Whether time is up, or other programs have taken the memory; reports progress."""
         now = time.perf_counter()
         elapsed = now - self.began
         if self.on_progress and now - self.reported >= 0.1:
             self.reported = now
             at = store.counts()
-            self.on_progress(Progress(at.states, at.expanded, at.depth, elapsed, store.memory()))
+            memory, levels = (store.memory(), self.memory_limit), store.level_ends(LEVELS)
+            seconds = self.earlier + elapsed
+            self.on_progress(Progress(at.states, at.expanded, at.depth, seconds, *memory, levels))
+        if self.watch.short(now):
+            self.stopped = "memory"
+            return True
         if self.limits.time is not None and elapsed >= self.limits.time:
             self.stopped = "time"
             return True
         return False
+
+    def keep(self) -> None:
+        """Keep what was found, if the search was stopped."""
+        if self.keeper is None or self.store is None:
+            return
+        if self.violation is None and self.stopped is not None:
+            seconds = time.perf_counter() - self.began
+            self.checkpoint = self.keeper.stopped(self.store, seconds)
+        else:
+            self.keeper.finished()
 
     # ------------------------------------------------------------------ violations
 
@@ -301,11 +335,12 @@ class _Search:
             expanded=at.expanded,
             transitions=at.transitions,
             depth=at.depth,
-            seconds=time.perf_counter() - self.began,
+            seconds=self.earlier + time.perf_counter() - self.began,
             memory=0 if store is None else store.memory(),
             goals=goals,
             covered=(False,) * len(self.system.lines) if store is None else store.covered(),
             violation=self.violation,
             stopped=None if self.violation else self.stopped,
             frontier=at.states - at.expanded,
+            checkpoint=self.checkpoint,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from shootdown.check.native import jit
 
@@ -17,6 +17,10 @@ class Counts:
     expanded: int
     transitions: int
     depth: int
+
+
+Numbers: TypeAlias = Mapping[str, int]
+"""Counts of a store, under names of its own, but for those that ``Counts`` has as well."""
 
 
 class StateStore(Protocol):
@@ -53,6 +57,22 @@ class StateStore(Protocol):
 
     def memory(self) -> int:
         """Bytes in use."""
+
+    def level_ends(self, most: int) -> tuple[int, ...]:
+        """How many states were known at the ends of the last complete levels, at most so many of
+        them; levels of a few states may count as one."""
+
+    def snapshot(self) -> tuple[Numbers, Sequence[memoryview]] | None:
+        """What another store needs to go on from here, between two calls of :meth:`run`: numbers
+        (``states`` and ``expanded`` among them), and the arrays, where they lie. None after a
+        violation: a state that violates a property must not count as checked."""
+
+    def restore(self, numbers: Numbers) -> Sequence[memoryview]:
+        """Make room for what a snapshot has: the arrays, to be filled. Raises
+        :class:`~shootdown.errors.UnfinishedError` where the limits forbid it."""
+
+    def restored(self, numbers: Numbers) -> None:
+        """The arrays are filled: go on from there."""
 
     def stop(self) -> tuple[int, int]:
         """After ``BAD_STATE`` or ``BAD_STEP``: what ``check`` or ``expand`` returned, and the

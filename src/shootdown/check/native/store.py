@@ -8,8 +8,9 @@ import mmap
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
+from shootdown.check.memory import Watch
 from shootdown.check.native import core, jit
-from shootdown.check.native.interface import Counts
+from shootdown.check.native.interface import Counts, Numbers
 from shootdown.errors import UnfinishedError
 
 _HUGE_PAGE = 2 << 20
@@ -22,6 +23,17 @@ _GROWTH = 1.15  # how much larger the next table is: 8 * 1.15 / 0.84 = 10.95 byt
 _SLICE = 1 << 20  # states that one call works on, so that Ctrl-C is seen
 _CHUNK = 1 << 15  # buckets of an old table that are moved, then given back
 _BUCKET = 64  # bytes
+
+_SNAPSHOT = {
+    "states": "KNOWN",
+    "expanded": "EXPANDED",
+    "transitions": "TRANSITIONS",
+    "level_end": "LEVEL_END",
+    "depth": "DEPTH",
+    "levels": "LEVELS_KEPT",
+    "last_level": "LAST_LEVEL",
+}
+_ASK = 16 << 20  # bytes that a table grows by: for less it is not looked what the machine has
 
 _FIELDS = {name: i for i, name in enumerate(core.CONTEXT)}
 
@@ -73,8 +85,10 @@ class Store:
         goals: int,
         limit: int,
         code: jit.Library | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.words = words
+        self._watch = watch
         self.limit = limit
         self._state = words * 8 + 4 / core.LEVEL_GAP  # bytes, at most
         self._context = (ctypes.c_int64 * len(core.CONTEXT))()
@@ -196,11 +210,11 @@ class Store:
         states = self["KNOWN"] + self["NEEDED"]
         if states > self.capacity:
             return False
-        slots = self.slots
-        while states > _most(slots):
-            slots = slots * 2 if slots < _SMALL else int(slots * _GROWTH)
-        slots = min(slots, self._affordable())
+        slots = min(_enough(self.slots, states), self._affordable())
         if slots > self.slots:
+            more = slots * 8 - self.slots * 8 * 31 // 32
+            if self._watch is not None and more >= _ASK and not self._watch.has(more):
+                return False
             try:
                 self._enlarge(slots)
             except OSError:
@@ -235,7 +249,67 @@ class Store:
         by_memory = int((self.limit - self.slots * 8) / self._state)
         self["ROOM"] = min(self.capacity, by_memory, _most(self.slots))
 
+    # ---------------------------------------------------------------- interruptions
+
+    def snapshot(self) -> tuple[dict[str, int], list[memoryview]] | None:
+        if self["CODE"]:
+            return None
+        numbers = {name: self[field] for name, field in _SNAPSHOT.items()}
+        numbers["transitions"] -= self["PARTIAL"]
+        exact = (ctypes.c_uint8 * len(self._cover))(*self._exact_cover())
+        parts = [exact, self._property_cover, self._goals, *self._arrays(numbers)]
+        return numbers, [memoryview(part).cast("B") for part in parts]
+
+    def restore(self, numbers: Numbers) -> list[memoryview]:
+        states = numbers["states"]
+        slots = min(_enough(_FIRST_SLOTS, states), self._affordable())
+        if states > min(self.capacity, _most(slots)):
+            least = int(states * (self._state + 8 / _LOAD)) // 2**20 + 1
+            raise UnfinishedError(
+                f"the search has {states:,} states already, and little memory to go on: "
+                f"give --max-memory {least}M or more"
+            )
+        self._slots_wanted = slots
+        sizes = len(self._cover), len(self._property_cover), len(self._goals)
+        self._read = [(ctypes.c_uint8 * size)() for size in sizes]
+        parts = [*self._read, *self._arrays(numbers)]
+        return [memoryview(part).cast("B") for part in parts]
+
+    def restored(self, numbers: Numbers) -> None:
+        for own, read in zip(
+            (self._cover, self._property_cover, self._goals), self._read, strict=True
+        ):
+            own[:] = list(read)
+        self._new_table(self._slots_wanted)
+        states = numbers["states"]
+        for start in range(0, states, _SLICE):
+            self._refill(self.context, start, min(start + _SLICE, states))
+        for name, field in _SNAPSHOT.items():
+            self[field] = numbers[name]
+        self.mark()
+
+    def _arrays(self, numbers: Numbers) -> list[ctypes.Array[ctypes.c_uint8]]:
+        """The levels and the states, where they lie."""
+        sizes = {"LEVELS": numbers["levels"] * 4, "STATES": numbers["states"] * self.words * 8}
+        return [(ctypes.c_uint8 * size).from_address(self[name]) for name, size in sizes.items()]
+
+    def _exact_cover(self) -> bytes:
+        """What the states that are expanded cover, without those of a batch that was given up."""
+        shown = bytes(self._cover)
+        start, cover = self._mark
+        try:
+            self._cover[:] = list(cover)
+            self._replay(self.context, start, self["EXPANDED"])
+            return bytes(self._cover)
+        finally:
+            self._cover[:] = list(shown)
+
     # --------------------------------------------------------------------- reading
+
+    def level_ends(self, most: int) -> tuple[int, ...]:
+        kept = self["LEVELS_KEPT"]
+        levels = (ctypes.c_uint32 * kept).from_address(self["LEVELS"])
+        return (*levels[max(0, kept - most + 1) :], self["LEVEL_END"])
 
     def path(self, number: int) -> Iterator[list[int]]:
         """The words of the states from state ``number`` back to the initial one."""
@@ -280,6 +354,13 @@ class Store:
     def goals(self) -> tuple[bool, ...]:
         """For each goal, whether it was reached."""
         return tuple(map(bool, self._goals))
+
+
+def _enough(slots: int, states: int) -> int:
+    """The slots of a table that has grown, step by step, until it takes so many states."""
+    while states > _most(slots):
+        slots = slots * 2 if slots < _SMALL else int(slots * _GROWTH)
+    return slots
 
 
 def _most(slots: int) -> int:
