@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +19,7 @@ from random_ir import systems
 from shootdown.check import memory
 from shootdown.check.native import checkpoint, explore, keep
 from shootdown.check.native.keep import Keeper, Note, NotWritten, Place, Resumed, Unasked, Written
+from shootdown.check.reduce.auto import explore_auto
 from shootdown.check.result import Limits, Result, Verdict
 from shootdown.errors import ShootdownError, UnfinishedError, UsageError
 from shootdown.lang.ir import System
@@ -165,10 +167,9 @@ def test_periodic_checkpoints(kept: Kept) -> None:
 def test_a_limit_that_was_passed_already(kept: Kept) -> None:
     system = dontneed(2, 1)
     first = kept(system, Limits(states=50))
-    content = kept.file.read_bytes()
     second = kept(system, Limits(states=20), resume=True)
     assert (second.stopped, second.states) == (first.stopped, first.states)
-    assert len(kept.file.read_bytes()) == len(content)
+    assert facts(kept(system, resume=True)) == facts(explore(system, good_code_after=0))
 
 
 def test_too_little_memory_to_go_on(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,3 +286,36 @@ def test_a_violation_is_never_written(kept: Kept, monkeypatch: pytest.MonkeyPatc
     monkeypatch.undo()
     if kept.file.exists():
         assert facts(kept(system, resume=True)) == facts(explore(system))
+
+
+class TestTwoParts:
+    """``--reduce auto`` is an ordinary search, and if that is long, another one."""
+
+    @pytest.fixture(autouse=True)
+    def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("shootdown.check.reduce.auto.FIRST", 200)
+
+    @staticmethod
+    def search(kept: Kept, resume: bool = False, states: int | None = None) -> Result:
+        place = Place(kept.file)
+        keeper = Keeper(lambda _: place, ABOUT, kept.notes.append, kept.file if resume else None)
+        explore_kept = partial(explore, good_code_after=0, keeper=keeper)
+        return explore_auto(explore_kept, dontneed(2, 1), Limits(states=states), None, keeper)
+
+    def recorded(self, kept: Kept) -> str:
+        with checkpoint.Reader(kept.file) as reader:
+            return str(reader.description["about"]["part"])
+
+    def test_the_end_of_the_first_is_no_stop(self, kept: Kept) -> None:
+        assert self.search(kept).verdict is Verdict.HOLDS
+        assert kept.notes == []
+
+    @pytest.mark.parametrize(("stop", "part"), [(50, "first"), (199, "first"), (300, "second")])
+    def test_each_goes_on(self, kept: Kept, stop: int, part: str) -> None:
+        stopped = self.search(kept, states=stop)
+        assert (stopped.stopped, stopped.states) == ("states", stop)
+        assert self.recorded(kept) == part
+        assert self.search(kept, resume=True, states=stop + 1).states == stop + 1
+        assert facts(self.search(kept, resume=True)) == facts(self.search(Kept(kept.file.parent)))
+        said = [type(note) for note in kept.notes]
+        assert said.count(Resumed) == 2

@@ -184,6 +184,16 @@ def test_wrong_places(shootdown: Shootdown, words: tuple[str, ...], said: str) -
     assert ran.err.count("\n") == 1
 
 
+def test_the_reductions_are_those_of_the_file(shootdown: Shootdown) -> None:
+    words = ("check", "mine.py::safe", "--bound", "cpus=4")
+    made = shootdown(*words, "--reduce", "none", "--checkpoint", "c", "--max-states", "50")
+    assert made.code == 3
+    ran = shootdown(*words, "--reduce", "symmetry", "--resume", "c")
+    assert ran.code == 2
+    assert "is a search with other reductions (none; here: symmetry)" in ran.err
+    assert shootdown(*words, "--resume", "c").code == 0
+
+
 def test_an_existing_checkpoint_is_not_replaced(shootdown: Shootdown) -> None:
     words = ("check", "mine.py::safe", "--checkpoint", "c", "--max-states", "9")
     assert shootdown(*words).code == 3
@@ -303,18 +313,29 @@ def test_nobody_reads_the_events(started: Callable[..., subprocess.Popen[str]]) 
 # ----------------------------------------------------------------------------------- memory
 
 
+# a process begins as large as the one that starts it: so a small one must
+PEAK = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_maxrss >> 10)
+"""
+
+
 def test_the_peak_stays_below_the_limit(models: Path) -> None:
     """A higher limit adds to the size of the process what it allows, and no more."""
 
     def peak(limit: int) -> int:
-        words = ("mine.py::safe", "--bound", "cpus=12", "--quiet")
-        with subprocess.Popen(
-            [*RUN, "check", *words, "--max-memory", f"{limit}M"], stdout=subprocess.DEVNULL
-        ) as process:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 3
-        return usage.ru_maxrss >> 10
+        words = ("mine.py::safe", "--bound", "cpus=12", "--quiet", "--max-memory", f"{limit}M")
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, *RUN, "check", *words],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        code, most = map(int, done.stdout.split())
+        assert code == 3
+        return most
 
     peak(64)  # puts good code into the cache
     small, large = peak(16), peak(128)

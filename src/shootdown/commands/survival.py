@@ -22,7 +22,8 @@ EVERY = 600.0
 
 
 def check_arguments(arguments: argparse.Namespace, targets: list[Target]) -> None:
-    """Refuse combinations without a meaning, and places that cannot be written."""
+    """Refuse combinations without a meaning, and places that cannot be written; a search that goes
+    on does so with the reductions that it had, unless the user says which."""
     named = arguments.checkpoint or arguments.resume
     if arguments.no_checkpoint and arguments.checkpoint:
         raise UsageError("--checkpoint and --no-checkpoint exclude each other")
@@ -39,6 +40,8 @@ def check_arguments(arguments: argparse.Namespace, targets: list[Target]) -> Non
         from shootdown.check.native.checkpoint import refuse_unwritable
 
         refuse_unwritable(_real(arguments.checkpoint))
+    if arguments.resume and arguments.reduce is None:
+        arguments.reduce = _recorded_reduce(_real(arguments.resume))
 
 
 def keeper(built: Compiled, arguments: argparse.Namespace, events: Events) -> Keeper:
@@ -52,12 +55,25 @@ def keeper(built: Compiled, arguments: argparse.Namespace, events: Events) -> Ke
         "bounds": ",".join(f"{name}={value}" for name, value in system.bounds),
         "options": ",".join(f"{name}={value}" for name, value in system.options),
         "without": ", ".join(built.choices.without),
+        "reduce": "auto" if arguments.reduce is None else ",".join(arguments.reduce) or "none",
         "version": version(),
     }
     resume = None if arguments.resume is None else _real(arguments.resume)
     return Keeper(
         lambda system: _place(system, arguments), about, _teller(built, arguments, events), resume
     )
+
+
+def _recorded_reduce(file: Path) -> tuple[str, ...] | None:
+    from shootdown.check.native.checkpoint import Reader
+    from shootdown.commands.options import reductions
+
+    with Reader(file) as reader:
+        recorded = reader.description["about"].get("reduce", "auto")
+    try:
+        return reductions(recorded)
+    except argparse.ArgumentTypeError:
+        return None  # another version's: refused soon
 
 
 def _real(name: str) -> Path:

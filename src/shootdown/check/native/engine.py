@@ -22,6 +22,8 @@ from shootdown.check.native.interface import Counts, StateStore
 from shootdown.check.native.keep import Keeper
 from shootdown.check.native.layout import plan
 from shootdown.check.native.store import Store, load_core
+from shootdown.check.reduce.concretize import with_real_path
+from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
@@ -43,6 +45,7 @@ def explore(
     limits: Limits = NO_LIMITS,
     on_progress: Callable[[Progress], None] | None = None,
     *,
+    reduce: Reduction = NONE,
     good_code_after: float = 1.0,
     keeper: Keeper | None = None,
 ) -> Result:
@@ -54,13 +57,13 @@ def explore(
     checkpoints, and lets the search go on from one.
     """
     check_limits(limits)
-    search = _Search(system, limits, on_progress, good_code_after, keeper=keeper)
+    search = _Search(system, limits, on_progress, good_code_after, reduce=reduce, keeper=keeper)
     try:
         search.run()
     except KeyboardInterrupt:
         search.stopped = "interrupt"
     search.keep()
-    return search.result()
+    return with_real_path(search.result(), reduce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +150,11 @@ class _Search:
         on_progress: Callable[[Progress], None] | None,
         good_code_after: float,
         prepared: Prepared | None = None,
+        reduce: Reduction = NONE,
         keeper: Keeper | None = None,
     ) -> None:
         self.system = system
+        self.reduce = reduce
         self.limits = limits
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
@@ -184,13 +189,14 @@ class _Search:
         store = Store(
             layout.words, outcomes, lines, goals, self.memory_limit, core_code, self.watch
         )
-        code = store.begin(functions, layout.pack(system.init), self.limits.states)
+        code = store.begin(functions, layout.pack(self.initial()), self.limits.states)
         self.store = store
         if code:
             self.violation = self.bad_state(store, code)
             return
         if self.keeper is not None:
-            self.earlier = self.keeper.begin(system, (self.ir, core.text(layout.words)), store)
+            code_text = (self.ir, core.text(layout.words))
+            self.earlier = self.keeper.begin(system, code_text, self.reduce.names, store)
             if store.counts().states > (self.limits.states or math.inf):
                 self.stopped = "states"
                 return
@@ -204,6 +210,11 @@ class _Search:
         elif status == LIMITED:
             self.stopped = "states"
 
+    def initial(self) -> tuple[int, ...]:
+        """The state where the search begins."""
+        init, symmetry = self.system.init, self.reduce.symmetry
+        return init if symmetry is None else symmetry.canonical(init)
+
     def code(self) -> jit.Library:
         """The functions of the model: good ones if they are at hand, else quick ones."""
         if self.prepared is not None:
@@ -211,7 +222,7 @@ class _Search:
             self.layout = self.prepared.layout
             return self.prepared.functions
         self.layout = plan(self.system)
-        self.ir = emit(self.system, self.layout)
+        self.ir = emit(self.system, self.layout, self.reduce)
         functions = jit.load_cached(self.ir, FUNCTIONS)
         if functions is None and self.good_code_after > 0:
             return jit.load(self.ir, FUNCTIONS, jit.FAST)
@@ -282,7 +293,7 @@ class _Search:
             return
         if self.violation is None and self.stopped is not None:
             seconds = time.perf_counter() - self.began
-            self.checkpoint = self.keeper.stopped(self.store, seconds)
+            self.checkpoint = self.keeper.stopped(self.store, self.stopped, seconds)
         else:
             self.keeper.finished()
 
@@ -343,4 +354,5 @@ class _Search:
             stopped=None if self.violation else self.stopped,
             frontier=at.states - at.expanded,
             checkpoint=self.checkpoint,
+            reductions=self.reduce.names,
         )

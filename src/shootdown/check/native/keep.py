@@ -26,6 +26,8 @@ _DIFFERS = {
     "bounds": "is a search with other bounds",
     "options": "is a search with other options",
     "without": "is a search with other sites left out",
+    "reduce": "is a search with other reductions",
+    "part": "is another part of the search",
     "reductions": "is a search with other reductions",
     "version": "was written by another version of shootdown",
     "model": "is a search of another state of the model",
@@ -106,11 +108,33 @@ class Keeper:
         self._place: Place | None = None
         self._kept = False  # there is a checkpoint in the place
         self._earlier = 0.0  # seconds of the searches that this one goes on from
+        self._internal: str | None = None
         self._next = math.inf
         self._failed = False
 
-    def begin(self, system: System, code: Sequence[str], store: StateStore) -> float:
+    def recorded(self, name: str) -> str:
+        """What the file that the search goes on from says about it; empty where there is none."""
+        if self.resume is None:
+            return ""
+        with Reader(self.resume) as reader:
+            return str(reader.description["about"].get(name, ""))
+
+    def part(self, name: str, internal: str | None = None) -> None:
+        """What is searched next is one of several parts; what comes after the first one that is
+        resumed begins anew. A search that stops because of ``internal`` is not kept: the next part
+        follows."""
+        self._internal = internal
+        self._place = None
+        self._earlier = 0.0
+        if self.about.get("part"):
+            self.resume = None
+        self.about["part"] = name
+
+    def begin(
+        self, system: System, code: Sequence[str], reductions: Sequence[str], store: StateStore
+    ) -> float:
         """Go on from the file, if there is one; the seconds that the search took until then."""
+        self.about["reductions"] = ",".join(reductions)
         self.about["model"] = system.fingerprint
         self.about["code"] = sha256("\0".join(code).encode()).hexdigest()
         if self.resume is not None:
@@ -135,9 +159,9 @@ class Keeper:
         took = self._write(self._place, store, seconds)
         self._next = seconds + took + max(self._place.every, took / _SHARE)
 
-    def stopped(self, store: StateStore, seconds: float) -> str | None:
+    def stopped(self, store: StateStore, why: str, seconds: float) -> str | None:
         """Keep a search that ends before its end: where, if it is kept."""
-        if self._place is None:
+        if self._place is None or why == self._internal:
             return None
         if self._place.unasked and seconds + self._earlier < WORTH_IT:
             return None
