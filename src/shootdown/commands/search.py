@@ -106,4 +106,4 @@ def _engine(name: str, keeper: Keeper | None) -> Engine:
         return explore
     from shootdown.check.native import explore as native
 
-    return partial(native, keeper=keeper)
+    return native if keeper is None else partial(native, keeper=keeper)
