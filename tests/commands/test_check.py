@@ -217,3 +217,10 @@ def test_a_deadlock_without_hardware_has_a_hint(models: Path, shootdown: Shootdo
     token = ran.out.split()[-1]
     assert hint.rstrip() in shootdown("replay", "ipi.py::none", "--path", token).out
     assert "hint" not in shootdown("check", "mine.py::stuck").out
+
+
+def test_reductions_by_name(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "mine.py::safe", "--reduce", "fast", *ENGINE)
+    assert ran.code == 2
+    assert "'fast' is no reduction: write auto, none, or some of symmetry, order, merge" in ran.err
+    assert shootdown("check", "mine.py::safe", "--reduce", "none", *ENGINE).code == 0

@@ -166,9 +166,9 @@ def test_color_and_progress_on_a_terminal(terminal: Terminal, models: object) ->
         text = terminal.read().replace("\r\n", "\n")
     assert process.returncode == 3
     progress, cleared, report = text.rpartition("\r")
-    assert re.fullmatch(
-        r"(\rrace: [\d,]+ states, [\d,]+/s, depth \d+, [\d.]+ .iB, \d.\d\d s *)+\r *", progress
-    )
+    line = r"\rrace: [\d,]+ states, [\d,]+/s, depth \d+, \d.\d\d s, \? left, [^\r]*"
+    assert re.fullmatch(rf"({line})+\r *", progress)
+    assert max(map(len, progress.split("\r"))) < 80
     assert (cleared, report[:18]) == ("\r", "\x1b[1;33mUNKNOWN\x1b[0m")
 
 
@@ -179,16 +179,22 @@ def test_progress_lines(
     monkeypatch.setattr("sys.stderr.isatty", lambda: tty)
     line = ProgressLine("S0", quiet=False)
     for tenth in range(62):
-        line(Progress(1000 * tenth, 500 * tenth, tenth, tenth / 10, tenth << 20))
+        line(Progress(1000 * tenth, 500 * tenth, tenth, tenth / 10, tenth << 20, 1 << 30))
     line.__exit__()
     out, err = capsys.readouterr()
     assert out == ""
     if tty:
         first = err.split("\r")[1]
-        assert first == "S0: 5,000 states, 10,000/s, depth 5, 5.0 MiB, 0.50 s"
+        assert (
+            first
+            == "S0: 5,000 states, 10,000/s, depth 5, 0.50 s, ? left, 2,500 to expand, 5.0 MiB o"
+        )
         assert err.endswith("\r")
     else:
-        assert err == "S0: 50,000 states, 10,000/s, depth 50, 50 MiB, 5.00 s\n"
+        assert err == (
+            "S0: 50,000 states, 10,000/s, depth 50, 5.00 s, ? left, 25,000 to expand, "
+            "50 MiB of 1.0 GiB\n"
+        )
 
 
 def test_quiet_progress(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from shootdown.check.result import Limits
@@ -9,6 +10,7 @@ from shootdown.errors import UnfinishedError
 
 MINIMUM = 16 << 20
 _SHARE = 0.8  # of what is available: the rest is for the system and for the report
+_MOST_SPARED = 256 << 20
 
 
 def memory_limit(limits: Limits) -> int:
@@ -32,6 +34,34 @@ def shared(memory: int | None, jobs: int) -> tuple[int, int | None]:
         if jobs > 1:
             return jobs, total // jobs
     return jobs, memory
+
+
+class Watch:
+    """Looks now and then at what the machine still has: other programs use it, too.
+
+    Some of it is left alone: a 20th of what there was in the beginning, at most 256 MiB.
+    """
+
+    EVERY = 0.2
+    """Seconds between two looks, since each takes a tenth of a millisecond."""
+
+    def __init__(self) -> None:
+        self._next = time.perf_counter() + self.EVERY
+        self._reserve: int | None = None
+
+    def short(self, now: float) -> bool:
+        """Whether memory runs out; ``now`` as ``time.perf_counter()`` gives it."""
+        if now < self._next:
+            return False
+        self._next = now + self.EVERY
+        return not self.has(0)
+
+    def has(self, size: int) -> bool:
+        """Whether there is room for ``size`` more bytes."""
+        available = _available()
+        if self._reserve is None:
+            self._reserve = min(_MOST_SPARED, available // 20)
+        return size + self._reserve <= available
 
 
 def check_limits(limits: Limits) -> None:
@@ -64,9 +94,11 @@ def _cgroup_rooms() -> list[int]:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
             root, limit_name, usage_name = "/sys/fs/cgroup", "memory.max", "memory.current"
+            files = ("active_file", "inactive_file")
         elif "memory" in controllers.split(","):
             root = "/sys/fs/cgroup/memory"
             limit_name, usage_name = "memory.limit_in_bytes", "memory.usage_in_bytes"
+            files = ("total_active_file", "total_inactive_file")
         else:
             continue
         # inside a container the path may be the host's, while the group itself is the root
@@ -76,7 +108,10 @@ def _cgroup_rooms() -> list[int]:
                 break
             limit, usage = _text(folder / limit_name).strip(), _text(folder / usage_name).strip()
             if limit.isdigit() and usage.isdigit():
-                rooms.append(max(0, int(limit) - int(usage)))
+                # what is cached of files counts as used, but gives way
+                stat = dict(line.split() for line in _text(folder / "memory.stat").splitlines())
+                cached = sum(int(stat.get(name, 0)) for name in files)
+                rooms.append(max(0, int(limit) - max(0, int(usage) - cached)))
     return rooms
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from shootdown.check.reduce.reduction import Reduction
 from shootdown.lang.ir import System
 
 
@@ -40,13 +41,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A look at a running search; ``elapsed`` in seconds."""
+    """A look at a running search; ``elapsed`` in seconds, ``memory`` and its limit in bytes.
+
+    ``levels`` are the numbers of states known at the ends of the last complete levels (a level is
+    the states at the same distance), for :mod:`.estimate`.
+    """
 
     states: int
     expanded: int
     depth: int
     elapsed: float
     memory: int
+    memory_limit: int | None = None
+    levels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,7 @@ class Result:
     one entry for each of ``System.lines``; ``goals`` one for each of ``System.goals``: was it
     true in some discovered state? ``stopped`` says why an UNKNOWN search ended: ``states``,
     ``memory``, ``time``, ``interrupt``, or ``progress``: too many states to look for endless loops.
+    ``checkpoint`` is the file from which the search can go on, if it is stopped and there is one.
     """
 
     system: System
@@ -101,13 +109,24 @@ class Result:
     violation: Violation | None = None
     stopped: str | None = None
     frontier: int = field(default=0)  # discovered but not expanded
+    checkpoint: str | None = None
+    reductions: tuple[str, ...] = ()  # that were on: the counts are those of the smaller graph
+
+    @property
+    def shortest(self) -> bool:
+        """Whether no violation is shorter than the one that was found.
+
+        Automorphisms keep distances; fewer or longer steps do not.
+        """
+        return set(self.reductions) <= {"symmetry"}
 
 
 class Engine(Protocol):
     """``explore`` searches breadth-first until the end, a violation or a limit.
 
     ``on_progress`` is called now and then (about ten times a second at most). A KeyboardInterrupt
-    during the search ends it as UNKNOWN with ``stopped="interrupt"``. Raises
+    during the search ends it as UNKNOWN with ``stopped="interrupt"``. With ``reduce`` it searches
+    the smaller graph (:mod:`shootdown.check.reduce`). Raises
     :class:`~shootdown.errors.UnfinishedError` if the limits do not even allow a start.
     """
 
@@ -116,4 +135,6 @@ class Engine(Protocol):
         system: System,
         limits: Limits = ...,
         on_progress: Callable[[Progress], None] | None = ...,
+        *,
+        reduce: Reduction = ...,
     ) -> Result: ...

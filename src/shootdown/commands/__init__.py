@@ -141,13 +141,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _one_json_value(argv: Sequence[str]) -> list[str]:
-    """``--json`` with its optional value as one word, so that it never takes a scenario's name."""
+    """Options with an optional value as one word, so that they never take a scenario's name."""
     words, out = list(argv), list[str]()
     while words:
         word = words.pop(0)
         if word == "--":
             return [*out, word, *words]
-        if word == "--json":
+        if word == "--json-events":
+            word = "--json-events=-"
+        elif word == "--json":
             takes = words and (words[0] == "-" or words[0].endswith(".json"))
             word = f"--json={words.pop(0) if takes else '-'}"
         out.append(word)

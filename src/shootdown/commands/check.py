@@ -8,14 +8,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shootdown.commands.options import add_choices, add_output, add_search, whole_number
+from shootdown.commands.options import (
+    add_choices,
+    add_events,
+    add_output,
+    add_search,
+    add_survival,
+    whole_number,
+)
 from shootdown.commands.streams import BROKEN_PIPE, aside
 from shootdown.errors import UsageError
 
 if TYPE_CHECKING:
+    from shootdown.check.native.keep import Keeper
     from shootdown.check.result import Progress
     from shootdown.commands.console import Console, ProgressLine
-    from shootdown.commands.targets import Target
+    from shootdown.commands.targets import Compiled, Target
     from shootdown.report.run import Broken, Run
     from shootdown.report.table import Row
 
@@ -47,7 +55,8 @@ class CheckCommand:
         )
         add_choices(parser)
         add_search(parser)
-        add_output(parser)
+        add_survival(parser)
+        add_events(add_output(parser))
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Check them, and print what they give in order."""
@@ -80,13 +89,17 @@ class _Checks:
         self, targets: list[Target], arguments: argparse.Namespace, console: Console
     ) -> None:
         from shootdown.check.memory import shared
+        from shootdown.commands.events import Events
         from shootdown.commands.jobs import usable_cpus
+        from shootdown.commands.survival import check_arguments
 
+        check_arguments(arguments, targets)
         self.targets = targets
         self.arguments = argparse.Namespace(**vars(arguments))
         self.console = console
         wanted = min(arguments.jobs or usable_cpus(), len(targets))
         self.jobs, self.arguments.max_memory = shared(arguments.max_memory, wanted)
+        self.events = Events(arguments.json_events)
         self.outcomes: list[Outcome] = []
         self.stopped = False  # with Ctrl-C
 
@@ -159,27 +172,42 @@ class _Checks:
 
     def one(self, number: int, show: Callable[[Progress], None]) -> Outcome:
         """Do one check."""
+        from shootdown.commands.events import ended, reporting, started
         from shootdown.commands.search import check_target
+        from shootdown.commands.survival import keeper
+
+        target, arguments, events = self.targets[number], self.arguments, self.events
+        alone = len(self.targets) == 1
 
         def looked_at(run: Run) -> bool:
             return self.console.json is not None or self.tells(run)
 
-        return self.outcome(check_target(self.targets[number], self.arguments, show, looked_at))
+        def kept(built: Compiled) -> Keeper | None:
+            return keeper(built, arguments, events) if alone else None
+
+        started(events, target, arguments)
+        run = check_target(target, arguments, reporting(events, target, show), looked_at, kept)
+        ended(events, target, run)
+        return self.outcome(run)
 
     def lost(self, number: int, why: str) -> Outcome:
         """What there is to say of a check whose process was killed."""
+        from shootdown.commands.events import ended
         from shootdown.commands.targets import subject_of
         from shootdown.report.run import UNFINISHED, Broken
 
         subject = subject_of(self.targets[number], self.arguments)
         said = f"shootdown: {subject.name}: {why}; it may need more memory: try --jobs 1"
-        return self.outcome(Broken(subject, said, UNFINISHED))
+        broken = Broken(subject, said, UNFINISHED)
+        ended(self.events, self.targets[number], broken)
+        return self.outcome(broken)
 
     def progress(self, number: int) -> ProgressLine:
         """Where the progress of a check is shown."""
         from shootdown.commands.console import ProgressLine
 
-        return ProgressLine(self.targets[number].scenario.name, self.arguments.quiet)
+        quiet = self.arguments.quiet or self.events.on_stderr
+        return ProgressLine(self.targets[number].scenario.name, quiet)
 
     def tells(self, run: Run | Broken) -> bool:
         """Whether the report on a run is printed."""

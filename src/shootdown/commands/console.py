@@ -12,6 +12,7 @@ from shootdown.commands.streams import aside, tell
 from shootdown.errors import ModelError, ShootdownError, UsageError, shortened
 
 if TYPE_CHECKING:
+    from shootdown.check.estimate import Estimate, Pace
     from shootdown.check.result import Progress
 
 
@@ -66,14 +67,24 @@ class ProgressLine:
         self.rewrite = sys.stderr.isatty()
         self.next = self.FIRST if self.rewrite else self.EVERY
         self.width = 0
+        self.pace: Pace | None = None
 
     def __call__(self, progress: Progress) -> None:
         """Show how far the search is, if it is time to."""
-        if self.quiet or progress.elapsed < self.next:
+        if self.quiet:
             return
-        line = progress_text(self.name, progress)
+        if self.pace is None:
+            from shootdown.check.estimate import Pace
+
+            self.pace = Pace()
+        estimate = self.pace.look(progress)
+        if progress.elapsed < self.next:
+            return
+        line = progress_text(self.name, progress, estimate)
         if self.rewrite:
             self.next = progress.elapsed + 0.1
+            # a line that breaks could not be taken away
+            line = line[: _width_of_stderr() - 1]
             aside("\r" + line.ljust(self.width), end="")
             self.width = len(line)
         else:
@@ -103,15 +114,25 @@ def error_text(error: ShootdownError) -> str:
     return str(ModelError(message, file=file, line=error.line, text=text, hint=hint))
 
 
-def progress_text(name: str, progress: Progress) -> str:
-    """``NAME: 41,207 states, 1,240,000/s, depth 31, 340 MiB, 0.52 s``."""
+def progress_text(name: str, progress: Progress, estimate: Estimate) -> str:
+    """``NAME: 41,207 states, 1,240,000/s, depth 31, 0.52 s, ? left, 5,200 to expand, 340 MiB of
+    4.0 GiB``: what matters most comes first, in case the line is too long for the terminal."""
     from shootdown.report.text import duration, size
 
-    rate = round(progress.states / max(progress.elapsed, 1e-9))
+    left = "?" if estimate.left is None else f"about {duration(estimate.left)}"
+    limit = "" if progress.memory_limit is None else f" of {size(progress.memory_limit)}"
     return (
-        f"{name}: {progress.states:,} states, {rate:,}/s, depth {progress.depth}, "
-        f"{size(progress.memory)}, {duration(progress.elapsed)}"
+        f"{name}: {progress.states:,} states, {round(estimate.rate):,}/s, depth {progress.depth}, "
+        f"{duration(progress.elapsed)}, {left} left, "
+        f"{progress.states - progress.expanded:,} to expand, {size(progress.memory)}{limit}"
     )
+
+
+def _width_of_stderr() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def _wants_color(choice: str) -> bool:

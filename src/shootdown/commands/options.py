@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 
 ENGINES = ("native", "reference")
+REDUCTIONS = ("symmetry", "order", "merge")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _LARGEST = 1 << 62  # bytes
 _LONGEST = 10**9  # seconds: timers take no more than some centuries
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """``--json``, ``--quiet``, ``--color``."""
+def add_output(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """``--json``, ``--quiet``, ``--color``; the group that they are in."""
     group = parser.add_argument_group("output")
     group.add_argument(
         "--json",
@@ -28,6 +29,19 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "always", "never"),
         default="auto",
         help="auto: on a terminal, unless NO_COLOR is set",
+    )
+    return group
+
+
+def add_events(group: argparse._ArgumentGroup) -> None:
+    """``--json-events``."""
+    group.add_argument(
+        "--json-events",
+        metavar="FILE",
+        nargs="?",
+        const="-",
+        help="tell programs what happens: one JSON object on each line, to standard error instead "
+        "of the progress, or with --json-events=FILE to the end of FILE",
     )
 
 
@@ -60,10 +74,43 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
-    """``--max-states``, ``--max-memory``, ``--max-time``, ``--engine``."""
+    """``--max-states``, ``--max-memory``, ``--max-time``, ``--reduce``, ``--engine``."""
     group = parser.add_argument_group("the search")
     add_limits(group)
+    group.add_argument(
+        "--reduce",
+        metavar="auto|none|LIST",
+        type=reductions,
+        help="search fewer states: some of symmetry,order,merge; auto (the default) takes them all "
+        "once the ordinary search gets long",
+    )
     group.add_argument("--engine", choices=ENGINES, default="native", help="default: native")
+
+
+def add_survival(parser: argparse.ArgumentParser) -> None:
+    """``--checkpoint``, ``--checkpoint-every``, ``--no-checkpoint``, ``--resume``."""
+    group = parser.add_argument_group("long searches")
+    group.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="keep the search in FILE, from time to time and when a limit or Ctrl-C stops it",
+    )
+    group.add_argument(
+        "--checkpoint-every",
+        metavar="TIME",
+        type=seconds,
+        help="how often, as in 10m, which is the default",
+    )
+    group.add_argument(
+        "--no-checkpoint",
+        action="store_true",
+        help="keep nothing, not even in the cache what a stopped search of a minute or more found",
+    )
+    group.add_argument(
+        "--resume",
+        metavar="FILE",
+        help="go on with the search in FILE, and keep it there again if it is stopped",
+    )
 
 
 def add_limits(group: argparse._ArgumentGroup) -> None:
@@ -73,6 +120,20 @@ def add_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-time", metavar="SECONDS", type=seconds, help="stop after a time, as in 60 or 5m"
     )
+
+
+def reductions(text: str) -> tuple[str, ...] | None:
+    """``auto`` (None), ``none``, or some of the reductions."""
+    if text.strip() == "auto":
+        return None
+    names = [] if text.strip() == "none" else [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in REDUCTIONS:
+            known = ", ".join(REDUCTIONS)
+            raise argparse.ArgumentTypeError(
+                f"'{name}' is no reduction: write auto, none, or some of {known}"
+            )
+    return tuple(name for name in REDUCTIONS if name in names)
 
 
 def pairs(text: str) -> dict[str, str]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shootdown.errors import ShootdownError
 from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
-    from shootdown.check.result import Engine, Progress
-    from shootdown.commands.targets import Target
+    from shootdown.check.native.keep import Keeper
+    from shootdown.check.result import Engine, Limits, Progress, Result
+    from shootdown.commands.targets import Compiled, Target
+    from shootdown.lang.ir import System
     from shootdown.report.run import Broken, Run
 
 
@@ -21,10 +24,12 @@ def check_target(
     arguments: argparse.Namespace,
     show: Callable[[Progress], None],
     told: Callable[[Run], bool] = lambda _: True,
+    kept: Callable[[Compiled], Keeper | None] = lambda _: None,
 ) -> Run | Broken:
     """One search; an error of the model or the limits is a result too.
 
     ``told`` says whether the run's race will be looked at: only then it has a trace and a token.
+    ``kept`` gives what keeps the search for another time.
     """
     from shootdown.check.deadline import time_limit
     from shootdown.check.progress import with_progress
@@ -47,9 +52,10 @@ def check_target(
         with time_limit(arguments.max_time, _too_late(target, arguments.max_time)):
             built = compiled(target, arguments)
         limits = Limits(arguments.max_states, arguments.max_memory, left())
-        explore = _engine(arguments.engine)
+        keeper = kept(built)
         with Interruptible():
-            result = with_progress(explore(built.system, limits, show), left())
+            found = _searched(built.system, arguments, limits, show, keeper)
+            result = with_progress(found, left())
         if result.violation is None or not told(Run(built.subject, result)):
             return Run(built.subject, result)
         with user_code(target.path or target.scenario.location.file, "showing a value"):
@@ -78,11 +84,26 @@ def _too_late(target: Target, seconds: float | None) -> str:
     )
 
 
-def _engine(name: str) -> Engine:
+def _searched(
+    system: System,
+    arguments: argparse.Namespace,
+    limits: Limits,
+    show: Callable[[Progress], None],
+    keeper: Keeper | None,
+) -> Result:
+    from shootdown.check.reduce.auto import chosen, explore_auto
+
+    explore = _engine(arguments.engine, keeper)
+    if arguments.reduce is None:
+        return explore_auto(explore, system, limits, show, keeper)
+    return explore(system, limits, show, reduce=chosen(system, arguments.reduce))
+
+
+def _engine(name: str, keeper: Keeper | None) -> Engine:
     if name == "reference":
         from shootdown.check.reference import explore
 
         return explore
     from shootdown.check.native import explore as native
 
-    return native
+    return native if keeper is None else partial(native, keeper=keeper)

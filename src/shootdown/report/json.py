@@ -201,6 +201,8 @@ def _run(run: Run) -> Json:
         "exit_code": exit_code(run),
         **_assumed(run.subject, system),
         "engine": result.engine,
+        "reductions": list(result.reductions),
+        "shortest": result.shortest,
         "states": result.states,
         "expanded": result.expanded,
         "frontier": result.frontier,
@@ -209,6 +211,7 @@ def _run(run: Run) -> Json:
         "seconds": round(result.seconds, 6),
         "memory_bytes": result.memory,
         "stopped": result.stopped,
+        "checkpoint": result.checkpoint,
         "invariants": [_property(p) for p in system.invariants],
         "progress": [_property(p) for p in system.progress],
         "goals": [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from shootdown.check.result import Result, Verdict, ViolationKind
 from shootdown.check.trace import Ending, Trace
 from shootdown.lang.ir import FailureKind, Location, Property, System
@@ -19,6 +21,9 @@ from shootdown.report.text import (
     wrap,
 )
 
+_NOT_SHORTEST = (
+    "not known to be the shortest: with --reduce symmetry the search takes longer and finds that"
+)
 PROPERTIES = (ViolationKind.INVARIANT, ViolationKind.NO_PROGRESS)  # their names say it all
 FIELD = 14  # where the values of a HOLDS stand
 
@@ -37,7 +42,11 @@ def verdict_text(run: Run) -> str:
     if run.trace is not None:
         assert run.result.violation is not None
         length = run.result.violation.length
-        parts += [_race_line(run.subject, run.trace, "shortest race", length), ""]
+        what = "shortest race" if run.result.shortest else "a race"
+        parts += [_race_line(run.subject, run.trace, what, length)]
+        if not run.result.shortest:
+            parts += [paragraph(_NOT_SHORTEST)]
+        parts += [""]
         parts += [diagram(run.trace)]
         parts += _where(run.trace.ending)
         parts += _nobody_answers(run.subject, run.trace.ending)
@@ -77,6 +86,12 @@ def replay_text(subject: Subject, trace: Trace) -> str:
 def reproduce(subject: Subject, token: str) -> str:
     """The command that shows the race again."""
     return " ".join(["shootdown replay", subject.target, *subject.arguments, f"--path {token}"])
+
+
+def resume(subject: Subject, checkpoint: str) -> str:
+    """The command that goes on with a search."""
+    words = ["shootdown check", subject.target, *subject.arguments]
+    return " ".join([*words, f"--resume {quote(checkpoint)}"])
 
 
 def _headline(verdict: str, subject: Subject, ending: Ending | None) -> str:
@@ -128,6 +143,8 @@ def _explored_and_token(run: Run) -> str:
     assert run.token is not None
     result = run.result
     explored = f"explored {count(result.states, 'state')} in {duration(result.seconds)}"
+    if result.reductions:
+        explored += f" (reductions: {', '.join(result.reductions)})"
     command = f"reproduce: {reproduce(run.subject, run.token)}"
     line = f"{explored}; {command}"
     if len(line) <= WIDTH:
@@ -156,11 +173,18 @@ def _fields(run: Run) -> list[str]:
         field("bounds", bounds_text(system.bounds) or "none"),
         field("hardware", *(system.assumptions or ("none",))),
         field("explored", _explored(result)),
+        *([field("reductions", ", ".join(result.reductions))] if result.reductions else []),
         field("invariants", _invariants(system)),
         field("goals", _goals(system, result)),
         field("not executed", lines),
     ]
-    return [*out, never_executed_text(missing, indent=4)] if missing else out
+    if missing:
+        out.append(never_executed_text(missing, indent=4))
+    if result.checkpoint is not None:
+        command = resume(run.subject, result.checkpoint)
+        line = f"go on: {command}"
+        out.append(line if len(line) <= WIDTH else _broken(command))
+    return out
 
 
 def stopped_because(result: Result) -> str:

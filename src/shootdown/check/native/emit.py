@@ -17,6 +17,7 @@ from shootdown.check.native.bodies import BodyWriter
 from shootdown.check.native.expressions import Env, Writer
 from shootdown.check.native.layout import Layout
 from shootdown.check.native.values import ZERO, Value, constant
+from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.lang.ir import Action, Load, Place, Process, Property, System
 
 FUNCTIONS = ("expand", "check", "given")
@@ -31,13 +32,18 @@ declare i64 @llvm.smax.i64(i64, i64)
 """
 
 
-def emit(system: System, layout: Layout) -> str:
-    """LLVM IR of a module with ``expand`` and ``check`` for ``system``."""
+def emit(system: System, layout: Layout, reduce: Reduction = NONE) -> str:
+    """LLVM IR of a module with ``expand`` and ``check`` for ``system``.
+
+    With reductions, ``expand`` gives the edges of the smaller graph.
+    """
     tables: dict[str, str] = {}
     functions = [
-        _Expand(system, layout, tables).text(),
+        _Expand(system, layout, tables, reduce).text(),
         _CheckProperties(system, layout, tables).text(),
     ]
+    if reduce.symmetry is not None:
+        functions.append(reduce.symmetry.native(system, layout))
     constants = [
         f"{name} = private unnamed_addr constant [{content.count('i32')} x i32] [{content}]"
         for content, name in tables.items()
@@ -52,8 +58,11 @@ def emit(system: System, layout: Layout) -> str:
 class _Expand:
     """The function ``expand``."""
 
-    def __init__(self, system: System, layout: Layout, tables: dict[str, str]) -> None:
+    def __init__(
+        self, system: System, layout: Layout, tables: dict[str, str], reduce: Reduction
+    ) -> None:
         self.system = system
+        self.reduce = reduce
         self.writer = Writer(system, layout, tables)
         self.words = read_state(self.writer)
         self.number = self.writer.slot()
@@ -105,6 +114,9 @@ class _Expand:
         for i, word in enumerate(env.words):
             address = writer.new(f"getelementptr {kind}, ptr %out, i64 {number}, i64 {i}")
             writer.do(f"store i64 {word}, ptr {address}")
+        if self.reduce.symmetry is not None:
+            address = writer.new(f"getelementptr {kind}, ptr %out, i64 {number}")
+            writer.new(f"call i64 @canonical(ptr {address})")
         writer.do(f"store i64 {writer.new(f'add i64 {number}, 1')}, ptr {self.number}")
         if fair and self.can_stop:
             progress = writer.new(f"load i64, ptr {self.progress}")

@@ -13,12 +13,17 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from shootdown.check.deadline import time_limit
-from shootdown.check.memory import check_limits, memory_limit
+from shootdown.check.estimate import LEVELS
+from shootdown.check.memory import Watch, check_limits, memory_limit
 from shootdown.check.native import core, jit
 from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
+from shootdown.check.native.interface import Counts, StateStore
+from shootdown.check.native.keep import Keeper
 from shootdown.check.native.layout import plan
 from shootdown.check.native.store import Store, load_core
+from shootdown.check.reduce.concretize import with_real_path
+from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
@@ -40,21 +45,25 @@ def explore(
     limits: Limits = NO_LIMITS,
     on_progress: Callable[[Progress], None] | None = None,
     *,
+    reduce: Reduction = NONE,
     good_code_after: float = 1.0,
+    keeper: Keeper | None = None,
 ) -> Result:
     """Search ``system`` breadth-first.
 
     The search begins with code that LLVM compiles fast; if it takes longer than
     ``good_code_after`` seconds, it goes on with good code (kept on disk for the next time).
-    ``Result.memory`` and ``Limits.memory`` are about the states and their table.
+    ``Result.memory`` and ``Limits.memory`` are about the states and their table. ``keeper`` writes
+    checkpoints, and lets the search go on from one.
     """
     check_limits(limits)
-    search = _Search(system, limits, on_progress, good_code_after)
+    search = _Search(system, limits, on_progress, good_code_after, reduce=reduce, keeper=keeper)
     try:
         search.run()
     except KeyboardInterrupt:
         search.stopped = "interrupt"
-    return search.result()
+    search.keep()
+    return with_real_path(search.result(), reduce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ class Reached:
         """The states of a shortest path from the initial one to a combination in ``found``."""
         search, init = self._search, self.result.system.init
         assert search.store is not None
+        search.provide(search.functions)  # other searches have used the table since
         given = [number for number, _ in search.layout.given]
         path = []
         for state in map(list, search.path(search.store, self.found[values])):
@@ -140,15 +150,22 @@ class _Search:
         on_progress: Callable[[Progress], None] | None,
         good_code_after: float,
         prepared: Prepared | None = None,
+        reduce: Reduction = NONE,
+        keeper: Keeper | None = None,
     ) -> None:
         self.system = system
+        self.reduce = reduce
         self.limits = limits
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
         self.good_code_after = good_code_after
         self.prepared = prepared
+        self.keeper = keeper
+        self.checkpoint: str | None = None
+        self.earlier = 0.0  # seconds of the searches that this one goes on from
+        self.watch = Watch()
         self.ir = ""
-        self.store: Store | None = None
+        self.store: StateStore | None = None
         self.violation: Violation | None = None
         self.stopped: str | None = None
 
@@ -162,27 +179,41 @@ class _Search:
             self.stopped = "time"
             return
         layout = self.layout
+        self.functions = functions
         self.provide(functions)
         lines, goals = len(system.lines), len(system.goals)
-        limit = memory_limit(self.limits)
+        self.memory_limit = memory_limit(self.limits)
         prepared = self.prepared
         outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
         core_code = None if prepared is None else prepared.core
-        store = Store(layout.words, outcomes, lines, goals, limit, core_code)
-        code = store.begin(functions, layout.pack(system.init), self.limits.states)
+        store = Store(
+            layout.words, outcomes, lines, goals, self.memory_limit, core_code, self.watch
+        )
+        code = store.begin(functions, layout.pack(self.initial()), self.limits.states)
         self.store = store
         if code:
             self.violation = self.bad_state(store, code)
             return
+        if self.keeper is not None:
+            code_text = (self.ir, core.text(layout.words))
+            self.earlier = self.keeper.begin(system, code_text, self.reduce.names, store)
+            if store.counts().states > (self.limits.states or math.inf):
+                self.stopped = "states"
+                return
         status = self.search(store)
         if status in (BAD_STATE, BAD_STEP, LIMITED):
             store.settle()
         if status == BAD_STATE:
-            self.violation = self.bad_state(store, store["CODE"])
+            self.violation = self.bad_state(store, store.stop()[0])
         elif status == BAD_STEP:
-            self.violation = self.bad_step(store, store["CODE"])
+            self.violation = self.bad_step(store, *store.stop())
         elif status == LIMITED:
             self.stopped = "states"
+
+    def initial(self) -> tuple[int, ...]:
+        """The state where the search begins."""
+        init, symmetry = self.system.init, self.reduce.symmetry
+        return init if symmetry is None else symmetry.canonical(init)
 
     def code(self) -> jit.Library:
         """The functions of the model: good ones if they are at hand, else quick ones."""
@@ -191,17 +222,17 @@ class _Search:
             self.layout = self.prepared.layout
             return self.prepared.functions
         self.layout = plan(self.system)
-        self.ir = emit(self.system, self.layout)
+        self.ir = emit(self.system, self.layout, self.reduce)
         functions = jit.load_cached(self.ir, FUNCTIONS)
         if functions is None and self.good_code_after > 0:
             return jit.load(self.ir, FUNCTIONS, jit.FAST)
         self.good_code_after = math.inf
         return functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
 
-    def search(self, store: Store) -> int:
+    def search(self, store: StateStore) -> int:
         """Run the core in slices until it ends or a limit is reached; the last status."""
         budget = 200  # states, then as many as fill a slice
-        while not self.over_time(store):
+        while not self.over_limit(store):
             began = time.perf_counter()
             status = store.run(budget)
             if status == GROW:
@@ -213,11 +244,13 @@ class _Search:
                 budget = max(1, int(budget * min(4.0, _SLICE / seconds)))
                 store.mark()
                 self.improve(store)
+                if self.keeper is not None:
+                    self.keeper.look(store, time.perf_counter() - self.began)
             else:
                 return status
         return MORE
 
-    def improve(self, store: Store) -> None:
+    def improve(self, store: StateStore) -> None:
         """Go over to good code if the search takes long enough."""
         # compiling takes up to 0.05 ms a line, which a short search would not win back
         cost = self.ir.count("\n") * 5e-5
@@ -236,35 +269,50 @@ class _Search:
             table = ctypes.c_int64 * len(self.system.variables)
             table.from_address(functions.addresses["given"])[:] = list(self.system.init)
 
-    def over_time(self, store: Store) -> bool:
-        """Whether time is up; reports progress by the way."""
+    def over_limit(self, store: StateStore) -> bool:
+        """Whether time is up, or other programs have taken the memory; reports progress."""
         now = time.perf_counter()
         elapsed = now - self.began
         if self.on_progress and now - self.reported >= 0.1:
             self.reported = now
-            counts = store["KNOWN"], store["EXPANDED"], depth(store)
-            self.on_progress(Progress(*counts, elapsed, store.memory()))
+            at = store.counts()
+            memory, levels = (store.memory(), self.memory_limit), store.level_ends(LEVELS)
+            seconds = self.earlier + elapsed
+            self.on_progress(Progress(at.states, at.expanded, at.depth, seconds, *memory, levels))
+        if self.watch.short(now):
+            self.stopped = "memory"
+            return True
         if self.limits.time is not None and elapsed >= self.limits.time:
             self.stopped = "time"
             return True
         return False
 
+    def keep(self) -> None:
+        """Keep what was found, if the search was stopped."""
+        if self.keeper is None or self.store is None:
+            return
+        if self.violation is None and self.stopped is not None:
+            seconds = time.perf_counter() - self.began
+            self.checkpoint = self.keeper.stopped(self.store, self.stopped, seconds)
+        else:
+            self.keeper.finished()
+
     # ------------------------------------------------------------------ violations
 
-    def bad_state(self, store: Store, code: int) -> Violation:
+    def bad_state(self, store: StateStore, code: int) -> Violation:
         """The violation in the state discovered last, from what ``check`` returned."""
-        path = self.path(store, store["KNOWN"] - 1)
+        path = self.path(store, store.counts().states - 1)
         if code >= FAILURE:
             return self.failed(code - FAILURE, path, None)
         index = code - INVARIANT
         return Violation(ViolationKind.INVARIANT, self.system.invariants[index].name, index, path)
 
-    def bad_step(self, store: Store, code: int) -> Violation:
+    def bad_step(self, store: StateStore, code: int, outcome: int) -> Violation:
         """The violation in the state that was to be expanded, from what ``expand`` returned."""
-        path = self.path(store, store["EXPANDED"])
+        path = self.path(store, store.counts().expanded)
         if code == core.DEADLOCK:
             return Violation(ViolationKind.DEADLOCK, "deadlock", -1, path)
-        return self.failed(code - 1, path, store["FAILED_AT"])
+        return self.failed(code - 1, path, outcome)
 
     def failed(self, index: int, path: Path, outcome: int | None) -> Violation:
         failure = self.system.failures[index]
@@ -274,8 +322,9 @@ class _Search:
         }[failure.kind]
         return Violation(kind, failure.name, index, path, outcome)
 
-    def path(self, store: Store, number: int) -> Path:
-        return tuple(self.layout.unpack(words) for words in store.path(number))
+    def path(self, store: StateStore, number: int) -> Path:
+        """The states of a path, from the initial one on."""
+        return tuple(self.layout.unpack(words) for words in store.path(number))[::-1]
 
     # ---------------------------------------------------------------------- result
 
@@ -288,26 +337,22 @@ class _Search:
             verdict = Verdict.UNKNOWN
         else:
             verdict = Verdict.HOLDS if all(goals) else Verdict.VACUOUS
-        states = 0 if store is None else store["KNOWN"]
-        expanded = 0 if store is None else store["EXPANDED"]
+        at = Counts(0, 0, 0, 0) if store is None else store.counts()
         return Result(
             system=self.system,
             engine="native",
             verdict=verdict,
-            states=states,
-            expanded=expanded,
-            transitions=0 if store is None else store["TRANSITIONS"],
-            depth=0 if store is None else depth(store),
-            seconds=time.perf_counter() - self.began,
+            states=at.states,
+            expanded=at.expanded,
+            transitions=at.transitions,
+            depth=at.depth,
+            seconds=self.earlier + time.perf_counter() - self.began,
             memory=0 if store is None else store.memory(),
             goals=goals,
             covered=(False,) * len(self.system.lines) if store is None else store.covered(),
             violation=self.violation,
             stopped=None if self.violation else self.stopped,
-            frontier=states - expanded,
+            frontier=at.states - at.expanded,
+            checkpoint=self.checkpoint,
+            reductions=self.reduce.names,
         )
-
-
-def depth(store: Store) -> int:
-    """The distance of the state discovered last."""
-    return store["DEPTH"] + (store["KNOWN"] > store["LEVEL_END"])

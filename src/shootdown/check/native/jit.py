@@ -106,9 +106,14 @@ def _compile(ir: str, level: int) -> bytes:
 def cache_file(ir: str) -> Path:
     """Where what is made from a text is kept, on this processor and with this LLVM."""
     key = [llvmlite.__version__, str(llvm.llvm_version_info), *_host(), ir]
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     name = hashlib.sha256("\0".join(key).encode()).hexdigest()
-    return Path(root) / "shootdown" / "code" / name
+    return cache_folder() / "code" / name
+
+
+def cache_folder() -> Path:
+    """Where this user's caches are."""
+    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(root) / "shootdown"
 
 
 def read(file: Path) -> bytes | None:

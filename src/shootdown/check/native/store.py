@@ -1,21 +1,39 @@
-"""The memory of a native search: states, parents, the table of known states, and the context."""
+"""The store in memory: the states, the table of the known ones, and the core's context."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import mmap
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
+from shootdown.check.memory import Watch
 from shootdown.check.native import core, jit
+from shootdown.check.native.interface import Counts, Numbers
 from shootdown.errors import UnfinishedError
 
 _HUGE_PAGE = 2 << 20
 _NORESERVE = 0x4000  # MAP_NORESERVE, which the mmap module of Python 3.11 does not name
 _MOST_STATES = (1 << 32) - 2  # an index plus one must fit into 32 bits
 _FIRST_SLOTS = 1 << 12
-_LOAD, _LAST_LOAD = 0.6, 0.94  # how full the table gets; if it cannot grow any more
-_REFILL = 1 << 20  # states put into a new table at a time, so that Ctrl-C is seen
+_SMALL = 1 << 17  # slots: a smaller table need not be tight
+_SMALL_LOAD, _LOAD = 0.6, 0.84  # how full the table gets
+_GROWTH = 1.15  # how much larger the next table is: 8 * 1.15 / 0.84 = 10.95 bytes a state at most
+_SLICE = 1 << 20  # states that one call works on, so that Ctrl-C is seen
+_CHUNK = 1 << 15  # buckets of an old table that are moved, then given back
+_BUCKET = 64  # bytes
+
+_SNAPSHOT = {
+    "states": "KNOWN",
+    "expanded": "EXPANDED",
+    "transitions": "TRANSITIONS",
+    "level_end": "LEVEL_END",
+    "depth": "DEPTH",
+    "levels": "LEVELS_KEPT",
+    "last_level": "LAST_LEVEL",
+}
+_ASK = 16 << 20  # bytes that a table grows by: for less it is not looked what the machine has
 
 _FIELDS = {name: i for i, name in enumerate(core.CONTEXT)}
 
@@ -38,17 +56,26 @@ class _Memory:
         self._first = ctypes.c_char.from_buffer(self._map)
         self.address = ctypes.addressof(self._first)
 
+    def forget(self, start: int, size: int) -> None:
+        """Give back some of the memory: its contents are lost."""
+        self._map.madvise(mmap.MADV_DONTNEED, start, size)
+
 
 _NOTHING = _Memory(1)
 
 
 def load_core(words: int) -> jit.Library:
     """The code of the search for states of so many words."""
-    return jit.load(core.text(words), ("run", "replay", "refill"), jit.GOOD)
+    return jit.load(core.text(words), core.FUNCTIONS, jit.GOOD)
 
 
 class Store:
-    """The state of one search, which the compiled core works on."""
+    """The store in memory (see :class:`.interface.StateStore`), which the compiled core works on.
+
+    Besides the states it takes at most 12 bytes for each of them, once there are 100,000: the table
+    at most 10.95, the beginnings of the levels at most a quarter. While a table grows, a 32nd of
+    the old one is there twice.
+    """
 
     def __init__(
         self,
@@ -58,9 +85,12 @@ class Store:
         goals: int,
         limit: int,
         code: jit.Library | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.words = words
+        self._watch = watch
         self.limit = limit
+        self._state = words * 8 + 4 / core.LEVEL_GAP  # bytes, at most
         self._context = (ctypes.c_int64 * len(core.CONTEXT))()
         self._cover = (ctypes.c_uint8 * lines)()
         self._property_cover = (ctypes.c_uint8 * lines)()
@@ -75,6 +105,8 @@ class Store:
         self._run = _TWO(self._library.addresses["run"])
         self._replay = _THREE(self._library.addresses["replay"])
         self._refill = _THREE(self._library.addresses["refill"])
+        self._move = _THREE(self._library.addresses["move"])
+        self._parent = _THREE(self._library.addresses["parent"])
 
     def _reserve(self, most_outcomes: int) -> None:
         """Address space for as many states as the limit allows, and for one batch."""
@@ -88,7 +120,7 @@ class Store:
                 "there is no memory for so many"
             ) from error
         self._made = _Memory(core.BATCH * 8)
-        self.capacity = min(_MOST_STATES, self.limit // (self.words * 8 + 12))
+        self.capacity = min(_MOST_STATES, self.limit // (self.words * 8 + 8))
         while not self._reserve_states():
             self.capacity //= 2  # an address space limit, as by `ulimit -v`
             if self.capacity < _FIRST_SLOTS:
@@ -98,7 +130,7 @@ class Store:
             ("HASHES", self._hashes),
             ("MADE", self._made),
             ("STATES", self._states),
-            ("PARENTS", self._parents),
+            ("LEVELS", self._levels),
         ):
             self[name] = memory.address
         self["COVER"] = ctypes.addressof(self._cover)
@@ -110,10 +142,10 @@ class Store:
         try:
             # small searches stay on small pages: clearing a huge one takes 0.1 ms
             self._states = _Memory(self.capacity * self.words * 8, huge_from=_HUGE_PAGE)
-            self._parents = _Memory(self.capacity * 4, huge_from=_HUGE_PAGE)
+            self._levels = _Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
             _Memory(int(self.capacity / _LOAD) * 2 * 8)
         except OSError:
-            self._states = self._parents = _NOTHING
+            self._states = self._levels = _NOTHING
             return False
         return True
 
@@ -130,7 +162,7 @@ class Store:
         self.use(functions)
         self["LIMIT"] = _MOST_STATES if limit is None else limit
         (ctypes.c_uint64 * self.words).from_address(self["STATES"])[:] = list(init)
-        self["KNOWN"] = self["LEVEL_END"] = 1
+        self["KNOWN"] = self["LEVEL_END"] = self["LEVELS_KEPT"] = 1
         self._refill(self.context, 0, 1)
         check = _THREE(self["CHECK"])
         return int(check(self["STATES"], self["GOALS"], self["PROPERTY_COVER"]))
@@ -160,62 +192,146 @@ class Store:
         self._cover[:] = list(cover)
         self._replay(self.context, start, self["EXPANDED"] + 1)
 
-    def grow(self) -> bool:
-        """Make room for the batch that found none; False if the limits forbid it."""
-        states = self["KNOWN"] + self["NEEDED"]
-        slots = self.slots
-        while states > slots * _LOAD:
-            slots *= 2
-        if self._fits(states, slots):
-            if slots != self.slots:
-                try:
-                    self._new_table(slots)
-                except OSError:
-                    return False
-                for start in range(0, self["KNOWN"], _REFILL):
-                    self._refill(self.context, start, min(start + _REFILL, self["KNOWN"]))
-            self._set_room(_LOAD)
-            return True
-        self._set_room(_LAST_LOAD)
-        return states <= self["ROOM"]
+    def counts(self) -> Counts:
+        depth = self["DEPTH"] + (self["KNOWN"] > self["LEVEL_END"])
+        return Counts(self["KNOWN"], self["EXPANDED"], self["TRANSITIONS"], depth)
+
+    def stop(self) -> tuple[int, int]:
+        return self["CODE"], self["FAILED_AT"]
 
     # ---------------------------------------------------------------------- memory
 
     def memory(self) -> int:
         """Bytes in use."""
-        return self._bytes(self["KNOWN"], self.slots)
+        return self["KNOWN"] * self.words * 8 + self["LEVELS_KEPT"] * 4 + self.slots * 8
 
-    def _bytes(self, states: int, slots: int) -> int:
-        return states * (self.words * 8 + 4) + slots * 8
+    def grow(self) -> bool:
+        """Make room for the batch that found none; False if the limits forbid it."""
+        states = self["KNOWN"] + self["NEEDED"]
+        if states > self.capacity:
+            return False
+        slots = min(_enough(self.slots, states), self._affordable())
+        if slots > self.slots:
+            more = slots * 8 - self.slots * 8 * 31 // 32
+            if self._watch is not None and more >= _ASK and not self._watch.has(more):
+                return False
+            try:
+                self._enlarge(slots)
+            except OSError:
+                return False
+        self._set_room()
+        return states <= self["ROOM"]
 
-    def _fits(self, states: int, slots: int) -> bool:
-        return states <= self.capacity and self._bytes(states, slots) <= self.limit
+    def _affordable(self) -> int:
+        """The slots of the table that is full when the limit is reached."""
+        return int(self.limit / (self._state * _LOAD + 8))
 
     def _new_table(self, slots: int) -> None:
-        self._table = _NOTHING  # the old one goes first: both together could be too much
+        slots = -(-slots // 8) * 8
         self._table = _Memory(slots * 8)
         self.slots = slots
-        buckets = slots // 8
         self["TABLE"] = self._table.address
-        self["BUCKETS"] = buckets - 1
-        self["SHIFT"] = 64 - (buckets.bit_length() - 1)
-        self._set_room(_LOAD)
+        self["BUCKETS"] = slots // 8
+        self._set_room()
 
-    def _set_room(self, load: float) -> None:
-        rest = self.limit - self._bytes(0, self.slots)
-        by_memory = min(self.capacity, rest // self._bytes(1, 0))
-        self["ROOM"] = min(by_memory, int(self.slots * load))
+    def _enlarge(self, slots: int) -> None:
+        """Move to a larger table, and give the old one back by the way."""
+        old, buckets = self._table, self["BUCKETS"]
+        self._new_table(slots)
+        chunk = max(1, buckets // 32 // _CHUNK) * _CHUNK
+        for start in range(0, buckets, chunk):
+            size = min(chunk, buckets - start) * _BUCKET
+            here = old.address + start * _BUCKET
+            self._move(self.context, here, here + size)
+            old.forget(start * _BUCKET, size)
+
+    def _set_room(self) -> None:
+        by_memory = int((self.limit - self.slots * 8) / self._state)
+        self["ROOM"] = min(self.capacity, by_memory, _most(self.slots))
+
+    # ---------------------------------------------------------------- interruptions
+
+    def snapshot(self) -> tuple[dict[str, int], list[memoryview]] | None:
+        if self["CODE"]:
+            return None
+        numbers = {name: self[field] for name, field in _SNAPSHOT.items()}
+        numbers["transitions"] -= self["PARTIAL"]
+        exact = (ctypes.c_uint8 * len(self._cover))(*self._exact_cover())
+        parts = [exact, self._property_cover, self._goals, *self._arrays(numbers)]
+        return numbers, [memoryview(part).cast("B") for part in parts]
+
+    def restore(self, numbers: Numbers) -> list[memoryview]:
+        states = numbers["states"]
+        slots = min(_enough(_FIRST_SLOTS, states), self._affordable())
+        if states > min(self.capacity, _most(slots)):
+            least = int(states * (self._state + 8 / _LOAD)) // 2**20 + 1
+            raise UnfinishedError(
+                f"the search has {states:,} states already, and little memory to go on: "
+                f"give --max-memory {least}M or more"
+            )
+        self._slots_wanted = slots
+        sizes = len(self._cover), len(self._property_cover), len(self._goals)
+        self._read = [(ctypes.c_uint8 * size)() for size in sizes]
+        parts = [*self._read, *self._arrays(numbers)]
+        return [memoryview(part).cast("B") for part in parts]
+
+    def restored(self, numbers: Numbers) -> None:
+        for own, read in zip(
+            (self._cover, self._property_cover, self._goals), self._read, strict=True
+        ):
+            own[:] = list(read)
+        self._new_table(self._slots_wanted)
+        states = numbers["states"]
+        for start in range(0, states, _SLICE):
+            self._refill(self.context, start, min(start + _SLICE, states))
+        for name, field in _SNAPSHOT.items():
+            self[field] = numbers[name]
+        self.mark()
+
+    def _arrays(self, numbers: Numbers) -> list[ctypes.Array[ctypes.c_uint8]]:
+        """The levels and the states, where they lie."""
+        sizes = {"LEVELS": numbers["levels"] * 4, "STATES": numbers["states"] * self.words * 8}
+        return [(ctypes.c_uint8 * size).from_address(self[name]) for name, size in sizes.items()]
+
+    def _exact_cover(self) -> bytes:
+        """What the states that are expanded cover, without those of a batch that was given up."""
+        shown = bytes(self._cover)
+        start, cover = self._mark
+        try:
+            self._cover[:] = list(cover)
+            self._replay(self.context, start, self["EXPANDED"])
+            return bytes(self._cover)
+        finally:
+            self._cover[:] = list(shown)
 
     # --------------------------------------------------------------------- reading
 
-    def path(self, number: int) -> list[list[int]]:
-        """The words of the states from the initial one to state ``number``."""
-        states = (ctypes.c_uint64 * (self["KNOWN"] * self.words)).from_address(self["STATES"])
-        parents = (ctypes.c_uint32 * self["KNOWN"]).from_address(self["PARENTS"])
-        numbers = [number]
-        while numbers[-1] != 0:
-            numbers.append(parents[numbers[-1]])
-        return [states[n * self.words : (n + 1) * self.words] for n in reversed(numbers)]
+    def level_ends(self, most: int) -> tuple[int, ...]:
+        kept = self["LEVELS_KEPT"]
+        levels = (ctypes.c_uint32 * kept).from_address(self["LEVELS"])
+        return (*levels[max(0, kept - most + 1) :], self["LEVEL_END"])
+
+    def path(self, number: int) -> Iterator[list[int]]:
+        """The words of the states from state ``number`` back to the initial one."""
+        count, width = self["KNOWN"], self.words
+        states = (ctypes.c_uint64 * (count * width)).from_address(self["STATES"])
+        kept = (ctypes.c_uint32 * self["LEVELS_KEPT"]).from_address(self["LEVELS"])
+        levels = [*kept, self["LEVEL_END"]]
+        yield states[number * width : (number + 1) * width]
+        while number != 0:
+            # the level before this one begins here or later
+            start = levels[max(0, bisect_right(levels, number) - 2)]
+            number = self._first_parent(number, start)
+            yield states[number * width : (number + 1) * width]
+
+    def _first_parent(self, number: int, start: int) -> int:
+        """The first state from ``start`` on that generates state ``number``."""
+        for first in range(start, number, _SLICE):
+            stop = min(first + _SLICE, number)
+            parent = int(self._parent(self.context, number, first << 32 | stop))
+            if parent >= 0:
+                return parent
+        raise AssertionError(f"no state generates state {number}")
 
     def distinct(self, masks: Sequence[tuple[int, int]]) -> Iterator[tuple[dict[int, int], int]]:
         """The known states, as far as some bits of some words go: each combination once, with the
@@ -238,3 +354,15 @@ class Store:
     def goals(self) -> tuple[bool, ...]:
         """For each goal, whether it was reached."""
         return tuple(map(bool, self._goals))
+
+
+def _enough(slots: int, states: int) -> int:
+    """The slots of a table that has grown, step by step, until it takes so many states."""
+    while states > _most(slots):
+        slots = slots * 2 if slots < _SMALL else int(slots * _GROWTH)
+    return slots
+
+
+def _most(slots: int) -> int:
+    """How many states a table of so many slots takes."""
+    return int(slots * (_SMALL_LOAD if slots < _SMALL else _LOAD))

@@ -1,0 +1,209 @@
+"""When a search is kept in a file, and how it goes on from there."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeAlias
+
+from shootdown.check.native.checkpoint import Reader, write
+from shootdown.check.native.interface import StateStore
+from shootdown.errors import UsageError
+from shootdown.lang.ir import System
+
+WORTH_IT = 60.0
+"""Seconds that a search must have taken to be kept unasked."""
+
+_SHARE = 0.1  # of the time of a search: the most that its periodic checkpoints may take
+_SPARED = 0.5  # of the free space: what is not taken unasked
+_DIFFERS = {
+    "scenario": "is a search of another scenario",
+    "bounds": "is a search with other bounds",
+    "options": "is a search with other options",
+    "without": "is a search with other sites left out",
+    "reduce": "is a search with other reductions",
+    "part": "is another part of the search",
+    "reductions": "is a search with other reductions",
+    "version": "was written by another version of shootdown",
+    "model": "is a search of another state of the model",
+    "code": "was written by another state of shootdown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """A checkpoint of about so many bytes is going to be written, which nobody asked for."""
+
+    file: Path
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A checkpoint was written; ``seconds`` is how long that took."""
+
+    file: Path
+    bytes: int
+    states: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotWritten:
+    """A checkpoint could not be written; an older one is as it was."""
+
+    file: Path
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A search goes on from a file; ``seconds`` is how long it took until then."""
+
+    file: Path
+    states: int
+    expanded: int
+    seconds: float
+
+
+Note: TypeAlias = Unasked | Written | NotWritten | Resumed
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a search is kept: in ``file``, every ``every`` seconds and when it is stopped.
+
+    Unasked it is kept only if it has lasted for a while, and if that leaves half of the disk's free
+    space.
+    """
+
+    file: Path
+    every: float = math.inf
+    unasked: bool = False
+
+
+class Keeper:
+    """Keeps one search.
+
+    ``place`` is None where nothing is to be kept; it may depend on the system. ``about`` says in
+    words what is searched; with what the engine adds it must be the same when the search goes on.
+    """
+
+    def __init__(
+        self,
+        place: Callable[[System], Place | None],
+        about: Mapping[str, str],
+        tell: Callable[[Note], None],
+        resume: Path | None = None,
+    ) -> None:
+        self._place_of = place
+        self.about = dict(about)
+        self.tell = tell
+        self.resume = resume
+        self._place: Place | None = None
+        self._kept = False  # there is a checkpoint in the place
+        self._earlier = 0.0  # seconds of the searches that this one goes on from
+        self._internal: str | None = None
+        self._next = math.inf
+        self._failed = False
+
+    def recorded(self, name: str) -> str:
+        """What the file that the search goes on from says about it; empty where there is none."""
+        if self.resume is None:
+            return ""
+        with Reader(self.resume) as reader:
+            return str(reader.description["about"].get(name, ""))
+
+    def part(self, name: str, internal: str | None = None) -> None:
+        """What is searched next is one of several parts; what comes after the first one that is
+        resumed begins anew. A search that stops because of ``internal`` is not kept: the next part
+        follows."""
+        self._internal = internal
+        self._place = None
+        self._earlier = 0.0
+        if self.about.get("part"):
+            self.resume = None
+        self.about["part"] = name
+
+    def begin(
+        self, system: System, code: Sequence[str], reductions: Sequence[str], store: StateStore
+    ) -> float:
+        """Go on from the file, if there is one; the seconds that the search took until then."""
+        self.about["reductions"] = ",".join(reductions)
+        self.about["model"] = system.fingerprint
+        self.about["code"] = sha256("\0".join(code).encode()).hexdigest()
+        if self.resume is not None:
+            with Reader(self.resume) as reader:
+                self._compare(reader.description["about"])
+                numbers = reader.description["numbers"]
+                reader.read(store.restore(numbers))
+            store.restored(numbers)
+            self._earlier = reader.description["seconds"]
+            counts = store.counts()
+            self.tell(Resumed(self.resume, counts.states, counts.expanded, self._earlier))
+        self._place = self._place_of(system)  # not before: what is half read must not be written
+        if self._place is not None:
+            self._next = self._place.every
+            self._kept = self._place.file == self.resume
+        return self._earlier
+
+    def look(self, store: StateStore, seconds: float) -> None:
+        """Write a checkpoint if it is time to; ``seconds`` is the age of this search."""
+        if seconds < self._next or self._place is None:
+            return
+        took = self._write(self._place, store, seconds)
+        self._next = seconds + took + max(self._place.every, took / _SHARE)
+
+    def stopped(self, store: StateStore, why: str, seconds: float) -> str | None:
+        """Keep a search that ends before its end: where, if it is kept."""
+        if self._place is None or why == self._internal:
+            return None
+        if self._place.unasked and seconds + self._earlier < WORTH_IT:
+            return None
+        self._failed = False  # said again: now it counts
+        try:
+            self._write(self._place, store, seconds)
+        except KeyboardInterrupt:
+            self.tell(NotWritten(self._place.file, "interrupted"))
+        return str(self._place.file) if self._kept else None
+
+    def finished(self) -> None:
+        """The search has a verdict: what was kept of it unasked is of no use any more."""
+        if self._place is not None and self._place.unasked:
+            with contextlib.suppress(OSError):
+                self._place.file.unlink(missing_ok=True)
+
+    def _write(self, place: Place, store: StateStore, seconds: float) -> float:
+        """Write a checkpoint, or say once why that is not possible; how long it took."""
+        began = time.perf_counter()
+        snapshot = store.snapshot()
+        if snapshot is None:
+            return 0.0
+        numbers, parts = snapshot
+        description = {"about": self.about, "numbers": numbers, "seconds": self._earlier + seconds}
+        try:
+            if place.unasked:
+                self.tell(Unasked(place.file, sum(part.nbytes for part in parts)))
+                place.file.parent.mkdir(parents=True, exist_ok=True)
+            size = write(place.file, description, parts, _SPARED if place.unasked else 0.0)
+        except OSError as error:
+            if not self._failed:
+                self.tell(NotWritten(place.file, error.strerror or str(error)))
+            self._failed = True
+        else:
+            self._failed, self._kept = False, True
+            took = time.perf_counter() - began
+            self.tell(Written(place.file, size, store.counts().states, took))
+        return time.perf_counter() - began
+
+    def _compare(self, theirs: Mapping[str, str]) -> None:
+        for name, says in _DIFFERS.items():
+            there, here = theirs.get(name, ""), self.about.get(name, "")
+            if there != here:
+                shown = f" ({there or 'none'}; here: {here or 'none'})"
+                raise UsageError(f"'{self.resume}' {says}{'' if name == 'code' else shown}")

@@ -1,0 +1,147 @@
+"""Long searches: where they are kept, and what there is to say of that."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shootdown.commands.streams import aside
+from shootdown.errors import UsageError
+
+if TYPE_CHECKING:
+    from shootdown.check.native.keep import Keeper, Note, Place
+    from shootdown.commands.events import Events
+    from shootdown.commands.targets import Compiled, Target
+    from shootdown.lang.ir import System
+
+EVERY = 600.0
+"""Seconds between two checkpoints in a file that the user named."""
+
+
+def check_arguments(arguments: argparse.Namespace, targets: list[Target]) -> None:
+    """Refuse combinations without a meaning, and places that cannot be written; a search that goes
+    on does so with the reductions that it had, unless the user says which."""
+    named = arguments.checkpoint or arguments.resume
+    if arguments.no_checkpoint and arguments.checkpoint:
+        raise UsageError("--checkpoint and --no-checkpoint exclude each other")
+    if arguments.checkpoint_every is not None and not named:
+        raise UsageError("--checkpoint-every needs --checkpoint FILE")
+    if not named:
+        return
+    option = "--checkpoint" if arguments.checkpoint else "--resume"
+    if arguments.engine != "native":
+        raise UsageError(f"{option} needs the native engine")
+    if len(targets) != 1 or arguments.all:
+        raise UsageError(f"{option} takes one scenario: one file is for one search")
+    if arguments.checkpoint and not _same(arguments.checkpoint, arguments.resume):
+        from shootdown.check.native.checkpoint import refuse_unwritable
+
+        refuse_unwritable(_real(arguments.checkpoint))
+    if arguments.resume and arguments.reduce is None:
+        arguments.reduce = _recorded_reduce(_real(arguments.resume))
+
+
+def keeper(built: Compiled, arguments: argparse.Namespace, events: Events) -> Keeper:
+    """What keeps the search of a compiled scenario."""
+    from shootdown.check.native.keep import Keeper
+    from shootdown.commands.version import version
+
+    system = built.system
+    about = {
+        "scenario": system.name,
+        "bounds": ",".join(f"{name}={value}" for name, value in system.bounds),
+        "options": ",".join(f"{name}={value}" for name, value in system.options),
+        "without": ", ".join(built.choices.without),
+        "reduce": "auto" if arguments.reduce is None else ",".join(arguments.reduce) or "none",
+        "version": version(),
+    }
+    resume = None if arguments.resume is None else _real(arguments.resume)
+    return Keeper(
+        lambda system: _place(system, arguments), about, _teller(built, arguments, events), resume
+    )
+
+
+def _recorded_reduce(file: Path) -> tuple[str, ...] | None:
+    from shootdown.check.native.checkpoint import Reader
+    from shootdown.commands.options import reductions
+
+    with Reader(file) as reader:
+        recorded = reader.description["about"].get("reduce", "auto")
+    try:
+        return reductions(recorded)
+    except argparse.ArgumentTypeError:
+        return None  # another version's: refused soon
+
+
+def _real(name: str) -> Path:
+    """The file that is replaced: where the name is that of a symbolic link, what it points to."""
+    return Path(os.path.realpath(name) if os.path.islink(name) else name)
+
+
+def _same(name: str, other: str | None) -> bool:
+    return other is not None and os.path.realpath(name) == os.path.realpath(other)
+
+
+def _place(system: System, arguments: argparse.Namespace) -> Place | None:
+    from shootdown.check.native.keep import Place
+
+    if arguments.no_checkpoint:
+        return None
+    every = arguments.checkpoint_every or EVERY
+    named = arguments.checkpoint or arguments.resume
+    if named:
+        return Place(_real(named), every, unasked=_same(named, str(_cached(system))))
+    return Place(_cached(system), unasked=True)
+
+
+def _cached(system: System) -> Path:
+    """Where a search is kept unasked: one file for each scenario with its bounds and options."""
+    from shootdown.check.native.jit import cache_folder
+
+    name = "".join(c if c.isalnum() or c in ".-_" else "_" for c in system.name)
+    return cache_folder() / "searches" / f"{name}-{system.fingerprint}"
+
+
+def _teller(
+    built: Compiled, arguments: argparse.Namespace, events: Events
+) -> Callable[[Note], None]:
+    """Says, and tells the events, what became of a checkpoint."""
+    from shootdown.check.native.keep import NotWritten, Resumed, Unasked, Written
+    from shootdown.report.text import size
+
+    target = built.target.text
+
+    def tell(note: Note) -> None:
+        where = str(note.file)
+        match note:
+            case Unasked():
+                aside(
+                    f"shootdown: {target}: keeping what was found in '{where}' "
+                    f"({size(note.bytes)}; --no-checkpoint keeps nothing)"
+                )
+            case Written():
+                events.tell(
+                    "checkpoint",
+                    target,
+                    file=where,
+                    bytes=note.bytes,
+                    states=note.states,
+                    seconds=round(note.seconds, 3),
+                )
+            case NotWritten():
+                events.tell("checkpoint_failed", target, file=where, error=note.why)
+                aside(f"shootdown: {target}: cannot write the checkpoint '{where}': {note.why}")
+            case Resumed():
+                events.tell(
+                    "resumed",
+                    target,
+                    file=where,
+                    states=note.states,
+                    expanded=note.expanded,
+                    seconds=round(note.seconds, 3),
+                )
+
+    return tell
