@@ -69,7 +69,7 @@ class _Search:
         system: System,
         limits: Limits,
         on_progress: Callable[[Progress], None] | None,
-        reduce: Reduction,
+        reduce: Reduction = NONE,
     ) -> None:
         self.system = system
         self.graph = Graph(system, reduce)

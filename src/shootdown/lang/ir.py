@@ -245,6 +245,32 @@ class Body:
     blocks: tuple[Block, ...]
     registers: int  # how many registers the body uses: 0 .. registers - 1
 
+    def order(self) -> list[int]:
+        """The blocks that can be reached, each before the ones it leads to."""
+        seen = {0}
+        order: list[int] = []
+        stack = [(0, iter(_targets(self.blocks[0])))]
+        while stack:
+            number, targets = stack[-1]
+            target = next(targets, None)
+            if target is None:
+                order.append(number)
+                stack.pop()
+            elif target not in seen:
+                seen.add(target)
+                stack.append((target, iter(_targets(self.blocks[target]))))
+        return order[::-1]
+
+
+def _targets(block: Block) -> tuple[int, ...]:
+    match block.end:
+        case Jump(target) | Choice(_, _, _, target):
+            return (target,)
+        case Branch(_, then, orelse):
+            return (orelse, then)
+        case Done():
+            return ()
+
 
 # --------------------------------------------------------------------------- actions and systems
 

@@ -175,6 +175,8 @@ class _Search:
         limit = memory_limit(self.limits)
         prepared = self.prepared
         outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
+        if self.reduce.merge is not None:
+            outcomes *= 2  # those of the states that are passed through come behind
         core_code = None if prepared is None else prepared.core
         store = Store(layout.words, outcomes, lines, goals, limit, core_code)
         code = store.begin(functions, layout.pack(self.initial()), self.limits.states)
@@ -205,6 +207,8 @@ class _Search:
             return self.prepared.functions
         self.layout = plan(self.system)
         self.ir = emit(self.system, self.layout, self.reduce)
+        if self.reduce.order is not None or self.reduce.merge is not None:
+            self.good_code_after = 0  # the choice of outcomes takes most of the time
         functions = jit.load_cached(self.ir, FUNCTIONS)
         if functions is None and self.good_code_after > 0:
             return jit.load(self.ir, FUNCTIONS, jit.FAST)

@@ -1,0 +1,360 @@
+"""Partial order reduction: in a state, some of its actions are enough.
+
+Two actions of different threads that do not touch the same data give the same state in either
+order, so one order is enough. In each state this chooses a set T of *agents* (processes and rules)
+and leaves for later what the others do. Agents move by their current action: a process by the step
+where it stands, a rule by itself. With F, all that agents outside T can still do while those in T
+stand still (:class:`Future`), T is chosen so that
+
+* C1: every current action of T is independent of every action in F, or cannot be enabled by F: T is
+  a persistent set. Godefroid, Partial-Order Methods for the Verification of Concurrent Systems
+  (LNCS 1032, 1996), section 4.1 and theorem 4.3: what is reached along any path is reached along
+  one that begins with an action of T. F is found as in his conditional stubborn sets (4.4):
+  from what the values of now allow.
+* C2: the outcomes of T change no atom of an invariant or goal, unless F changes none: Valmari,
+  The State Explosion Problem (LNCS 1491, 1998), section 7: conditions for stuttering, his V.
+* C3: every outcome of T goes *forward*: it raises :attr:`Order.height`. So a cycle has a step that
+  was not taken from a reduced state, and nothing is put off for ever: the static form of the cycle
+  condition, Kurshan, Levin, Minea, Peled, Yenigun, Static Partial Order Reduction (TACAS 1998).
+  It needs no look at the states of the search, so the smaller graph does not depend on the order
+  in which it is searched.
+* D: one outcome of T is of a fair action and changes a cell that F does not write. A deadlock
+  (``check.outcomes.is_deadlock``: no fair action leads to another state) that is reached without T
+  would still have that step; so a path to a deadlock has an action of T. (Godefroid's theorem 4.3
+  for enabled actions, with those that count here.)
+
+A failing check is an outcome that ends: C1 keeps it too. Where some outcome of a state fails, all
+are taken, so the search ends there as the ordinary one does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shootdown.check.outcomes import Outcome
+from shootdown.check.reduce.cells import Effect
+from shootdown.check.reduce.flow import Edge, Flow, IrregularError, known, values_of_property
+from shootdown.lang.interpret import State, Way, value_of
+from shootdown.lang.ir import Binary, Expr, Load, Place, Reg, Select, System, Unary
+
+
+@dataclass(slots=True)
+class Future:
+    """What agents can do while others stand still: each of them, and all together. ``ends``: some
+    action comes to its end."""
+
+    parts: dict[int, Effect] = field(default_factory=dict)
+    effect: Effect = field(default_factory=Effect)
+    ends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Some outcomes of a state. ``enough`` says that they satisfy C1, C2, C3 and D; else they are
+    all of the state."""
+
+    outcomes: list[Outcome]
+    enough: bool
+
+
+def order_of(system: System) -> Order | None:
+    """The analysis of a system, None where its program counters are used as data."""
+    try:
+        return Order(system)
+    except IrregularError:
+        return None
+
+
+class Order:
+    """The analysis of a system. :class:`IrregularError` where program counters are used as data."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.flow = Flow(system)
+        self.atoms = _atoms(self.flow)
+        self.atom_cells = [self.flow.cells.reads(atom) for atom in self.atoms]
+        self.ranks = [_ranks(self.flow, p) for p in range(len(system.processes))]
+        self.up, self.down = _tokens(self.flow)
+        self.visible = 0  # all that invariants and goals read
+        for cells in self.atom_cells:
+            self.visible |= cells
+
+    # ------------------------------------------------------------------- the choice
+
+    def chosen(self, state: State, found: list[Outcome]) -> Choice:
+        """Which outcomes of a state are enough, ``found`` being all of them in order."""
+        best = Choice(found, False)
+        if not found or found[-1].failure is not None:
+            return best
+        look = _Look(self, state, found)
+        if len(look.moving) == 1:
+            return Choice(found, look.good(found, Effect()))
+        for agent in look.moving:
+            taken = look.enough(agent)
+            if taken is not None and (not best.enough or len(taken) < len(best.outcomes)):
+                best = Choice(taken, True)
+                if len(taken) == 1:
+                    break
+        return best
+
+    def looks_same(self, state: State, other: State) -> bool:
+        """Whether no invariant or goal tells two states apart: then one need not be looked at."""
+        one, two = Way(list(state), [], [], []), Way(list(other), [], [], [])
+        return all(value_of(atom, one) == value_of(atom, two) for atom in self.atoms)
+
+    def height(self, state: State) -> tuple[int, int]:
+        """What a step of T must raise: how far the processes are, then the tokens spent."""
+        far = sum(
+            ranks[state[process.pc]]
+            for ranks, process in zip(self.ranks, self.system.processes, strict=True)
+        )
+        cells = self.flow.cells.pack(state)
+        return far, (cells & self.up).bit_count() - (cells & self.down).bit_count()
+
+
+class _Look:
+    """One state."""
+
+    def __init__(self, order: Order, state: State, found: list[Outcome]) -> None:
+        self.order = order
+        self.flow = order.flow
+        self.state = state
+        self.cells = order.flow.cells.pack(state)
+        way = Way(list(state), [], [], [])
+        self.truth = [bool(value_of(c, way)) for c in order.flow.conditions]
+        self.outcomes: dict[int, list[Outcome]] = {}
+        for outcome in found:
+            self.outcomes.setdefault(agent_of(order.system, outcome), []).append(outcome)
+        self.moving = list(self.outcomes)
+        height = order.height(state)
+        self.forward = {
+            agent: all(o.state is not None and order.height(o.state) > height for o in made)
+            for agent, made in self.outcomes.items()
+        }
+        self.entries: dict[int, int] = {}
+        for number, process in enumerate(order.system.processes):
+            pc = state[process.pc]
+            if pc < len(process.actions):
+                self.entries[number] = order.flow.steps[number][pc]
+        for number, entry in enumerate(order.flow.rules, len(order.system.processes)):
+            self.entries[number] = entry
+
+    def enough(self, agent: int) -> list[Outcome] | None:
+        """The outcomes of the smallest T that has ``agent``, if it is good for anything."""
+        inside = {agent}
+        while True:
+            if not all(self.forward[a] for a in inside if a in self.forward):
+                return None
+            future = self.future([e for a, e in self.entries.items() if a not in inside], True, 0)
+            more = self.disturbed(inside, future)
+            if not more:
+                break
+            inside |= more
+            if inside.issuperset(self.moving):
+                return None
+        taken = [o for a in self.moving if a in inside for o in self.outcomes[a]]
+        return taken if self.good(taken, future.effect) else None
+
+    def future(self, entries: list[int], onward: bool, written: int) -> Future:
+        """What can be done from some nodes on. ``written`` are cells that change meanwhile; with
+        ``onward`` processes go on to their next steps."""
+        out = Future()
+        seen: set[int] = set()
+        todo = list(entries)
+        waiting: list[tuple[int, Edge]] = []
+        nodes = self.flow.nodes
+        while todo:
+            while todo:
+                number = todo.pop()
+                if number in seen:
+                    continue
+                seen.add(number)
+                node = nodes[number]
+                out.parts.setdefault(node.agent, Effect()).add(node.effect)
+                out.effect.add(node.effect)
+                out.ends |= node.ends
+                if onward:
+                    steps = self.flow.steps[node.agent] if node.following else []
+                    todo += [steps[pc] for pc in node.following if pc < len(steps)]
+                waiting += [(node.agent, edge) for edge in node.edges]
+            blocked = []
+            for agent, edge in waiting:
+                literal = edge.literal
+                changing = edge.reads & (out.effect.writes | written)
+                if literal is None or changing or self.truth[literal.condition] == literal.value:
+                    out.parts[agent].reads |= edge.reads
+                    out.effect.reads |= edge.reads
+                    todo.append(edge.target)
+                else:
+                    blocked.append((agent, edge))
+            waiting = blocked
+        return out
+
+    def disturbed(self, inside: set[int], future: Future) -> set[int]:
+        """The agents outside T with an action that an action of T may not commute with."""
+        more: set[int] = set()
+        for agent in inside & self.entries.keys():
+            mine = self.future([self.entries[agent]], False, future.effect.writes)
+            if not mine.ends:
+                continue  # it stays disabled
+            changed = self.changed(agent)
+            if changed is None:  # it is disabled now, and may be enabled
+                changed = mine.effect.writes
+            more |= {
+                other
+                for other, their in future.parts.items()
+                if not mine.effect.commutes(their, changed)
+            }
+        return more
+
+    def changed(self, agent: int) -> int | None:
+        """The cells that the current action of an agent changes; None if it is not enabled."""
+        if agent not in self.outcomes:
+            return None
+        out = 0
+        for outcome in self.outcomes[agent]:
+            assert outcome.state is not None
+            out |= self.flow.cells.pack(outcome.state) ^ self.cells
+        return out
+
+    @staticmethod
+    def fair(outcome: Outcome) -> bool:
+        """Whether a deadlock would have to take this step."""
+        return outcome.action.fair
+
+    def good(self, taken: list[Outcome], future: Effect) -> bool:
+        """C2 and D (and C3, where T is all there is)."""
+        order = self.order
+        steady = False
+        way = Way(list(self.state), [], [], [])
+        before = [value_of(atom, way) for atom in order.atoms]
+        for outcome in taken:
+            assert outcome.state is not None
+            if not self.forward[agent_of(order.system, outcome)]:
+                return False
+            changed = self.flow.cells.pack(outcome.state) ^ self.cells
+            if self.fair(outcome) and changed & ~future.writes:
+                steady = True
+            way = Way(list(outcome.state), [], [], [])
+            for atom, cells, value in zip(order.atoms, order.atom_cells, before, strict=True):
+                seen = cells & changed and (cells & future.writes or value_of(atom, way) != value)
+                if seen and order.visible & future.writes:
+                    return False
+        return steady
+
+
+def agent_of(system: System, outcome: Outcome) -> int:
+    """The agent of an outcome: a process, or after them a rule."""
+    if outcome.process is not None:
+        return outcome.process
+    return len(system.processes) + next(
+        i for i, rule in enumerate(system.rules) if rule is outcome.action
+    )
+
+
+# --------------------------------------------------------------------------- forward
+
+
+def _ranks(flow: Flow, process: int) -> list[int]:
+    """A number for each place of a process that grows along its steps, but for those that close a
+    loop (found depth first from the beginning)."""
+    entries = flow.steps[process]
+    following = [_following(flow, entry, len(entries)) for entry in entries] + [[]]
+    ranks = [0] * (len(entries) + 1)
+    height: dict[int, int] = {}
+    open_: set[int] = set()
+
+    def visit(pc: int) -> int:
+        open_.add(pc)
+        best = 0
+        for target in following[pc]:
+            if target not in open_:
+                best = max(best, 1 + (height[target] if target in height else visit(target)))
+        open_.discard(pc)
+        height[pc] = best
+        return best
+
+    for pc in range(len(following)):
+        if pc not in height:
+            visit(pc)
+    for pc in range(len(following)):
+        ranks[pc] = -height[pc]
+    return ranks
+
+
+def _following(flow: Flow, entry: int, end: int) -> list[int]:
+    found: list[int] = []
+    seen = set()
+    todo = [entry]
+    while todo:
+        number = todo.pop()
+        if number in seen:
+            continue
+        seen.add(number)
+        node = flow.nodes[number]
+        found += [pc for pc in node.following if pc <= end]
+        todo += [edge.target for edge in node.edges]
+    return sorted(set(found))
+
+
+def _tokens(flow: Flow) -> tuple[int, int]:
+    """Cells that some rule needs to be 0 and sets to 1, and those that it needs to be 1 and clears:
+    what it spends. A cell that is both is neither."""
+    up = down = 0
+    for entry in flow.rules:
+        todo, seen = [entry], set()
+        need0 = need1 = ones = zeros = 0
+        while todo:
+            number = todo.pop()
+            if number in seen:
+                continue
+            seen.add(number)
+            node = flow.nodes[number]
+            ones |= node.effect.ones | node.effect.any
+            zeros |= node.effect.zeros | node.effect.any
+            for edge in node.edges:
+                todo.append(edge.target)
+                if edge.literal is not None and edge.reads.bit_count() == 1:
+                    if edge.literal.value:
+                        need1 |= edge.reads
+                    else:
+                        need0 |= edge.reads
+        up |= need0 & ones
+        down |= need1 & zeros
+    return up & ~down, down & ~up
+
+
+# --------------------------------------------------------------------------- visible
+
+
+def _atoms(flow: Flow) -> list[Expr]:
+    """The parts of invariants and goals whose values decide theirs."""
+    found: dict[Expr, None] = {}
+    for prop in (*flow.system.invariants, *flow.system.goals):
+        for expr in values_of_property(flow, prop.body):
+            found |= dict.fromkeys(_parts(expr))
+    return [atom for atom in found if flow.cells.reads(atom)]
+
+
+def _parts(expr: Expr) -> list[Expr]:
+    match expr:
+        case Reg():
+            return []  # made from values that are parts themselves
+        case Binary("land" | "lor", left, right):
+            return _parts(left) + _parts(right)
+        case Unary("lnot", operand):
+            return _parts(operand)
+        case Select(condition, then, orelse):
+            return _parts(condition) + _parts(then) + _parts(orelse)
+        case _ if known(expr):
+            return [expr]
+        case Binary(_, left, right):
+            return _parts(left) + _parts(right)
+        case Unary(_, operand):
+            return _parts(operand)
+        case Load(place):
+            return [Load(Place(n)) for n in place.variables()] + [
+                part for e, _, _ in place.index for part in _parts(e)
+            ]
+        case _:
+            return []
