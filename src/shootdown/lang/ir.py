@@ -34,6 +34,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
+from shootdown.lang.shapes import Shape
+
 # --------------------------------------------------------------------------- expressions
 
 
@@ -346,6 +348,9 @@ class Variable:
     show: object = None  # Callable[[int], str] | None
     hidden: bool = False  # of no interest to people: where a thread stands, a compiler's temporary
     given: bool = False  # no action writes it: a table that the scenario provides
+    shape: Shape = None  # where its values name objects
+    family: str = ""  # the field that it is an element of ("" for one that is of no object),
+    keys: tuple[tuple[str, int], ...] = ()  # and of which objects: (population, index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,263 @@
+"""The canonical form of packed states, as LLVM IR text.
+
+``canonicalize(states, count)`` replaces each of ``count`` states by the least of its images, words
+compared as unsigned numbers from the first on. It goes through all images by proven swaps
+(:mod:`shootdown.check.reduce.symmetry`), one function for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+
+from shootdown.check.native.layout import Layout
+from shootdown.check.reduce.symmetry import Swap, Symmetry
+from shootdown.lang.interpret import State
+from shootdown.lang.ir import System
+from shootdown.lang.shapes import (
+    Maybe,
+    Members,
+    Parts,
+    Pointer,
+    Renaming,
+    Shape,
+    populations,
+    renamed,
+)
+
+_ALL = (1 << 64) - 1
+
+
+def canonical_words(layout: Layout, symmetry: Symmetry, state: State) -> list[int]:
+    """What ``canonicalize`` makes of a state."""
+    return min(map(layout.pack, symmetry.images(state)))
+
+
+def emit_canonical(system: System, layout: Layout, symmetry: Symmetry) -> str:
+    """A module part that defines ``@canonicalize(ptr, i64)``."""
+    swaps = [
+        _SwapWriter(system, layout, swap).text(f"@swap.{number}")
+        for number, swap in enumerate(symmetry.swaps)
+    ]
+    return "\n".join([*swaps, _walk(layout.words, symmetry)])
+
+
+class _SwapWriter:
+    """One swap of a state of some words."""
+
+    def __init__(self, system: System, layout: Layout, swap: Swap) -> None:
+        self.system = system
+        self.layout = layout
+        self.swap = swap
+        self.lines: list[str] = []
+        self.numbers = count()
+
+    def new(self, instruction: str) -> str:
+        """Append an instruction; the name of its result."""
+        name = f"%v{next(self.numbers)}"
+        self.lines.append(f"  {name} = {instruction}")
+        return name
+
+    def text(self, name: str) -> str:
+        """The function."""
+        kind = f"[{self.layout.words} x i64]"
+        result = "undef"
+        for i, word in enumerate(self.words()):
+            result = self.new(f"insertvalue {kind} {result}, i64 {word}, {i}")
+        arguments = ", ".join(f"i64 %w{i}" for i in range(self.layout.words))
+        body = "\n".join(self.lines)
+        head = f"define internal {kind} {name}({arguments}) alwaysinline"
+        return f"{head} {{\n{body}\n  ret {kind} {result}\n}}"
+
+    def words(self) -> list[str]:
+        """The words of the image."""
+        slots, moves = self.layout.slots, self.swap.moves
+        words = [f"%w{i}" for i in range(self.layout.words)]
+        leaving = [0] * len(words)
+        groups: dict[tuple[int, int, int], int] = {}  # from word, to word, shift -> bits
+        for variable, to in enumerate(moves):
+            old, new = slots[variable], slots[to]
+            if to != variable and old.bits:
+                leaving[new.word] |= new.mask
+                key = (old.word, new.word, new.shift - old.shift)
+                groups[key] = groups.get(key, 0) | old.mask
+        result = []
+        for i, word in enumerate(words):
+            kept = self.masked(word, _ALL & ~leaving[i])
+            for (source, target, shift), mask in groups.items():
+                if target == i:
+                    part = self.masked(words[source], mask)
+                    if shift:
+                        way = "shl" if shift > 0 else "lshr"
+                        part = self.new(f"{way} i64 {part}, {abs(shift)}")
+                    kept = self.new(f"or i64 {kept}, {part}")
+            result.append(kept)
+        self.rename_sets(result)
+        self.rename_others(result)
+        return result
+
+    def masked(self, word: str, mask: int) -> str:
+        """Some bits of a word."""
+        return word if mask == _ALL else self.new(f"and i64 {word}, {mask}")
+
+    def affected(self) -> list[tuple[int, Shape]]:
+        """The variables whose values change, where they are now."""
+        return [
+            (to, shape)
+            for variable, to in enumerate(self.swap.moves)
+            if self.layout.slots[to].bits
+            and (shape := self.swap.shapes[variable]) is not None
+            and changes(shape, self.swap.renaming)
+        ]
+
+    def rename_sets(self, words: list[str]) -> None:
+        """Exchange the bits of renamed members, in all sets of a word at once."""
+        exchanged: dict[tuple[int, int], int] = {}  # word, distance -> lower bits
+        for variable, shape in self.affected():
+            if isinstance(shape, Members):
+                slot = self.layout.slots[variable]
+                for low, high in member_swaps(shape, self.swap.renaming):
+                    key = (slot.word, high - low)
+                    exchanged[key] = exchanged.get(key, 0) | 1 << slot.shift + low
+        for (word, distance), mask in exchanged.items():
+            words[word] = self.exchange(words[word], distance, mask)
+
+    def exchange(self, value: str, distance: int, mask: int) -> str:
+        """Exchange each bit of ``mask`` with the one ``distance`` above it."""
+        high = self.new(f"lshr i64 {value}, {distance}")
+        differ = self.masked(self.new(f"xor i64 {high}, {value}"), mask)
+        up = self.new(f"shl i64 {differ}, {distance}")
+        return self.new(f"xor i64 {self.new(f'xor i64 {value}, {differ}')}, {up}")
+
+    def rename_others(self, words: list[str]) -> None:
+        for variable, shape in self.affected():
+            if isinstance(shape, Members):
+                continue
+            slot = self.layout.slots[variable]
+            value = words[slot.word]
+            if slot.shift:
+                value = self.new(f"lshr i64 {value}, {slot.shift}")
+            value = self.masked(value, (1 << slot.bits) - 1)
+            value = self.rename(shape, value)
+            if slot.shift:
+                value = self.new(f"shl i64 {value}, {slot.shift}")
+            rest = self.masked(words[slot.word], _ALL & ~slot.mask)
+            words[slot.word] = self.new(f"or i64 {rest}, {value}")
+
+    def rename(self, shape: Shape, value: str) -> str:
+        """A value with its objects renamed."""
+        if shape is None or not changes(shape, self.swap.renaming):
+            return value
+        match shape:
+            case Pointer(population=population):
+                result = value
+                for old, new in enumerate(self.swap.renaming[population]):
+                    if old != new:
+                        here = self.new(f"icmp eq i64 {value}, {old}")
+                        result = self.new(f"select i1 {here}, i64 {new}, i64 {result}")
+                return result
+            case Maybe(inner):
+                some = self.rename(inner, self.new(f"sub i64 {value}, 1"))
+                some = self.new(f"add i64 {some}, 1")
+                none = self.new(f"icmp eq i64 {value}, 0")
+                return self.new(f"select i1 {none}, i64 0, i64 {some}")
+            case Members():
+                for low, high in member_swaps(shape, self.swap.renaming):
+                    value = self.exchange(value, high - low, 1 << low)
+                return value
+            case Parts(parts):
+                for part in parts:
+                    mask = (1 << part.bits) - 1
+                    old = self.masked(self.new(f"lshr i64 {value}, {part.shift}"), mask)
+                    new = self.rename(part.inner, old)
+                    moved = self.new(f"shl i64 {self.new(f'xor i64 {old}, {new}')}, {part.shift}")
+                    value = self.new(f"xor i64 {value}, {moved}")
+        return value
+
+
+def changes(shape: Shape, renaming: Renaming) -> bool:
+    """Whether a renaming can change a value of a shape."""
+    return any(
+        any(i != new for i, new in enumerate(renaming.get(population, ())))
+        for population in populations(shape)
+    )
+
+
+def member_swaps(shape: Members, renaming: Renaming) -> Sequence[tuple[int, int]]:
+    """The pairs of elements of a set that a swap exchanges."""
+    return [
+        (e, other)
+        for e in range(shape.size)
+        if e < (other := renamed(shape.inner, e, renaming)) < shape.size
+    ]
+
+
+def _walk(words: int, symmetry: Symmetry) -> str:
+    """The function that goes through all images, given the swaps as functions."""
+    sequence = symmetry.sequence
+    kind = f"[{words} x i64]"
+    cases = "  ".join(f"i8 {k}, label %swap{k}" for k in range(len(symmetry.swaps)))
+    steps = ", ".join(f"i8 {k}" for k in sequence)
+    lines = [
+        f"@swap.sequence = private unnamed_addr constant [{len(sequence)} x i8] [{steps}]",
+        "define internal void @canonicalize(ptr %states, i64 %count) {",
+        "entry:",
+        "  %any = icmp ne i64 %count, 0",
+        "  br i1 %any, label %state, label %out",
+        "state:",
+        "  %number = phi i64 [ 0, %entry ], [ %number.next, %stored ]",
+    ]
+    for i in range(words):
+        lines += [
+            f"  %at{i} = getelementptr {kind}, ptr %states, i64 %number, i64 {i}",
+            f"  %first{i} = load i64, ptr %at{i}",
+        ]
+    lines += ["  br label %step", "step:", "  %k = phi i64 [ 0, %state ], [ %k.next, %swapped ]"]
+    for i in range(words):
+        lines += [
+            f"  %now{i} = phi i64 [ %first{i}, %state ], [ %new{i}, %swapped ]",
+            f"  %best{i} = phi i64 [ %first{i}, %state ], [ %better{i}, %swapped ]",
+        ]
+    lines += [
+        f"  %which.at = getelementptr [{len(sequence)} x i8], ptr @swap.sequence, i64 0, i64 %k",
+        "  %which = load i8, ptr %which.at",
+        f"  switch i8 %which, label %swap0 [ {cases} ]",
+    ]
+    now = ", ".join(f"i64 %now{i}" for i in range(words))
+    for k in range(len(symmetry.swaps)):
+        lines += [
+            f"swap{k}:",
+            f"  %image{k} = call {kind} @swap.{k}({now})",
+            "  br label %swapped",
+        ]
+    lines += ["swapped:"]
+    pairs = ", ".join(f"[ %image{k}, %swap{k} ]" for k in range(len(symmetry.swaps)))
+    lines.append(f"  %image = phi {kind} {pairs}")
+    less = "false"
+    for i in reversed(range(words)):
+        lines += [
+            f"  %new{i} = extractvalue {kind} %image, {i}",
+            f"  %lt{i} = icmp ult i64 %new{i}, %best{i}",
+            f"  %eq{i} = icmp eq i64 %new{i}, %best{i}",
+            f"  %less{i} = select i1 %eq{i}, i1 {less}, i1 %lt{i}",
+        ]
+        less = f"%less{i}"
+    lines += [
+        f"  %better{i} = select i1 {less}, i64 %new{i}, i64 %best{i}" for i in range(words)
+    ]
+    lines += [
+        "  %k.next = add i64 %k, 1",
+        f"  %more = icmp ult i64 %k.next, {len(sequence)}",
+        "  br i1 %more, label %step, label %stored",
+        "stored:",
+    ]
+    lines += [f"  store i64 %better{i}, ptr %at{i}" for i in range(words)]
+    lines += [
+        "  %number.next = add i64 %number, 1",
+        "  %again = icmp ult i64 %number.next, %count",
+        "  br i1 %again, label %state, label %out",
+        "out:",
+        "  ret void",
+        "}",
+    ]
+    return "\n".join(lines)

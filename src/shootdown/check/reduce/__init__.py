@@ -1,0 +1,1 @@
+"""Reductions: searching fewer states, with the same verdict."""
