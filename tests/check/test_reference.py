@@ -11,6 +11,7 @@ import pytest
 
 from dontneed_ir import dontneed
 from shootdown.check import native, reference
+from shootdown.check.outcomes import holds, outcomes
 from shootdown.check.result import Limits, Result, Verdict, ViolationKind
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import (
@@ -267,7 +268,7 @@ def test_choice_takes_the_bits_of_its_mask_in_order(explore: Explore) -> None:
     pick = action("pick", choose(Const(0b1_0101_1001), 7, put(0, Reg(1))))
     result = explore(system([8], [7], rules=[pick]))
     assert counts(result) == (5, 5, 5 * 4, 1)
-    order = [o.state for o in reference.outcomes(system([8], [7], rules=[pick]), (7,))]
+    order = [o.state for o in outcomes(system([8], [7], rules=[pick]), (7,))]
     assert order == [(0,), (3,), (4,), (6,)]
 
 
@@ -301,7 +302,7 @@ def test_each_way_of_a_choice_has_its_own_state_and_registers(explore: Explore) 
     )
     made = system([10, 1000], [0, 0], rules=[action("nest", code)])
     expected = [(1 + i + j, 100 + 10 * (1 + i) + j) for i in range(3) for j in range(3 - i)]
-    assert [o.state for o in reference.outcomes(made, (0, 0))] == expected
+    assert [o.state for o in outcomes(made, (0, 0))] == expected
     result = explore(made)
     assert (result.states, result.transitions) == (7, 7 * 6)
 
@@ -329,7 +330,7 @@ def test_choices_that_share_their_end(explore: Explore) -> None:
         4,
     )
     made = system([4, 1000], [0, 0], rules=[action("meet", code)])
-    ends = [[o.state for o in reference.outcomes(made, (v, 0))] for v in range(3)]
+    ends = [[o.state for o in outcomes(made, (v, 0))] for v in range(3)]
     assert ends == [
         [(1, 0), (1, 2), (1, 100), (1, 102)],
         [(2, 105), (2, 107), (2, 205), (2, 207)],
@@ -550,25 +551,25 @@ def test_outcomes_carry_notes_and_lines() -> None:
     failing = action("failing", body(Cover(3), Check(Const(0), 1)))
     made = system([9], [4], rules=[guarded, noted, failing])
     covered: set[int] = set()
-    first, second = reference.outcomes(made, (4,), notes=True, covered=covered)
+    first, second = outcomes(made, (4,), notes=True, covered=covered)
     assert (first.number, first.action, first.process) == (0, noted, None)
     assert (first.state, first.failure, first.covered) == ((5,), None, (2,))
     assert first.notes == ((NoteKind.LABEL, "now 0x1f, was 4"),)
     assert (second.number, second.state, second.failure) == (1, None, 1)
     assert covered == {0, 2, 3}
-    assert next(reference.outcomes(made, (4,))).notes == ()
+    assert next(outcomes(made, (4,))).notes == ()
 
 
 def test_outcomes_of_a_process_name_it() -> None:
     made = system([3, 3], [0, 1], processes=[process(0), process(1, body(), body(put(1, 2)))])
-    (only,) = reference.outcomes(made, (0, 1))
+    (only,) = outcomes(made, (0, 1))
     assert (only.process, only.state) == (1, (0, 2))
-    assert list(reference.outcomes(made, (0, 2))) == []
+    assert list(outcomes(made, (0, 2))) == []
 
 
 def test_holds() -> None:
     small = prop("small", binary("lt", load(0), 3))
     checked = prop("checked", Const(1), Check(binary("lt", load(0), 3), 1))
     made = system([9], [0], invariants=[small, checked])
-    assert [reference.holds(made, p, (2,)) for p in (small, checked)] == [True, True]
-    assert [reference.holds(made, p, (3,)) for p in (small, checked)] == [False, False]
+    assert [holds(made, p, (2,)) for p in (small, checked)] == [True, True]
+    assert [holds(made, p, (3,)) for p in (small, checked)] == [False, False]

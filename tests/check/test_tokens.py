@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dontneed_ir import dontneed
 from scripted import Say, scripted, traced
-from shootdown.check.reference import outcomes
+from shootdown.check.outcomes import outcomes
 from shootdown.check.tokens import ALPHABET, decode_token, encode_token
 from shootdown.errors import UsageError
 

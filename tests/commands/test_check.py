@@ -168,3 +168,10 @@ def test_a_mutant(shootdown: Shootdown) -> None:
     assert ran.code == 1
     assert f"--without '{site['id']}' \\\n    --path " in ran.out
     assert "expected" not in ran.out
+
+
+def test_reductions_by_name(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "mine.py::safe", "--reduce", "fast", *ENGINE)
+    assert ran.code == 2
+    assert "'fast' is no reduction: write auto, none, or some of symmetry, order, merge" in ran.err
+    assert shootdown("check", "mine.py::safe", "--reduce", "none", *ENGINE).code == 0

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-from shootdown.check.reference import explore, outcomes
+from shootdown.check.outcomes import outcomes
+from shootdown.check.reference import explore
 from shootdown.check.result import Result
 from shootdown.lang.interpret import State
 from shootdown.lang.ir import NoteKind, System

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lang.generate import KEEP, Generator
 from lang.small import IMPORT, ONE, SETUP
 from lang.standin import run_all
-from shootdown.check.reference import outcomes
+from shootdown.check.outcomes import outcomes
 from shootdown.errors import ModelError
 from shootdown.lang.ir import System, Variable
 from shootdown.lang.loader import load_file

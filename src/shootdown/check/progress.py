@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import replace
 
 from shootdown.check.deadline import time_limit
-from shootdown.check.reference import holds, outcomes
+from shootdown.check.outcomes import holds, outcomes
 from shootdown.check.result import Result, Verdict, Violation, ViolationKind
 from shootdown.errors import UnfinishedError
 from shootdown.lang.interpret import State

@@ -18,90 +18,28 @@ does so. Other limits are looked at between expansions.
 
 So no violation has a shorter path, with one exception: a deadlock is seen when its state is
 expanded, so where one at depth ``n`` exists, a race of ``n + 1`` steps may be reported instead.
+
+A search with reductions is the same on the smaller graph of :mod:`shootdown.check.reduce.graph`:
+what it counts are states and transitions of that graph. Its violation is one of the system, turned
+into such by :mod:`shootdown.check.reduce.concretize`.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable
 
 from shootdown.check.memory import check_limits, memory_limit
+from shootdown.check.outcomes import is_deadlock, judge_property
+from shootdown.check.reduce.concretize import with_real_path
+from shootdown.check.reduce.graph import Graph
+from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
-from shootdown.lang.interpret import State, Way, ways
-from shootdown.lang.ir import Action, FailureKind, NoteKind, Property, System
-
-Notes: TypeAlias = tuple[tuple[NoteKind, str], ...]
+from shootdown.lang.interpret import State
+from shootdown.lang.ir import FailureKind, Property, System
 
 NO_LIMITS = Limits()
-
-# --------------------------------------------------------------------------- one step
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One way through an action that reaches its end or a failed check.
-
-    ``number`` counts the outcomes of the state across all actions. ``process`` is an index into
-    ``System.processes``, None for a rule. Either ``state`` is the successor or ``failure`` is an
-    index into ``System.failures``. ``notes`` are rendered texts, empty unless asked for.
-    ``covered`` lists the lines of this way, as indices into ``System.lines``.
-    """
-
-    number: int
-    action: Action
-    process: int | None
-    state: State | None
-    failure: int | None
-    notes: Notes
-    covered: tuple[int, ...]
-
-
-def outcomes(
-    system: System, state: State, *, notes: bool = False, covered: set[int] | None = None
-) -> Iterator[Outcome]:
-    """The outcomes of ``state`` in order.
-
-    ``covered`` collects the lines of all ways, also of those that are abandoned.
-    """
-    number = 0
-    for process, action in _tried(system, state):
-        for way in ways(action.body, state, notes):
-            if covered is not None:
-                covered.update(way.covered)
-            if way.abandoned:
-                continue
-            successor = tuple(way.state) if way.failure is None else None
-            texts, lines = tuple(way.notes), tuple(way.covered)
-            yield Outcome(number, action, process, successor, way.failure, texts, lines)
-            number += 1
-
-
-def _tried(system: System, state: State) -> Iterator[tuple[int | None, Action]]:
-    for index, process in enumerate(system.processes):
-        pc = state[process.pc]
-        if pc < len(process.actions):
-            yield index, process.actions[pc]
-    for rule in system.rules:
-        yield None, rule
-
-
-# --------------------------------------------------------------------------- properties
-
-
-def holds(system: System, prop: Property, state: State) -> bool:
-    """Whether a property of ``system`` is true in ``state`` (a failed check in it is not)."""
-    way = judge_property(prop, state)
-    return way.failure is None and way.registers[0] != 0
-
-
-def judge_property(prop: Property, state: State) -> Way:
-    """The one way through a property's body: register 0 is the answer, unless a check failed."""
-    (way,) = ways(prop.body, state, notes=False)
-    return way
-
 
 # --------------------------------------------------------------------------- the search
 
@@ -110,24 +48,31 @@ def explore(
     system: System,
     limits: Limits = NO_LIMITS,
     on_progress: Callable[[Progress], None] | None = None,
+    *,
+    reduce: Reduction = NONE,
 ) -> Result:
     """Search ``system`` breadth-first; see the module's text for the exact order."""
     check_limits(limits)
-    search = _Search(system, limits, on_progress)
+    search = _Search(system, limits, on_progress, reduce)
     try:
         search.run()
     except KeyboardInterrupt:
         search.stopped = "interrupt"
-    return search.result()
+    return with_real_path(search.result(), reduce)
 
 
 class _Search:
     """One search. ``parents`` maps each discovered state to its number and its parent's state."""
 
     def __init__(
-        self, system: System, limits: Limits, on_progress: Callable[[Progress], None] | None
+        self,
+        system: System,
+        limits: Limits,
+        on_progress: Callable[[Progress], None] | None,
+        reduce: Reduction,
     ) -> None:
         self.system = system
+        self.graph = Graph(system, reduce)
         self.limits = limits
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
@@ -146,7 +91,7 @@ class _Search:
         self.stopped: str | None = None
 
     def run(self) -> None:
-        self.discover(self.system.init, parent=0, depth=0)
+        self.discover(self.graph.initial, parent=0, depth=0)
         while self.expanded < len(self.order) and not self.finished():
             self.expand(self.expanded)
 
@@ -167,26 +112,22 @@ class _Search:
 
     def expand(self, number: int) -> None:
         state = self.order[number]
-        found: list[Outcome] = []
-        for outcome in outcomes(self.system, state, covered=self.covered):
-            found.append(outcome)
-            if outcome.failure is not None:
-                break
-        if is_deadlock(self.system, state, found):
+        edges = self.graph.edges(state, self.covered)
+        if is_deadlock(self.system, state, [edge.outcome for edge in edges]):
             self.violation = Violation(ViolationKind.DEADLOCK, "deadlock", -1, self.path(number))
             return
-        for outcome in found:
-            if outcome.state is None:
-                assert outcome.failure is not None
+        for edge in edges:
+            if edge.target is None:
+                assert edge.outcome.failure is not None
                 self.transitions += 1
-                self.fail(outcome.failure, number, outcome.number)
-            elif outcome.state in self.index:
+                self.fail(edge.outcome.failure, number, edge.outcome.number)
+            elif edge.target in self.index:
                 self.transitions += 1
             elif len(self.order) == self.limits.states:
                 self.stopped = "states"
             else:
                 self.transitions += 1
-                self.discover(outcome.state, number, self.depths[number] + 1)
+                self.discover(edge.target, number, self.depths[number] + 1)
             if self.violation or self.stopped:
                 return
         self.expanded += 1
@@ -258,22 +199,5 @@ class _Search:
             violation=self.violation,
             stopped=None if self.violation else self.stopped,
             frontier=len(self.order) - self.expanded,
+            reductions=self.graph.reduce.names,
         )
-
-
-def is_deadlock(system: System, state: State, found: list[Outcome]) -> bool:
-    """Whether ``state`` is a deadlock, ``found`` being its outcomes (up to the first failing one).
-
-    Some process that is not a daemon is unfinished, no check fails, and no fair action leads to
-    another state.
-    """
-    waiting = any(
-        state[process.pc] < len(process.actions)
-        for process in system.processes
-        if not process.daemon
-    )
-    progress = any(
-        outcome.failure is not None or (outcome.action.fair and outcome.state != state)
-        for outcome in found
-    )
-    return waiting and not progress

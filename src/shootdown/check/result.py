@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from shootdown.check.reduce.reduction import Reduction
 from shootdown.lang.ir import System
 
 
@@ -101,13 +102,23 @@ class Result:
     violation: Violation | None = None
     stopped: str | None = None
     frontier: int = field(default=0)  # discovered but not expanded
+    reductions: tuple[str, ...] = ()  # that were on: the counts are those of the smaller graph
+
+    @property
+    def shortest(self) -> bool:
+        """Whether no violation is shorter than the one that was found.
+
+        Automorphisms keep distances; fewer or longer steps do not.
+        """
+        return set(self.reductions) <= {"symmetry"}
 
 
 class Engine(Protocol):
     """``explore`` searches breadth-first until the end, a violation or a limit.
 
     ``on_progress`` is called now and then (about ten times a second at most). A KeyboardInterrupt
-    during the search ends it as UNKNOWN with ``stopped="interrupt"``. Raises
+    during the search ends it as UNKNOWN with ``stopped="interrupt"``. With ``reduce`` it searches
+    the smaller graph (:mod:`shootdown.check.reduce`). Raises
     :class:`~shootdown.errors.UnfinishedError` if the limits do not even allow a start.
     """
 
@@ -116,4 +127,6 @@ class Engine(Protocol):
         system: System,
         limits: Limits = ...,
         on_progress: Callable[[Progress], None] | None = ...,
+        *,
+        reduce: Reduction = ...,
     ) -> Result: ...

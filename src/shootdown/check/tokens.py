@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from zlib import crc32
 
-from shootdown.check.reference import Outcome, outcomes
+from shootdown.check.outcomes import Outcome, outcomes
 from shootdown.check.trace import State
 from shootdown.errors import UsageError
 from shootdown.lang.ir import System

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias, cast
 
-from shootdown.check.reference import Notes, Outcome, is_deadlock, judge_property, outcomes
+from shootdown.check.outcomes import Notes, Outcome, is_deadlock, judge_property, outcomes
 from shootdown.check.result import Violation, ViolationKind
 from shootdown.errors import UsageError
 from shootdown.lang.ir import Action, Failure, FailureKind, Location, System

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from shootdown.check.reference import holds, outcomes
+from shootdown.check.outcomes import holds, outcomes
 from shootdown.check.result import ViolationKind
 from shootdown.check.trace import Trace, TraceStep, trace_outcomes
 from shootdown.lang.ir import System

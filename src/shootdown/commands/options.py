@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 ENGINES = ("native", "reference")
+REDUCTIONS = ("symmetry", "order", "merge")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -58,9 +59,16 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
-    """``--max-states``, ``--max-memory``, ``--max-time``, ``--engine``."""
+    """``--max-states``, ``--max-memory``, ``--max-time``, ``--reduce``, ``--engine``."""
     group = parser.add_argument_group("the search")
     add_limits(group)
+    group.add_argument(
+        "--reduce",
+        metavar="auto|none|LIST",
+        type=reductions,
+        help="search fewer states: some of symmetry,order,merge; auto (the default) takes them all "
+        "once the ordinary search gets long",
+    )
     group.add_argument("--engine", choices=ENGINES, default="native", help="default: native")
 
 
@@ -71,6 +79,20 @@ def add_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--max-time", metavar="SECONDS", type=seconds, help="stop after a time, as in 60 or 5m"
     )
+
+
+def reductions(text: str) -> tuple[str, ...] | None:
+    """``auto`` (None), ``none``, or some of the reductions."""
+    if text.strip() == "auto":
+        return None
+    names = [] if text.strip() == "none" else [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in REDUCTIONS:
+            known = ", ".join(REDUCTIONS)
+            raise argparse.ArgumentTypeError(
+                f"'{name}' is no reduction: write auto, none, or some of {known}"
+            )
+    return tuple(name for name in REDUCTIONS if name in names)
 
 
 def pairs(text: str) -> dict[str, str]:

@@ -11,8 +11,9 @@ from shootdown.errors import ShootdownError
 from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
-    from shootdown.check.result import Engine, Progress
+    from shootdown.check.result import Engine, Limits, Progress, Result
     from shootdown.commands.targets import Target
+    from shootdown.lang.ir import System
     from shootdown.report.run import Broken, Run
 
 
@@ -47,9 +48,8 @@ def check_target(
         with time_limit(arguments.max_time, _too_late(target, arguments.max_time)):
             built = compiled(target, arguments)
         limits = Limits(arguments.max_states, arguments.max_memory, left())
-        explore = _engine(arguments.engine)
         with Interruptible():
-            result = with_progress(explore(built.system, limits, show), left())
+            result = with_progress(_searched(built.system, arguments, limits, show), left())
         if result.violation is None or not told(Run(built.subject, result)):
             return Run(built.subject, result)
         with user_code(target.path or target.scenario.location.file, "showing a value"):
@@ -76,6 +76,20 @@ def _too_late(target: Target, seconds: float | None) -> str:
         f"{target.text}: the time limit of {seconds or 0:g} s was reached while the model "
         "was compiled; nothing was searched: use smaller bounds, or more time"
     )
+
+
+def _searched(
+    system: System,
+    arguments: argparse.Namespace,
+    limits: Limits,
+    show: Callable[[Progress], None],
+) -> Result:
+    from shootdown.check.reduce.auto import chosen, explore_auto
+
+    explore = _engine(arguments.engine)
+    if arguments.reduce is None:
+        return explore_auto(explore, system, limits, show)
+    return explore(system, limits, show, reduce=chosen(system, arguments.reduce))
 
 
 def _engine(name: str) -> Engine:

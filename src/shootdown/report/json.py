@@ -200,6 +200,8 @@ def _run(run: Run) -> Json:
         "exit_code": exit_code(run),
         **_assumed(run.subject, system),
         "engine": result.engine,
+        "reductions": list(result.reductions),
+        "shortest": result.shortest,
         "states": result.states,
         "expanded": result.expanded,
         "frontier": result.frontier,

@@ -19,6 +19,9 @@ from shootdown.report.text import (
     wrap,
 )
 
+_NOT_SHORTEST = (
+    "not known to be the shortest: with --reduce symmetry the search takes longer and finds that"
+)
 PROPERTIES = (ViolationKind.INVARIANT, ViolationKind.NO_PROGRESS)  # their names say it all
 FIELD = 14  # where the values of a HOLDS stand
 
@@ -37,7 +40,11 @@ def verdict_text(run: Run) -> str:
     if run.trace is not None:
         assert run.result.violation is not None
         length = run.result.violation.length
-        parts += [_race_line(run.subject, run.trace, "shortest race", length), ""]
+        what = "shortest race" if run.result.shortest else "a race"
+        parts += [_race_line(run.subject, run.trace, what, length)]
+        if not run.result.shortest:
+            parts += [paragraph(_NOT_SHORTEST)]
+        parts += [""]
         parts += [diagram(run.trace)]
         parts += _where(run.trace.ending)
         parts += ["", _explored_and_token(run)]
@@ -114,6 +121,8 @@ def _explored_and_token(run: Run) -> str:
     assert run.token is not None
     result = run.result
     explored = f"explored {count(result.states, 'state')} in {duration(result.seconds)}"
+    if result.reductions:
+        explored += f" (reductions: {', '.join(result.reductions)})"
     command = f"reproduce: {reproduce(run.subject, run.token)}"
     line = f"{explored}; {command}"
     if len(line) <= WIDTH:
@@ -142,6 +151,7 @@ def _fields(run: Run) -> list[str]:
         field("bounds", bounds_text(system.bounds) or "none"),
         field("hardware", *(system.assumptions or ("none",))),
         field("explored", _explored(result)),
+        *([field("reductions", ", ".join(result.reductions))] if result.reductions else []),
         field("invariants", _invariants(system)),
         field("goals", _goals(system, result)),
         field("not executed", lines),

@@ -1,7 +1,7 @@
 """The canonical form of packed states, as LLVM IR text.
 
-``canonicalize(states, count)`` replaces each of ``count`` states by the least of its images, words
-compared as unsigned numbers from the first on. It goes through all images by proven swaps
+``canonical(state)`` replaces a state by the least of its images, words compared as unsigned numbers
+from the first on. It goes through all images by proven swaps
 (:mod:`shootdown.check.reduce.symmetry`), one function for each.
 """
 
@@ -12,7 +12,6 @@ from itertools import count
 
 from shootdown.check.native.layout import Layout
 from shootdown.check.reduce.symmetry import Swap, Symmetry
-from shootdown.lang.interpret import State
 from shootdown.lang.ir import System
 from shootdown.lang.shapes import (
     Maybe,
@@ -28,13 +27,8 @@ from shootdown.lang.shapes import (
 _ALL = (1 << 64) - 1
 
 
-def canonical_words(layout: Layout, symmetry: Symmetry, state: State) -> list[int]:
-    """What ``canonicalize`` makes of a state."""
-    return min(map(layout.pack, symmetry.images(state)))
-
-
 def emit_canonical(system: System, layout: Layout, symmetry: Symmetry) -> str:
-    """A module part that defines ``@canonicalize(ptr, i64)``."""
+    """A module part that defines ``i64 @canonical(ptr)``."""
     swaps = [
         _SwapWriter(system, layout, swap).text(f"@swap.{number}")
         for number, swap in enumerate(symmetry.swaps)
@@ -196,68 +190,57 @@ def _walk(words: int, symmetry: Symmetry) -> str:
     """The function that goes through all images, given the swaps as functions."""
     sequence = symmetry.sequence
     kind = f"[{words} x i64]"
-    cases = "  ".join(f"i8 {k}, label %swap{k}" for k in range(len(symmetry.swaps)))
+    count = len(symmetry.swaps)
+    cases = "  ".join(f"i8 {k}, label %swap{k}" for k in range(count))
     steps = ", ".join(f"i8 {k}" for k in sequence)
+    every = range(words)
     lines = [
         f"@swap.sequence = private unnamed_addr constant [{len(sequence)} x i8] [{steps}]",
-        "define internal void @canonicalize(ptr %states, i64 %count) {",
+        "define internal i64 @canonical(ptr noalias %state) {",
         "entry:",
-        "  %any = icmp ne i64 %count, 0",
-        "  br i1 %any, label %state, label %out",
-        "state:",
-        "  %number = phi i64 [ 0, %entry ], [ %number.next, %stored ]",
     ]
-    for i in range(words):
+    for i in every:
         lines += [
-            f"  %at{i} = getelementptr {kind}, ptr %states, i64 %number, i64 {i}",
+            f"  %at{i} = getelementptr {kind}, ptr %state, i64 0, i64 {i}",
             f"  %first{i} = load i64, ptr %at{i}",
         ]
-    lines += ["  br label %step", "step:", "  %k = phi i64 [ 0, %state ], [ %k.next, %swapped ]"]
-    for i in range(words):
+    lines += ["  br label %step", "step:", "  %k = phi i64 [ 0, %entry ], [ %k.next, %swapped ]"]
+    for i in every:
         lines += [
-            f"  %now{i} = phi i64 [ %first{i}, %state ], [ %new{i}, %swapped ]",
-            f"  %best{i} = phi i64 [ %first{i}, %state ], [ %better{i}, %swapped ]",
+            f"  %now{i} = phi i64 [ %first{i}, %entry ], [ %new{i}, %swapped ]",
+            f"  %best{i} = phi i64 [ %first{i}, %entry ], [ %better{i}, %swapped ]",
         ]
     lines += [
         f"  %which.at = getelementptr [{len(sequence)} x i8], ptr @swap.sequence, i64 0, i64 %k",
         "  %which = load i8, ptr %which.at",
         f"  switch i8 %which, label %swap0 [ {cases} ]",
     ]
-    now = ", ".join(f"i64 %now{i}" for i in range(words))
-    for k in range(len(symmetry.swaps)):
+    now = ", ".join(f"i64 %now{i}" for i in every)
+    for k in range(count):
         lines += [
             f"swap{k}:",
             f"  %image{k} = call {kind} @swap.{k}({now})",
             "  br label %swapped",
         ]
-    lines += ["swapped:"]
-    pairs = ", ".join(f"[ %image{k}, %swap{k} ]" for k in range(len(symmetry.swaps)))
-    lines.append(f"  %image = phi {kind} {pairs}")
+    pairs = ", ".join(f"[ %image{k}, %swap{k} ]" for k in range(count))
+    lines += ["swapped:", f"  %image = phi {kind} {pairs}"]
     less = "false"
-    for i in reversed(range(words)):
+    for i in reversed(every):
         lines += [
             f"  %new{i} = extractvalue {kind} %image, {i}",
-            f"  %lt{i} = icmp ult i64 %new{i}, %best{i}",
-            f"  %eq{i} = icmp eq i64 %new{i}, %best{i}",
-            f"  %less{i} = select i1 %eq{i}, i1 {less}, i1 %lt{i}",
+            f"  %lower{i} = icmp ult i64 %new{i}, %best{i}",
+            f"  %same{i} = icmp eq i64 %new{i}, %best{i}",
+            f"  %less{i} = select i1 %same{i}, i1 {less}, i1 %lower{i}",
         ]
         less = f"%less{i}"
-    lines += [
-        f"  %better{i} = select i1 {less}, i64 %new{i}, i64 %best{i}" for i in range(words)
-    ]
+    lines += [f"  %better{i} = select i1 {less}, i64 %new{i}, i64 %best{i}" for i in every]
     lines += [
         "  %k.next = add i64 %k, 1",
         f"  %more = icmp ult i64 %k.next, {len(sequence)}",
-        "  br i1 %more, label %step, label %stored",
-        "stored:",
-    ]
-    lines += [f"  store i64 %better{i}, ptr %at{i}" for i in range(words)]
-    lines += [
-        "  %number.next = add i64 %number, 1",
-        "  %again = icmp ult i64 %number.next, %count",
-        "  br i1 %again, label %state, label %out",
-        "out:",
-        "  ret void",
+        "  br i1 %more, label %step, label %done",
+        "done:",
+        *(f"  store i64 %better{i}, ptr %at{i}" for i in every),
+        "  ret i64 0",
         "}",
     ]
     return "\n".join(lines)

@@ -14,11 +14,10 @@ outcome after these, or ``DEADLOCK``. It marks covered lines in the bytes at ``c
 from __future__ import annotations
 
 from shootdown.check.native.bodies import BodyWriter
-from shootdown.check.native.canonical import emit_canonical
 from shootdown.check.native.expressions import Env, Writer
 from shootdown.check.native.layout import Layout
 from shootdown.check.native.values import ZERO, Value, constant
-from shootdown.check.reduce.symmetry import Symmetry
+from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.lang.ir import Action, Load, Place, Process, Property, System
 
 FUNCTIONS = ("expand", "check", "given")
@@ -32,27 +31,19 @@ declare i64 @llvm.smin.i64(i64, i64)
 declare i64 @llvm.smax.i64(i64, i64)
 """
 
-_CANONICAL_EXPAND = """\
-define i64 @expand(ptr noalias %state, ptr noalias %out, ptr noalias %cover) {
-  %result = call i64 @plain.expand(ptr %state, ptr %out, ptr %cover)
-  %count = and i64 %result, 4294967295
-  call void @canonicalize(ptr %out, i64 %count)
-  ret i64 %result
-}
-"""
 
+def emit(system: System, layout: Layout, reduce: Reduction = NONE) -> str:
+    """LLVM IR of a module with ``expand`` and ``check`` for ``system``.
 
-def emit(system: System, layout: Layout, symmetry: Symmetry | None = None) -> str:
-    """LLVM IR of a module with ``expand`` and ``check`` for ``system``. With a symmetry, ``expand``
-    writes the canonical forms of the successors."""
+    With reductions, ``expand`` gives the edges of the smaller graph.
+    """
     tables: dict[str, str] = {}
-    reduced = symmetry is not None and symmetry.order > 1
     functions = [
-        _Expand(system, layout, tables).text("plain.expand" if reduced else "expand"),
+        _Expand(system, layout, tables, reduce).text(),
         _CheckProperties(system, layout, tables).text(),
     ]
-    if symmetry is not None and reduced:
-        functions += [emit_canonical(system, layout, symmetry), _CANONICAL_EXPAND]
+    if reduce.symmetry is not None:
+        functions.append(reduce.symmetry.native(system, layout))
     constants = [
         f"{name} = private unnamed_addr constant [{content.count('i32')} x i32] [{content}]"
         for content, name in tables.items()
@@ -67,16 +58,18 @@ def emit(system: System, layout: Layout, symmetry: Symmetry | None = None) -> st
 class _Expand:
     """The function ``expand``."""
 
-    def __init__(self, system: System, layout: Layout, tables: dict[str, str]) -> None:
+    def __init__(
+        self, system: System, layout: Layout, tables: dict[str, str], reduce: Reduction
+    ) -> None:
         self.system = system
+        self.reduce = reduce
         self.writer = Writer(system, layout, tables)
         self.words = read_state(self.writer)
         self.number = self.writer.slot()
         self.progress = self.writer.slot()
         self.can_stop = any(not p.daemon and p.actions for p in system.processes)
 
-    def text(self, name: str) -> str:
-        """The function, under a name."""
+    def text(self) -> str:
         writer = self.writer
         writer.do(f"store i64 0, ptr {self.number}")
         writer.do(f"store i64 0, ptr {self.progress}")
@@ -85,7 +78,7 @@ class _Expand:
         for rule in self.system.rules:
             self.action(rule)
         self.finish()
-        return writer.function(f"@{name}(ptr noalias %state, ptr noalias %out, ptr noalias %cover)")
+        return writer.function("@expand(ptr noalias %state, ptr noalias %out, ptr noalias %cover)")
 
     def process(self, process: Process) -> None:
         """Take the step that the process stands at."""
@@ -121,6 +114,9 @@ class _Expand:
         for i, word in enumerate(env.words):
             address = writer.new(f"getelementptr {kind}, ptr %out, i64 {number}, i64 {i}")
             writer.do(f"store i64 {word}, ptr {address}")
+        if self.reduce.symmetry is not None:
+            address = writer.new(f"getelementptr {kind}, ptr %out, i64 {number}")
+            writer.new(f"call i64 @canonical(ptr {address})")
         writer.do(f"store i64 {writer.new(f'add i64 {number}, 1')}, ptr {self.number}")
         if fair and self.can_stop:
             progress = writer.new(f"load i64, ptr {self.progress}")

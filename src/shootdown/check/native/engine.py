@@ -19,6 +19,8 @@ from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
 from shootdown.check.native.layout import plan
 from shootdown.check.native.store import Store, load_core
+from shootdown.check.reduce.concretize import with_real_path
+from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
@@ -40,6 +42,7 @@ def explore(
     limits: Limits = NO_LIMITS,
     on_progress: Callable[[Progress], None] | None = None,
     *,
+    reduce: Reduction = NONE,
     good_code_after: float = 1.0,
 ) -> Result:
     """Search ``system`` breadth-first.
@@ -49,12 +52,12 @@ def explore(
     ``Result.memory`` and ``Limits.memory`` are about the states and their table.
     """
     check_limits(limits)
-    search = _Search(system, limits, on_progress, good_code_after)
+    search = _Search(system, limits, on_progress, good_code_after, reduce=reduce)
     try:
         search.run()
     except KeyboardInterrupt:
         search.stopped = "interrupt"
-    return search.result()
+    return with_real_path(search.result(), reduce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +143,10 @@ class _Search:
         on_progress: Callable[[Progress], None] | None,
         good_code_after: float,
         prepared: Prepared | None = None,
+        reduce: Reduction = NONE,
     ) -> None:
         self.system = system
+        self.reduce = reduce
         self.limits = limits
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
@@ -169,7 +174,7 @@ class _Search:
         outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
         core_code = None if prepared is None else prepared.core
         store = Store(layout.words, outcomes, lines, goals, limit, core_code)
-        code = store.begin(functions, layout.pack(system.init), self.limits.states)
+        code = store.begin(functions, layout.pack(self.initial()), self.limits.states)
         self.store = store
         if code:
             self.violation = self.bad_state(store, code)
@@ -184,6 +189,11 @@ class _Search:
         elif status == LIMITED:
             self.stopped = "states"
 
+    def initial(self) -> tuple[int, ...]:
+        """The state where the search begins."""
+        init, symmetry = self.system.init, self.reduce.symmetry
+        return init if symmetry is None else symmetry.canonical(init)
+
     def code(self) -> jit.Library:
         """The functions of the model: good ones if they are at hand, else quick ones."""
         if self.prepared is not None:
@@ -191,7 +201,7 @@ class _Search:
             self.layout = self.prepared.layout
             return self.prepared.functions
         self.layout = plan(self.system)
-        self.ir = emit(self.system, self.layout)
+        self.ir = emit(self.system, self.layout, self.reduce)
         functions = jit.load_cached(self.ir, FUNCTIONS)
         if functions is None and self.good_code_after > 0:
             return jit.load(self.ir, FUNCTIONS, jit.FAST)
@@ -305,6 +315,7 @@ class _Search:
             violation=self.violation,
             stopped=None if self.violation else self.stopped,
             frontier=states - expanded,
+            reductions=self.reduce.names,
         )
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations, product
 
+from shootdown.check.native.layout import Layout, plan
 from shootdown.check.reduce.bdd import FALSE, TRUE, ZERO, Diagrams, Function, TooLargeError, Vector
 from shootdown.check.reduce.symbolic import Meaning, Symbolic, UnknownError, choices_of
 from shootdown.lang.interpret import State
@@ -68,8 +69,9 @@ class Alike:
 
 @dataclass(frozen=True)
 class Symmetry:
-    """What may change places in a system."""
+    """What may change places in a system: a symmetry as :mod:`.reduction` wants it."""
 
+    system: System = field(repr=False)
     classes: tuple[Alike, ...]
 
     @property
@@ -102,13 +104,25 @@ class Symmetry:
             state = self.swaps[number].apply(state)
             yield state
 
+    @cached_property
+    def layout(self) -> Layout:
+        """How the native engine packs a state: what is least depends on it."""
+        return plan(self.system)
+
     def canonical(self, state: State) -> State:
         """The least of the images: the same one for all of them."""
-        return min(self.images(state))
+        return min(self.images(state), key=self.layout.pack)
 
+    @property
     def text(self) -> str:
-        """What is symmetric: ``3 Cpu, 2 Frame``."""
+        """What is interchangeable: ``3 Cpu, 2 Frame``."""
         return ", ".join(f"{len(c.members)} {c.population}" for c in self.classes)
+
+    def native(self, system: System, layout: Layout) -> str:
+        """The canonical form of packed states, as LLVM IR."""
+        from shootdown.check.native.canonical import emit_canonical
+
+        return emit_canonical(system, layout, self)
 
 
 def plain_changes(count: int) -> list[int]:
@@ -127,10 +141,11 @@ def plain_changes(count: int) -> list[int]:
     return result
 
 
-def find_symmetry(system: System) -> Symmetry:
-    """All swaps of objects of one population that can be proven; none if memory is not
-    sequentially consistent or the system has no such objects."""
-    return _Finder(system).symmetry()
+def find_symmetry(system: System) -> Symmetry | None:
+    """The swaps that can be proven, or ``None`` if there are none. Store buffers name locations,
+    not objects, so with them there is little to be found."""
+    found = _Finder(system).symmetry()
+    return found if found.classes else None
 
 
 class _Unproven(Exception):
@@ -174,7 +189,7 @@ class _Finder:
                 if len(members) > 1 and larger <= MOST:
                     order = larger
                     classes.append(Alike(population, tuple(members), tuple(swaps)))
-        return Symmetry(tuple(classes))
+        return Symmetry(self.system, tuple(classes))
 
     def exchanged(self, population: str, a: int, b: int) -> Swap | None:
         """An automorphism that swaps two objects; one that is there already is none."""
