@@ -16,7 +16,7 @@ from shootdown.errors import ModelError
 from shootdown.lang import ir
 from shootdown.lang.bodies import compact, expr_regs, op_uses
 from shootdown.lang.kinds import IntKind, Kind
-from shootdown.lang.shapes import PROCESS
+from shootdown.lang.shapes import PROCESS, Naming, Shape
 from shootdown.lang.space import StateSpace, shape_of
 
 
@@ -284,7 +284,7 @@ class Cutter:
         self.slots = self._allocate_slots()
         end = len(self.steps)
         self.pc = self.space.scalar(
-            f"{self.name}.pc", end + 1, 0, None, hidden=True, family="pc", keys=self.keys
+            f"{self.name}.pc", end + 1, 0, None, hidden=True, naming=Naming("pc", self.keys)
         )
         actions = tuple(self._action(block) for block in self.steps)
         if entry_is_step:
@@ -349,19 +349,15 @@ class Cutter:
             label = "/".join(dict.fromkeys(register.name for register in people))
             hidden = not any(register.named for register in owners)
             name = f"{self.name}.{label}"
-            shapes = {shape_of(register.kind) for register in owners}
-            variables.append(
-                self.space.scalar(
-                    name,
-                    size,
-                    0,
-                    show,
-                    hidden=hidden,
-                    shape=shapes.pop() if len(shapes) == 1 else None,
-                    family=f"local {c}",
-                    keys=self.keys,
-                )
-            )
+            steps: dict[Shape, set[int]] = {}
+            for number, live in enumerate(sets):
+                for reg in live.intersection(names[c]):
+                    shape = shape_of(self.graph.registers[reg].kind)
+                    if shape is not None:
+                        steps.setdefault(shape, set()).add(number)
+            while_at = tuple((shape, frozenset(at)) for shape, at in steps.items())
+            naming = Naming(f"local {c}", self.keys, None, while_at)
+            variables.append(self.space.scalar(name, size, 0, show, hidden=hidden, naming=naming))
         return {reg: variables[c] for reg, c in colour.items()}
 
     def _action(self, block: MBlock) -> ir.Action:

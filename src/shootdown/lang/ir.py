@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
-from shootdown.lang.shapes import Shape
+from shootdown.lang.shapes import UNNAMED, Naming
 
 # --------------------------------------------------------------------------- expressions
 
@@ -348,9 +348,7 @@ class Variable:
     show: object = None  # Callable[[int], str] | None
     hidden: bool = False  # of no interest to people: where a thread stands, a compiler's temporary
     given: bool = False  # no action writes it: a table that the scenario provides
-    shape: Shape = None  # where its values name objects
-    family: str = ""  # the field that it is an element of ("" for one that is of no object),
-    keys: tuple[tuple[str, int], ...] = ()  # and of which objects: (population, index)
+    naming: Naming = UNNAMED  # the objects that it belongs to, and that its values name
 
 
 @dataclass(frozen=True, slots=True)

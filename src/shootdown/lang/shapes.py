@@ -9,7 +9,7 @@ uses a renaming proves first that every action of the system respects it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -62,16 +62,64 @@ Shape: TypeAlias = Pointer | Maybe | Members | Parts | None
 """``None``: a plain value, which names no object."""
 
 
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How objects are named by a variable, and it by them.
+
+    ``family`` is the field that it is an element of ("" for none), ``keys`` says of which objects:
+    (population, index). ``shape`` is that of its values. A variable for a thread's locals holds
+    now one and now another, and 0 at times: ``steps`` says before which steps it has which shape.
+    """
+
+    family: str = ""
+    keys: tuple[tuple[str, int], ...] = ()
+    shape: Shape = None
+    steps: tuple[tuple[Shape, frozenset[int]], ...] = ()
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """All shapes that its values have."""
+        return (self.shape, *(shape for shape, _ in self.steps))
+
+
+UNNAMED = Naming()
+
+
+def shapes_in(shape: Shape) -> Iterator[Shape]:
+    """A shape and those within it, plain ones apart."""
+    if shape is None:
+        return
+    yield shape
+    match shape:
+        case Maybe(inner=inner) | Members(inner=inner):
+            yield from shapes_in(inner)
+        case Parts(parts):
+            for part in parts:
+                yield from shapes_in(part.inner)
+
+
 def populations(shape: Shape) -> frozenset[str]:
     """The populations that values of a shape can name."""
+    return frozenset(s.population for s in shapes_in(shape) if isinstance(s, Pointer))
+
+
+def values_of(shape: Shape) -> int:
+    """How many values of a shape there are at least: no larger one names an object."""
     match shape:
-        case Pointer(population=population):
-            return frozenset((population,))
-        case Maybe(inner) | Members(inner):
-            return populations(inner)
+        case Pointer(size=size):
+            return size
+        case Maybe(inner):
+            return 1 + values_of(inner)
+        case Members(size=size):
+            return 1 << size
         case Parts(parts):
-            return frozenset[str]().union(*(populations(part.inner) for part in parts))
-    return frozenset()
+            return 1 << max(part.shift + part.bits for part in parts)
+    return 1
+
+
+def changed(renaming: Renaming) -> frozenset[str]:
+    """The populations that a renaming changes."""
+    return frozenset(p for p, new in renaming.items() if list(new) != list(range(len(new))))
 
 
 def renamed(shape: Shape, value: int, renaming: Renaming) -> int:

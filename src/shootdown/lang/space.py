@@ -24,7 +24,17 @@ from shootdown.lang.kinds import (
     bits_for,
 )
 from shootdown.lang.limits import MAX_VARIABLES
-from shootdown.lang.shapes import PROCESS, Maybe, Members, Part, Parts, Pointer, Shape
+from shootdown.lang.shapes import (
+    PROCESS,
+    UNNAMED,
+    Maybe,
+    Members,
+    Naming,
+    Part,
+    Parts,
+    Pointer,
+    Shape,
+)
 from shootdown.lang.types import FieldRef, Global, Object, population
 
 
@@ -69,12 +79,10 @@ class StateSpace:
         *,
         hidden: bool = False,
         given: bool = False,
-        shape: Shape = None,
-        family: str = "",
-        keys: tuple[tuple[str, int], ...] = (),
+        naming: Naming = UNNAMED,
     ) -> int:
         """A variable of its own (a program counter, a thread's local)."""
-        self.variables.append(ir.Variable(name, size, show, hidden, given, shape, family, keys))
+        self.variables.append(ir.Variable(name, size, show, hidden, given, naming))
         self.init.append(init)
         return len(self.variables) - 1
 
@@ -148,9 +156,7 @@ class StateSpace:
                 decl.init,
                 element.show,
                 given=decl.given,
-                shape=shape_of(element),
-                family=f"{base} {name} {others}",
-                keys=tuple(objects),
+                naming=Naming(f"{base} {name} {others}", tuple(objects), shape_of(element)),
             )
         strides, stride = [], 1
         for key in reversed(keys):

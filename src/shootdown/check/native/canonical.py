@@ -2,16 +2,16 @@
 
 ``canonical(state)`` replaces a state by the least of its images, words compared as unsigned numbers
 from the first on. It goes through all images by proven swaps
-(:mod:`shootdown.check.reduce.symmetry`), one function for each.
+(:mod:`shootdown.check.reduce.swaps`), one function for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 
-from shootdown.check.native.layout import Layout
-from shootdown.check.reduce.symmetry import Swap, Symmetry
+from shootdown.check.native.layout import Layout, Slot
+from shootdown.check.reduce.swaps import Case, Swap, Symmetry
 from shootdown.lang.ir import System
 from shootdown.lang.shapes import (
     Maybe,
@@ -20,6 +20,7 @@ from shootdown.lang.shapes import (
     Pointer,
     Renaming,
     Shape,
+    changed,
     populations,
     renamed,
 )
@@ -94,23 +95,20 @@ class _SwapWriter:
         """Some bits of a word."""
         return word if mask == _ALL else self.new(f"and i64 {word}, {mask}")
 
-    def affected(self) -> list[tuple[int, Shape]]:
-        """The variables whose values change, where they are now."""
-        return [
-            (to, shape)
-            for variable, to in enumerate(self.swap.moves)
-            if self.layout.slots[to].bits
-            and (shape := self.swap.shapes[variable]) is not None
-            and changes(shape, self.swap.renaming)
-        ]
+    def affected(self) -> Iterator[tuple[int, Case]]:
+        """The variables whose values change, where they are now, and when."""
+        for variable, to in enumerate(self.swap.moves):
+            if self.layout.slots[to].bits:
+                for case in self.swap.changing(variable):
+                    yield to, case
 
     def rename_sets(self, words: list[str]) -> None:
         """Exchange the bits of renamed members, in all sets of a word at once."""
         exchanged: dict[tuple[int, int], int] = {}  # word, distance -> lower bits
-        for variable, shape in self.affected():
-            if isinstance(shape, Members):
+        for variable, case in self.affected():
+            if isinstance(case.shape, Members) and case.counter is None:
                 slot = self.layout.slots[variable]
-                for low, high in member_swaps(shape, self.swap.renaming):
+                for low, high in member_swaps(case.shape, self.swap.renaming):
                     key = (slot.word, high - low)
                     exchanged[key] = exchanged.get(key, 0) | 1 << slot.shift + low
         for (word, distance), mask in exchanged.items():
@@ -124,19 +122,36 @@ class _SwapWriter:
         return self.new(f"xor i64 {self.new(f'xor i64 {value}, {differ}')}, {up}")
 
     def rename_others(self, words: list[str]) -> None:
-        for variable, shape in self.affected():
-            if isinstance(shape, Members):
+        """Rename what is no set, or names objects only at some steps."""
+        for variable, case in self.affected():
+            if isinstance(case.shape, Members) and case.counter is None:
                 continue
             slot = self.layout.slots[variable]
-            value = words[slot.word]
+            old = self.read(words, slot)
+            new = self.rename(case.shape, old)
+            if case.counter is not None:
+                at = self.read(words, self.layout.slots[self.swap.moves[case.counter]])
+                new = self.new(f"select i1 {self.among(at, case.steps)}, i64 {new}, i64 {old}")
             if slot.shift:
-                value = self.new(f"lshr i64 {value}, {slot.shift}")
-            value = self.masked(value, (1 << slot.bits) - 1)
-            value = self.rename(shape, value)
-            if slot.shift:
-                value = self.new(f"shl i64 {value}, {slot.shift}")
+                new = self.new(f"shl i64 {new}, {slot.shift}")
             rest = self.masked(words[slot.word], _ALL & ~slot.mask)
-            words[slot.word] = self.new(f"or i64 {rest}, {value}")
+            words[slot.word] = self.new(f"or i64 {rest}, {new}")
+
+    def read(self, words: list[str], slot: Slot) -> str:
+        """The value of a variable."""
+        value = words[slot.word]
+        if slot.shift:
+            value = self.new(f"lshr i64 {value}, {slot.shift}")
+        return self.masked(value, (1 << slot.bits) - 1)
+
+    def among(self, value: str, numbers: frozenset[int]) -> str:
+        """Whether a value is one of some numbers, as an operand of type i1."""
+        result = "false"
+        for first, last in ranges(numbers):
+            offset = self.new(f"sub i64 {value}, {first}")
+            inside = self.new(f"icmp ule i64 {offset}, {last - first}")
+            result = self.new(f"or i1 {result}, {inside}")
+        return result
 
     def rename(self, shape: Shape, value: str) -> str:
         """A value with its objects renamed."""
@@ -162,19 +177,28 @@ class _SwapWriter:
             case Parts(parts):
                 for part in parts:
                     mask = (1 << part.bits) - 1
-                    old = self.masked(self.new(f"lshr i64 {value}, {part.shift}"), mask)
-                    new = self.rename(part.inner, old)
-                    moved = self.new(f"shl i64 {self.new(f'xor i64 {old}, {new}')}, {part.shift}")
+                    before = self.masked(self.new(f"lshr i64 {value}, {part.shift}"), mask)
+                    after = self.rename(part.inner, before)
+                    differ = self.new(f"xor i64 {before}, {after}")
+                    moved = self.new(f"shl i64 {differ}, {part.shift}")
                     value = self.new(f"xor i64 {value}, {moved}")
         return value
 
 
 def changes(shape: Shape, renaming: Renaming) -> bool:
     """Whether a renaming can change a value of a shape."""
-    return any(
-        any(i != new for i, new in enumerate(renaming.get(population, ())))
-        for population in populations(shape)
-    )
+    return bool(populations(shape) & changed(renaming))
+
+
+def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """The first and last numbers of the runs among some numbers."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if found and found[-1][1] == number - 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
 
 
 def member_swaps(shape: Members, renaming: Renaming) -> Sequence[tuple[int, int]]:

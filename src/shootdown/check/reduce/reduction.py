@@ -74,4 +74,6 @@ NONE = Reduction()
 
 def reductions(system: System, names: Collection[str] = NAMES) -> Reduction:
     """Those of the named reductions that apply to a system."""
-    return NONE
+    from shootdown.check.reduce.symmetry import find_symmetry
+
+    return Reduction(symmetry=find_symmetry(system) if "symmetry" in names else None)

@@ -63,17 +63,24 @@ class _Here:
 
 class Symbolic:
     """Runs bodies on a state given by ``before`` (a function of the variable), with ``choices[k]``
-    for what the choice in block ``k`` gives."""
+    for what the choice in block ``k`` gives. A way that does not meet the choice has 0 for
+    ``unmet[k]``, the same as ``choices[k]`` if not given, so that it is one outcome, not several.
+    """
 
     def __init__(
         self,
         diagrams: Diagrams,
         before: Callable[[int], Vector],
         choices: Mapping[int, Vector],
+        unmet: Mapping[int, Vector] | None = None,
     ) -> None:
         self.diagrams = diagrams
         self.before = before
         self.choices = choices
+        self.unmet = {
+            number: diagrams.no(diagrams.nonzero(chosen))
+            for number, chosen in (choices if unmet is None else unmet).items()
+        }
 
     def run(self, body: Body) -> Meaning:
         """What the body does."""
@@ -127,11 +134,11 @@ class Symbolic:
         return Meaning(end.reached, failures, end.variables, answer)
 
     def _unmet(self, here: _Here) -> Function:
-        """Choices that a way has not met are 0, so that it is one outcome, not several."""
-        d, result = self.diagrams, TRUE
-        for number, chosen in self.choices.items():
+        """That choices which a way has not met are 0."""
+        result = TRUE
+        for number, zero in self.unmet.items():
             if number not in here.choices:
-                result = d.both(result, d.no(d.nonzero(chosen)))
+                result = self.diagrams.both(result, zero)
         return result
 
     def _meet(self, ways: list[_Here]) -> _Here:
@@ -143,7 +150,7 @@ class Symbolic:
         met = frozenset[int]().union(*(way.choices for way in ways))
         for way in ways:
             for number in met - way.choices:
-                way.reached = d.both(way.reached, d.no(d.nonzero(self.choices[number])))
+                way.reached = d.both(way.reached, self.unmet[number])
         result = ways[0]
         result.choices = met
         for way in ways[1:]:
@@ -225,7 +232,7 @@ class Symbolic:
                 return self.binary(op, self.value(left, here), self.value(right, here))
         raise UnknownError(str(expr))
 
-    def binary(self, op: str, a: Vector, b: Vector) -> Vector:  # noqa: PLR0911
+    def binary(self, op: str, a: Vector, b: Vector) -> Vector:
         """The value of a binary operator."""
         d = self.diagrams
         match op:
