@@ -34,6 +34,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
+from shootdown.lang.shapes import UNNAMED, Naming
+
 # --------------------------------------------------------------------------- expressions
 
 
@@ -372,6 +374,7 @@ class Variable:
     show: object = None  # Callable[[int], str] | None
     hidden: bool = False  # of no interest to people: where a thread stands, a compiler's temporary
     given: bool = False  # no action writes it: a table that the scenario provides
+    naming: Naming = UNNAMED  # the objects that it belongs to, and that its values name
 
 
 @dataclass(frozen=True, slots=True)

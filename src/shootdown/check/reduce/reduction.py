@@ -76,8 +76,11 @@ NONE = Reduction()
 
 def reductions(system: System, names: Collection[str] = NAMES) -> Reduction:
     """Those of the named reductions that apply to a system."""
+    from shootdown.check.reduce.symmetry import find_symmetry
+
     order = order_of(system) if {"order", "merge"} & set(names) else None
     return Reduction(
+        symmetry=find_symmetry(system) if "symmetry" in names else None,
         order=order if "order" in names else None,
         merge=order if "merge" in names else None,
     )
