@@ -86,13 +86,14 @@ def _searched(
 ) -> Result:
     from shootdown.check.reduce.auto import chosen, explore_auto
 
-    explore = _engine(arguments.engine)
+    explore = engine_named(arguments.engine)
     if arguments.reduce is None:
         return explore_auto(explore, system, limits, show)
     return explore(system, limits, show, reduce=chosen(system, arguments.reduce))
 
 
-def _engine(name: str) -> Engine:
+def engine_named(name: str) -> Engine:
+    """The search of an engine."""
     if name == "reference":
         from shootdown.check.reference import explore
 

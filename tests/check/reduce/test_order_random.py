@@ -68,7 +68,7 @@ def commuting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def invisible(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order, "_atoms", lambda flow: [])
+    monkeypatch.setattr(order, "_seen", lambda flow: [])
 
 
 def cycles(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,12 +17,12 @@ CONTEXT = (
     "NODES",  # tables: ``NODE`` words for each node, ``EDGE`` words for each edge
     "EDGES",
     "FOLLOWING",  # the node of the next step of a process
-    "ATOM_CELLS",
+    "SEEN_PARTS",  # ``PART`` words for each part of an invariant or goal
     "VISIBLE",
     "ENTRIES",  # for each agent: the node where it stands, -1 for none
     "STARTS",  # for each agent: the number of its first outcome, with one more at the end
     "TRUTH",  # for each condition: 0 or 1
-    "BEFORE",  # the values of the atoms
+    "BEFORE",  # the values of the parts
     "AFTER",
     "SEEN",  # for each node: the mark of the last walk that came there
     "MARK",  # of the latest walk
@@ -46,6 +46,7 @@ CONTEXT = (
 )
 
 NODE_FIELDS = ("AGENT", "ENDS", "FAIR", "EDGE_FROM", "EDGE_TO", "NEXT_FROM", "NEXT_TO", "EFFECT")
+PART_FIELDS = ("KNOWN", "SKIP", "HARMLESS", "CELLS")
 EDGE_FIELDS = ("TARGET", "CONDITION", "VALUE", "READS")
 
 
@@ -65,7 +66,7 @@ def choose(c, state, out, count):
     if count == 0:
         return 0
     conditions(state, c[TRUTH])
-    atoms(state, c[BEFORE])
+    parts(state, c[BEFORE])
     entries(state, c[ENTRIES])
     useful = 0
     a = 0
@@ -77,6 +78,7 @@ def choose(c, state, out, count):
         return count
     if moving == 1:
         clear(c[FUTURE], 4 * W)
+        clear(c[WRITTEN], W)
         a = 0
         while a < AGENTS:
             c[INSIDE][a] = 1
@@ -408,7 +410,7 @@ def good(c):
                             steady = 1
                         k += 1
                 if seen:
-                    if visible(c, after):
+                    if matters(c, after, c[WRITTEN]):
                         return 0
                 i += 1
         agent += 1
@@ -428,25 +430,44 @@ def goes_forward(c, agent):
     return 1
 
 
-def visible(c, after):
-    """Whether a step to the state ``after`` may change an atom, now or later."""
-    atoms(after, c[AFTER])
+def matters(c, after, written):
+    """Whether the step to ``after`` may make an invariant true or a goal false."""
+    parts(after, c[AFTER])
     a = 0
-    while a < ATOMS:
+    while a < PARTS:
+        part = c[SEEN_PARTS] + a * (8 * PART)
         touched = 0
-        unsure = 0
+        unsure = 1 - part[KNOWN]
         k = 0
         while k < W:
-            cells = c[ATOM_CELLS][a * W + k]
-            touched = touched | (cells & (after[k] ^ c[STATE][k]))
-            unsure = unsure | (cells & written_word(c[FUTURE], k))
+            touched = touched | (part[CELLS + k] & (after[k] ^ c[STATE][k]))
+            unsure = unsure | (part[CELLS + k] & written[k])
             k += 1
-        if touched:
-            if unsure:
+        if touched == 0:
+            a = part[SKIP]
+        elif unsure == 0:
+            if differs(part[HARMLESS], c[BEFORE][a], c[AFTER][a]):
                 return 1
-            if c[BEFORE][a] != c[AFTER][a]:
-                return 1
-        a += 1
+            a = part[SKIP]
+        elif part[SKIP] == a + 1:
+            return 1
+        else:
+            a += 1
+    return 0
+
+
+def differs(harmless, before, after):
+    """Whether a change of a value matters."""
+    if harmless == 0:
+        if before != after:
+            return 1
+        return 0
+    if harmless < 0:
+        if before == 0 and after != 0:
+            return 1
+        return 0
+    if before != 0 and after == 0:
+        return 1
     return 0
 
 
@@ -498,21 +519,10 @@ def follow(c, target, scratch, cover):
         if chosen != ((1 << 32) | 1):
             return 0
         take(c, scratch, found)
-        if looks_same(c, scratch) == 0:
+        if matters(c, scratch, c[NOTHING]):
             return 0
         copy(target, scratch)
         represent(target)
-
-
-def looks_same(c, after):
-    """Whether the atoms are in the state ``after`` what ``BEFORE`` says."""
-    atoms(after, c[AFTER])
-    a = 0
-    while a < ATOMS:
-        if c[BEFORE][a] != c[AFTER][a]:
-            return 0
-        a += 1
-    return 1
 
 
 def copy(target, source):
@@ -547,7 +557,7 @@ def edges(c, state, out, cover):
     return (found - (found & 0xFFFF_FFFF)) | count
 
 
-HELPERS = (written_word, add_effect, add_reads, go_on, clear, copy, passes)
+HELPERS = (differs, written_word, add_effect, add_reads, go_on, clear, copy, passes)
 FUNCTIONS = (
     commutes,
     pass_on,
@@ -559,12 +569,11 @@ FUNCTIONS = (
     walk_mine,
     disturbs,
     disturbed,
-    visible,
+    matters,
     good,
     closure,
     choose,
     take,
-    looks_same,
     follow,
 )
 
@@ -574,5 +583,6 @@ def text(constants: dict[str, int]) -> str:
     fixed = {name: i for i, name in enumerate(CONTEXT)}
     fixed |= {name: i for i, name in enumerate(NODE_FIELDS)}
     fixed |= {name: i for i, name in enumerate(EDGE_FIELDS)}
+    fixed |= {name: i for i, name in enumerate(PART_FIELDS)}
     fixed["ALL_BITS"] = (1 << 64) - 1
     return subset.compile_functions((edges,), HELPERS, fixed | constants, FUNCTIONS)

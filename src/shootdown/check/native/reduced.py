@@ -13,7 +13,7 @@ from shootdown.check.native.values import signed
 from shootdown.check.reduce.cells import Effect
 from shootdown.check.reduce.order import Order
 from shootdown.check.reduce.reduction import Reduction
-from shootdown.lang.ir import Expr, Load, Place, System
+from shootdown.lang.ir import Const, Expr, Load, Place, System
 
 _FAR = 1 << 20  # height: one step of a process is worth more than all tokens
 
@@ -45,7 +45,8 @@ class _Reduced:
         counts = {
             "W": self.layout.words,
             "AGENTS": flow.agents,
-            "ATOMS": len(order.atoms),
+            "PARTS": len(order.parts),
+            "PART": len(choose.PART_FIELDS) - 1 + self.layout.words,
             "NODE": len(choose.NODE_FIELDS) - 1 + 4 * self.layout.words,
             "EDGE": len(choose.EDGE_FIELDS) - 1 + self.layout.words,
             "NODE_COUNT": len(flow.nodes),
@@ -58,7 +59,11 @@ class _Reduced:
             self._fill(
                 "conditions", flow.conditions, lambda w, e, env: w.number(w.condition(e, env)).text
             ),
-            self._fill("atoms", order.atoms, lambda w, e, env: w.value(e, env).text),
+            self._fill(
+                "parts",
+                [Const(0) if part.expr is None else part.expr for part in order.parts],
+                lambda w, e, env: w.value(e, env).text,
+            ),
             self._entries(),
             self._height(),
             self._represent(reduce.symmetry is not None),
@@ -88,6 +93,12 @@ class _Reduced:
         )
         return f"@{name}"
 
+    def _seen(self) -> list[int]:
+        out: list[int] = []
+        for part in self.order.parts:
+            out += [part.expr is not None, part.skip, part.harmless, *self.words(part.cells)]
+        return out
+
     def _next(self, agent: int, following: list[int]) -> list[int]:
         steps = self.flow.steps[agent] if following else []
         return [steps[pc] for pc in following if pc < len(steps)]
@@ -115,15 +126,13 @@ class _Reduced:
             "NODES": self.table("reduced.nodes", nodes),
             "EDGES": self.table("reduced.edges", edge_table),
             "FOLLOWING": self.table("reduced.following", next_table),
-            "ATOM_CELLS": self.table(
-                "reduced.atoms", [w for cells in order.atom_cells for w in self.words(cells)]
-            ),
+            "SEEN_PARTS": self.table("reduced.parts", self._seen()),
             "VISIBLE": self.table("reduced.visible", self.words(order.visible)),
         }
         agents, count = flow.agents, len(flow.nodes)
         room = {
             "ENTRIES": agents, "STARTS": agents + 1, "TRUTH": len(flow.conditions),
-            "BEFORE": len(order.atoms), "AFTER": len(order.atoms),
+            "BEFORE": len(order.parts), "AFTER": len(order.parts),
             "SEEN": count, "TODO": edges + following + agents, "WAITING": 2 * edges,
             "HELD_FROM": agents + 1, "ALONE": agents * 4 * words, "MORE": agents * 4 * words,
             "FUTURE": 4 * words, "MINE": 4 * words,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from shootdown.check.reduce.cells import Cells, Effect
+from shootdown.lang.interpret import Way, value_of
 from shootdown.lang.ir import (
     Action,
     Binary,
@@ -261,9 +262,9 @@ class _Env:
             case Load(place):
                 return self.load(self.place(place))
             case Binary(op, left, right):
-                return Binary(op, self.value(left), self.value(right))
+                return folded(Binary(op, self.value(left), self.value(right)))
             case Unary(op, operand):
-                return Unary(op, self.value(operand))
+                return folded(Unary(op, self.value(operand)))
             case Select(condition, then, orelse):
                 return Select(self.value(condition), self.value(then), self.value(orelse))
             case _:
@@ -294,9 +295,18 @@ class _Env:
             self.stored[number] = cells.unknown_value(reads | cells.reads(before))
 
 
-def values_of_property(flow: Flow, body: Body) -> list[Expr]:
-    """What decides the answer of a property's body: conditions, checks, and register 0 at the end;
-    and where ways meet, what a register may be on each of them."""
+def folded(expr: Binary | Unary) -> Expr:
+    """An expression of constants as its value."""
+    parts = (expr.left, expr.right) if isinstance(expr, Binary) else (expr.operand,)
+    if all(isinstance(part, Const) for part in parts):
+        return Const(value_of(expr, Way([], [], [], [])))
+    return expr
+
+
+def values_of_property(flow: Flow, body: Body) -> tuple[list[Expr], list[Expr]]:
+    """What decides the answer of a property's body: first values of which it is known how, checks
+    and register 0 at the end; then conditions, and what a register may be where ways meet."""
+    answers: list[Expr] = []
     out: list[Expr] = []
     envs: dict[int, list[_Env]] = {0: [_Env(flow, [Const(0)] * max(1, body.registers))]}
     for number in body.order():
@@ -312,7 +322,7 @@ def values_of_property(flow: Flow, body: Body) -> list[Expr]:
                 case Set(reg, value):
                     env.registers[reg] = env.value(value)
                 case Check(condition):
-                    out.append(env.value(condition))
+                    answers.append(env.value(condition))
         match block.end:
             case Jump(target):
                 envs.setdefault(target, []).append(env)
@@ -321,8 +331,8 @@ def values_of_property(flow: Flow, body: Body) -> list[Expr]:
                 envs.setdefault(then, []).append(env)
                 envs.setdefault(orelse, []).append(env.copy())
             case _:
-                out.append(env.registers[0])
-    return out
+                answers.append(env.registers[0])
+    return answers, out
 
 
 def _met(envs: list[_Env]) -> _Env:

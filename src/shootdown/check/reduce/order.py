@@ -8,11 +8,17 @@ stand still (:class:`Future`), T is chosen so that
 
 * C1: every current action of T is independent of every action in F, or cannot be enabled by F: T is
   a persistent set. Godefroid, Partial-Order Methods for the Verification of Concurrent Systems
-  (LNCS 1032, 1996), section 4.1 and theorem 4.3: what is reached along any path is reached along
-  one that begins with an action of T. F is found as in his conditional stubborn sets (4.4):
-  from what the values of now allow.
-* C2: the outcomes of T change no atom of an invariant or goal, unless F changes none: Valmari,
-  The State Explosion Problem (LNCS 1491, 1998), section 7: conditions for stuttering, his V.
+  (LNCS 1032, 1996), chapter 4 and its theorem 4.3: a path to a deadlock may begin with an action of
+  T, and by C3 so may every path that is long enough. How T grows until C1 holds is Overman's
+  algorithm there; that F is found from what the values of now allow is his conditional dependency.
+* C2: the outcomes of T make no invariant true and no goal false, also after F; or F changes
+  neither. The states on the way to T's action are left out, but what they show is shown after it.
+  For steps that change nothing visible this is C2 of Peled, Combining Partial Order Reductions
+  with On-the-fly Model-Checking (CAV 1994); for an F that changes nothing visible it is the
+  condition V of Valmari, The State Explosion Problem (LNCS 1491, 1998). That a step may do harm
+  early is the same argument: let w of F lead from s to a state that violates an invariant; the
+  step t of T commutes with w, so t and then w leads to that state changed by t, and t makes no
+  invariant true.
 * C3: every outcome of T goes *forward*: it raises :attr:`Order.height`. So a cycle has a step that
   was not taken from a reduced state, and nothing is put off for ever: the static form of the cycle
   condition, Kurshan, Levin, Minea, Peled, Yenigun, Static Partial Order Reduction (TACAS 1998).
@@ -20,8 +26,8 @@ stand still (:class:`Future`), T is chosen so that
   in which it is searched.
 * D: one outcome of T is of a fair action and changes a cell that F does not write. A deadlock
   (``check.outcomes.is_deadlock``: no fair action leads to another state) that is reached without T
-  would still have that step; so a path to a deadlock has an action of T. (Godefroid's theorem 4.3
-  for enabled actions, with those that count here.)
+  would still have that step; so a path to a deadlock has an action of T. (Godefroid's theorem has
+  this for all enabled actions; here only these count.)
 
 A failing check is an outcome that ends: C1 keeps it too. Where some outcome of a state fails, all
 are taken, so the search ends there as the ordinary one does.
@@ -71,13 +77,12 @@ class Order:
     def __init__(self, system: System) -> None:
         self.system = system
         self.flow = Flow(system)
-        self.atoms = _atoms(self.flow)
-        self.atom_cells = [self.flow.cells.reads(atom) for atom in self.atoms]
+        self.parts = _seen(self.flow)
         self.ranks = [_ranks(self.flow, p) for p in range(len(system.processes))]
         self.up, self.down = _tokens(self.flow)
         self.visible = 0  # all that invariants and goals read
-        for cells in self.atom_cells:
-            self.visible |= cells
+        for part in self.parts:
+            self.visible |= part.cells
 
     # ------------------------------------------------------------------- the choice
 
@@ -97,10 +102,33 @@ class Order:
                     break
         return best
 
-    def looks_same(self, state: State, other: State) -> bool:
-        """Whether no invariant or goal tells two states apart: then one need not be looked at."""
-        one, two = Way(list(state), [], [], []), Way(list(other), [], [], [])
-        return all(value_of(atom, one) == value_of(atom, two) for atom in self.atoms)
+    def can_pass(self, state: State, following: State) -> bool:
+        """Whether a state need not be looked at if the one after it is."""
+        return not self.matters(state, following, 0)
+
+    def matters(self, before: State, after: State, written: int) -> bool:
+        """Whether a step may make an invariant true or a goal false, in these states or in others
+        that differ in the cells ``written``.
+
+        Otherwise what is seen before it is seen after it as well: an invariant that is false then,
+        a goal that is true.
+        """
+        one, two = Way(list(before), [], [], []), Way(list(after), [], [], [])
+        changed = self.flow.cells.pack(before) ^ self.flow.cells.pack(after)
+        at = 0
+        while at < len(self.parts):
+            part = self.parts[at]
+            if not part.cells & changed:
+                at = part.skip
+            elif part.expr is not None and not part.cells & written:
+                if part.differs(value_of(part.expr, one), value_of(part.expr, two)):
+                    return True
+                at = part.skip
+            elif part.skip == at + 1:
+                return True
+            else:
+                at += 1
+        return False
 
     def height(self, state: State) -> tuple[int, int]:
         """What a step of T must raise: how far the processes are, then the tokens spent."""
@@ -226,8 +254,6 @@ class _Look:
         """C2 and D (and C3, where T is all there is)."""
         order = self.order
         steady = False
-        way = Way(list(self.state), [], [], [])
-        before = [value_of(atom, way) for atom in order.atoms]
         for outcome in taken:
             assert outcome.state is not None
             if not self.forward[agent_of(order.system, outcome)]:
@@ -235,11 +261,10 @@ class _Look:
             changed = self.flow.cells.pack(outcome.state) ^ self.cells
             if self.fair(outcome) and changed & ~future.writes:
                 steady = True
-            way = Way(list(outcome.state), [], [], [])
-            for atom, cells, value in zip(order.atoms, order.atom_cells, before, strict=True):
-                seen = cells & changed and (cells & future.writes or value_of(atom, way) != value)
-                if seen and order.visible & future.writes:
-                    return False
+            if order.visible & future.writes and order.matters(
+                self.state, outcome.state, future.writes
+            ):
+                return False
         return steady
 
 
@@ -327,34 +352,73 @@ def _tokens(flow: Flow) -> tuple[int, int]:
 # --------------------------------------------------------------------------- visible
 
 
-def _atoms(flow: Flow) -> list[Expr]:
-    """The parts of invariants and goals whose values decide theirs."""
-    found: dict[Expr, None] = {}
-    for prop in (*flow.system.invariants, *flow.system.goals):
-        for expr in values_of_property(flow, prop.body):
-            found |= dict.fromkeys(_parts(expr))
-    return [atom for atom in found if flow.cells.reads(atom)]
+@dataclass(slots=True)
+class Part:
+    """A part of an invariant or goal. Its own parts follow it, up to ``skip``.
+
+    ``cells`` are what its value depends on. Without an expression it is not known as a whole, but
+    its parts are. ``harmless`` says which change is none that matters: 1 from false to true, -1
+    from true to false, 0 none.
+    """
+
+    expr: Expr | None
+    cells: int
+    harmless: int
+    skip: int = 0
+
+    def differs(self, before: int, after: int) -> bool:
+        """Whether a change of the value matters."""
+        if self.harmless == 0:
+            return before != after
+        return (before == 0) != (after == 0) and (after != 0) != (self.harmless > 0)
 
 
-def _parts(expr: Expr) -> list[Expr]:
+def _seen(flow: Flow) -> list[Part]:
+    """What invariants and goals look at."""
+    out: list[Part] = []
+
+    def add(expr: Expr, harmless: int) -> None:
+        cells = flow.cells.reads(expr)
+        if isinstance(expr, Reg) or not cells:
+            return
+        here = Part(expr if known(expr) else None, cells, harmless)
+        out.append(here)
+        for part, direction in _parts(expr, harmless):
+            add(part, direction)
+        here.skip = len(out)
+
+    props = [(p, -1) for p in flow.system.invariants] + [(p, 1) for p in flow.system.goals]
+    for prop, harmless in props:
+        answers, others = values_of_property(flow, prop.body)
+        checked = len(answers) > 1  # a failing check is a violation, also in a goal
+        for expr in dict.fromkeys(answers):
+            add(expr, 0 if checked else harmless)
+        for expr in dict.fromkeys(others):
+            add(expr, 0)
+    return out
+
+
+def _parts(expr: Expr, harmless: int) -> list[tuple[Expr, int]]:
+    """Values that decide the value of an expression, and which change of them is harmless.
+
+    For logic the operands, and for a whole that is not known those of any operation (values that
+    differ by the way through the body are seen by themselves).
+    """
     match expr:
-        case Reg():
-            return []  # made from values that are parts themselves
         case Binary("land" | "lor", left, right):
-            return _parts(left) + _parts(right)
+            return [(left, harmless), (right, harmless)]
         case Unary("lnot", operand):
-            return _parts(operand)
+            return [(operand, -harmless)]
         case Select(condition, then, orelse):
-            return _parts(condition) + _parts(then) + _parts(orelse)
+            return [(condition, 0), (then, harmless), (orelse, harmless)]
         case _ if known(expr):
-            return [expr]
+            return []
         case Binary(_, left, right):
-            return _parts(left) + _parts(right)
+            return [(left, 0), (right, 0)]
         case Unary(_, operand):
-            return _parts(operand)
+            return [(operand, 0)]
         case Load(place):
-            return [Load(Place(n)) for n in place.variables()] + [
-                part for e, _, _ in place.index for part in _parts(e)
-            ]
+            parts: list[Expr] = [Load(Place(n)) for n in place.variables()]
+            return [(part, 0) for part in (*parts, *(index for index, _, _ in place.index))]
         case _:
             return []
