@@ -53,6 +53,12 @@ class CheckCommand:
             type=whole_number,
             help="how many scenarios to check at the same time; default: one for each CPU",
         )
+        parser.add_argument(
+            "--factors",
+            action="store_true",
+            help="search each NAME without reductions and with more and more of them, and print "
+            "how many states each one saves",
+        )
         add_choices(parser)
         add_search(parser)
         add_survival(parser)
@@ -66,6 +72,10 @@ class CheckCommand:
         if bool(arguments.names) == arguments.all:
             raise UsageError("check takes NAMEs, or FILE.py[::SCENARIO], or --all")
         console = Console(arguments)
+        if arguments.factors:
+            from shootdown.commands.factors import print_factors
+
+            return print_factors(arguments, console)
         targets = whole_library() if arguments.all else find_all(arguments.names)
         return _Checks(targets, arguments, console).run()
 

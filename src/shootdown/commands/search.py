@@ -93,13 +93,14 @@ def _searched(
 ) -> Result:
     from shootdown.check.reduce.auto import chosen, explore_auto
 
-    explore = _engine(arguments.engine, keeper)
+    explore = engine_named(arguments.engine, keeper)
     if arguments.reduce is None:
         return explore_auto(explore, system, limits, show, keeper)
     return explore(system, limits, show, reduce=chosen(system, arguments.reduce))
 
 
-def _engine(name: str, keeper: Keeper | None) -> Engine:
+def engine_named(name: str, keeper: Keeper | None = None) -> Engine:
+    """The search of an engine."""
     if name == "reference":
         from shootdown.check.reference import explore
 

@@ -16,7 +16,8 @@ from shootdown.errors import ModelError
 from shootdown.lang import ir
 from shootdown.lang.bodies import compact, expr_regs, op_uses
 from shootdown.lang.kinds import IntKind, Kind
-from shootdown.lang.space import StateSpace
+from shootdown.lang.shapes import PROCESS, Naming, Shape
+from shootdown.lang.space import StateSpace, shape_of
 
 
 @dataclass
@@ -249,12 +250,15 @@ class Cut:
 
 
 class Cutter:
-    """Cuts a thread's graph into actions."""
+    """Cuts the graph of a thread, process number ``process``, into actions."""
 
-    def __init__(self, graph: Graph, space: StateSpace, name: str, column: int | None) -> None:
+    def __init__(
+        self, graph: Graph, space: StateSpace, name: str, process: int, column: int | None
+    ) -> None:
         self.graph = graph
         self.space = space
         self.name = name
+        self.keys = ((PROCESS, process),)
         self.column = column
         graph.check_loops()
         self.live = graph.live_in()
@@ -279,7 +283,9 @@ class Cutter:
             entry_is_step = True
         self.slots = self._allocate_slots()
         end = len(self.steps)
-        self.pc = self.space.scalar(f"{self.name}.pc", end + 1, 0, None, hidden=True)
+        self.pc = self.space.scalar(
+            f"{self.name}.pc", end + 1, 0, None, hidden=True, naming=Naming("pc", self.keys)
+        )
         actions = tuple(self._action(block) for block in self.steps)
         if entry_is_step:
             return Cut(actions, self.pc, self.number[id(graph.entry)], None)
@@ -343,7 +349,15 @@ class Cutter:
             label = "/".join(dict.fromkeys(register.name for register in people))
             hidden = not any(register.named for register in owners)
             name = f"{self.name}.{label}"
-            variables.append(self.space.scalar(name, size, 0, show, hidden=hidden))
+            steps: dict[Shape, set[int]] = {}
+            for number, live in enumerate(sets):
+                for reg in live.intersection(names[c]):
+                    shape = shape_of(self.graph.registers[reg].kind)
+                    if shape is not None:
+                        steps.setdefault(shape, set()).add(number)
+            while_at = tuple((shape, frozenset(at)) for shape, at in steps.items())
+            naming = Naming(f"local {c}", self.keys, None, while_at)
+            variables.append(self.space.scalar(name, size, 0, show, hidden=hidden, naming=naming))
         return {reg: variables[c] for reg, c in colour.items()}
 
     def _action(self, block: MBlock) -> ir.Action:

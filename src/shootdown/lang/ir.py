@@ -34,6 +34,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
+from shootdown.lang.shapes import UNNAMED, Naming
+
 # --------------------------------------------------------------------------- expressions
 
 
@@ -245,6 +247,32 @@ class Body:
     blocks: tuple[Block, ...]
     registers: int  # how many registers the body uses: 0 .. registers - 1
 
+    def order(self) -> list[int]:
+        """The blocks that can be reached, each before the ones it leads to."""
+        seen = {0}
+        order: list[int] = []
+        stack = [(0, iter(_targets(self.blocks[0])))]
+        while stack:
+            number, targets = stack[-1]
+            target = next(targets, None)
+            if target is None:
+                order.append(number)
+                stack.pop()
+            elif target not in seen:
+                seen.add(target)
+                stack.append((target, iter(_targets(self.blocks[target]))))
+        return order[::-1]
+
+
+def _targets(block: Block) -> tuple[int, ...]:
+    match block.end:
+        case Jump(target) | Choice(_, _, _, target):
+            return (target,)
+        case Branch(_, then, orelse):
+            return (orelse, then)
+        case Done():
+            return ()
+
 
 # --------------------------------------------------------------------------- actions and systems
 
@@ -346,6 +374,7 @@ class Variable:
     show: object = None  # Callable[[int], str] | None
     hidden: bool = False  # of no interest to people: where a thread stands, a compiler's temporary
     given: bool = False  # no action writes it: a table that the scenario provides
+    naming: Naming = UNNAMED  # the objects that it belongs to, and that its values name
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,31 @@ from typing import Any
 
 from shootdown.errors import ModelError
 from shootdown.lang import ir
-from shootdown.lang.kinds import ArrayKind, EnumKind, FieldDecl, Kind, Kinds, ObjectKind
+from shootdown.lang.kinds import (
+    ArrayKind,
+    EnumKind,
+    FieldDecl,
+    Kind,
+    Kinds,
+    LockKind,
+    ObjectKind,
+    OptKind,
+    SetKind,
+    WordKind,
+    bits_for,
+)
 from shootdown.lang.limits import MAX_VARIABLES
+from shootdown.lang.shapes import (
+    PROCESS,
+    UNNAMED,
+    Maybe,
+    Members,
+    Naming,
+    Part,
+    Parts,
+    Pointer,
+    Shape,
+)
 from shootdown.lang.types import FieldRef, Global, Object, population
 
 
@@ -56,9 +79,10 @@ class StateSpace:
         *,
         hidden: bool = False,
         given: bool = False,
+        naming: Naming = UNNAMED,
     ) -> int:
         """A variable of its own (a program counter, a thread's local)."""
-        self.variables.append(ir.Variable(name, size, show, hidden, given))
+        self.variables.append(ir.Variable(name, size, show, hidden, given, naming))
         self.init.append(init)
         return len(self.variables) - 1
 
@@ -116,7 +140,24 @@ class StateSpace:
             shown = [show_key(key, index) for key, index in zip(keys, indices, strict=True)]
             text = f"{shown.pop(0)}.{name}" if dot else name
             text += "".join(f"[{s}]" for s in shown)
-            self.scalar(text, element.size, decl.init, element.show, given=decl.given)
+            objects = [
+                (population_name(key.cls), index)
+                for key, index in zip(keys, indices, strict=True)
+                if isinstance(key, ObjectKind)
+            ]
+            others = [
+                index
+                for key, index in zip(keys, indices, strict=True)
+                if not isinstance(key, ObjectKind)
+            ]
+            self.scalar(
+                text,
+                element.size,
+                decl.init,
+                element.show,
+                given=decl.given,
+                naming=Naming(f"{base} {name} {others}", tuple(objects), shape_of(element)),
+            )
         strides, stride = [], 1
         for key in reversed(keys):
             strides.append(stride)
@@ -136,3 +177,31 @@ def show_key(kind: Kind, index: int) -> str:
 def object_population(kind: Kind) -> type[Object] | None:
     """The population that a kind points into, if it is a pointer."""
     return population(kind.cls) if isinstance(kind, ObjectKind) else None
+
+
+def population_name(cls: type[Object]) -> str:
+    """The name of an object's population in :mod:`shootdown.lang.shapes`."""
+    return population(cls).__name__
+
+
+def shape_of(kind: Kind) -> Shape:
+    """Where values of a kind name objects."""
+    match kind:
+        case ObjectKind(cls=cls, count=count):
+            return Pointer(population_name(cls), count)
+        case LockKind(processes):
+            return Maybe(Pointer(PROCESS, processes))
+        case OptKind(inner):
+            shape = shape_of(inner)
+            return None if shape is None else Maybe(shape)
+        case SetKind(element) if element is not None:
+            shape = shape_of(element)
+            return None if shape is None else Members(shape, element.size)
+        case WordKind(fields=fields):
+            parts = tuple(
+                Part(field.shift, bits_for(field.kind.size), shape)
+                for field in fields
+                if (shape := shape_of(field.kind)) is not None
+            )
+            return Parts(parts) if parts else None
+    return None

@@ -56,7 +56,7 @@ class BodyWriter:
     def write(self, words: list[str]) -> None:
         """Write the body, beginning with a working state of ``words``."""
         self.words = words
-        for number in _order(self.body):
+        for number in self.body.order():
             if number == 0:
                 env = Env(words[:], [ZERO] * max(1, self.body.registers))
             else:
@@ -205,7 +205,7 @@ def most_outcomes(system: System) -> int:
 
 def _ways(body: Body) -> int:
     ways: dict[int, int] = {}
-    for number in reversed(_order(body)):
+    for number in reversed(body.order()):
         match body.blocks[number].end:
             case Jump(target):
                 ways[number] = ways[target]
@@ -216,30 +216,3 @@ def _ways(body: Body) -> int:
             case Done():
                 ways[number] = 1
     return ways[0]
-
-
-def _order(body: Body) -> list[int]:
-    """The blocks that can be reached, each before the ones it leads to."""
-    seen = {0}
-    order: list[int] = []
-    stack = [(0, iter(_targets(body.blocks[0])))]
-    while stack:
-        number, targets = stack[-1]
-        target = next(targets, None)
-        if target is None:
-            order.append(number)
-            stack.pop()
-        elif target not in seen:
-            seen.add(target)
-            stack.append((target, iter(_targets(body.blocks[target]))))
-    return order[::-1]
-
-
-def _targets(block: Block) -> tuple[int, ...]:
-    match block.end:
-        case Jump(target) | Choice(_, _, _, target):
-            return (target,)
-        case Branch(_, then, orelse):
-            return (orelse, then)
-        case Done():
-            return ()

@@ -16,6 +16,7 @@ from __future__ import annotations
 from shootdown.check.native.bodies import BodyWriter
 from shootdown.check.native.expressions import Env, Writer
 from shootdown.check.native.layout import Layout
+from shootdown.check.native.reduced import as_numbers, once, read_state, reduced
 from shootdown.check.native.values import ZERO, Value, constant
 from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.lang.ir import Action, Load, Place, Process, Property, System
@@ -38,10 +39,12 @@ def emit(system: System, layout: Layout, reduce: Reduction = NONE) -> str:
     With reductions, ``expand`` gives the edges of the smaller graph.
     """
     tables: dict[str, str] = {}
-    functions = [
-        _Expand(system, layout, tables, reduce).text(),
-        _CheckProperties(system, layout, tables).text(),
-    ]
+    functions = [_CheckProperties(system, layout, tables).text()]
+    if reduce.order is None and reduce.merge is None:
+        functions.append(_Expand(system, layout, tables, reduce).text())
+    else:
+        functions.append(_Everything(system, layout, tables, NONE).text())
+        functions += reduced(system, layout, tables, reduce)
     if reduce.symmetry is not None:
         functions.append(reduce.symmetry.native(system, layout))
     constants = [
@@ -49,7 +52,7 @@ def emit(system: System, layout: Layout, reduce: Reduction = NONE) -> str:
         for content, name in tables.items()
     ]
     given = f"@given = global [{len(system.variables)} x i64] zeroinitializer"
-    return "\n".join([*constants, given, _DECLARATIONS, *functions])
+    return once("\n".join([*constants, given, _DECLARATIONS, *functions]))
 
 
 # --------------------------------------------------------------------------- expand
@@ -74,11 +77,17 @@ class _Expand:
         writer.do(f"store i64 0, ptr {self.number}")
         writer.do(f"store i64 0, ptr {self.progress}")
         for process in self.system.processes:
+            self.begin()
             self.process(process)
         for rule in self.system.rules:
+            self.begin()
             self.action(rule)
+        self.begin()
         self.finish()
         return writer.function("@expand(ptr noalias %state, ptr noalias %out, ptr noalias %cover)")
+
+    def begin(self) -> None:
+        """The outcomes of the next process or rule begin here."""
 
     def process(self, process: Process) -> None:
         """Take the step that the process stands at."""
@@ -154,6 +163,23 @@ class _Expand:
         writer.do(f"ret i64 {writer.select(finished, Value(number), deadlock).text}")
 
 
+class _Everything(_Expand):
+    """The function ``everything``: the same, with the number of the first outcome of each process
+    and rule, and of the end, at ``starts``. Its arguments are numbers."""
+
+    agent = 0
+
+    def begin(self) -> None:
+        number = self.writer.new(f"load i64, ptr {self.number}")
+        address = self.writer.new(f"getelementptr i64, ptr %starts, i64 {self.agent}")
+        self.writer.do(f"store i64 {number}, ptr {address}")
+        self.agent += 1
+
+    def text(self) -> str:
+        super().text()
+        return as_numbers(self.writer, "everything", ("state", "out", "cover", "starts"))
+
+
 # --------------------------------------------------------------------------- check
 
 
@@ -203,12 +229,3 @@ class _CheckProperties:
             pairs = ", ".join(f"[ {value.text}, %{label} ]" for label, value in results)
             result = Value(writer.new(f"phi i64 {pairs}"))
         return writer.compare("ne", result, ZERO)
-
-
-def read_state(writer: Writer) -> list[str]:
-    """Load the words of the state."""
-    words = []
-    for i in range(writer.layout.words):
-        address = writer.new(f"getelementptr i64, ptr %state, i64 {i}")
-        words.append(writer.new(f"load i64, ptr {address}"))
-    return words

@@ -185,6 +185,8 @@ class _Search:
         self.memory_limit = memory_limit(self.limits)
         prepared = self.prepared
         outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
+        if self.reduce.merge is not None:
+            outcomes *= 2  # those of the states that are passed through come behind
         core_code = None if prepared is None else prepared.core
         store = Store(
             layout.words, outcomes, lines, goals, self.memory_limit, core_code, self.watch
@@ -223,6 +225,8 @@ class _Search:
             return self.prepared.functions
         self.layout = plan(self.system)
         self.ir = emit(self.system, self.layout, self.reduce)
+        if self.reduce.order is not None or self.reduce.merge is not None:
+            self.good_code_after = 0  # the choice of outcomes takes most of the time
         functions = jit.load_cached(self.ir, FUNCTIONS)
         if functions is None and self.good_code_after > 0:
             return jit.load(self.ir, FUNCTIONS, jit.FAST)

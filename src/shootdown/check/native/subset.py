@@ -108,9 +108,12 @@ def compile_functions(
     exported: Iterable[Function],
     helpers: Iterable[Function],
     constants: Mapping[str, int],
+    functions: Iterable[Function] = (),
 ) -> str:
-    """LLVM IR text of a module with ``exported`` functions and inlined ``helpers``."""
+    """LLVM IR text of a module with ``exported`` functions, inlined ``helpers``, and ``functions``
+    that are not seen outside."""
     parts = list(INTRINSICS.values())
+    parts += [_compile(f, constants, "internal", "") for f in functions]
     parts += [_compile(f, constants, "internal", "alwaysinline") for f in helpers]
     parts += [_compile(f, constants, "", "") for f in exported]
     return "\n".join(parts)

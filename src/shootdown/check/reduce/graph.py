@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shootdown.check.outcomes import Outcome, outcomes
+from shootdown.check.outcomes import Outcome, is_deadlock, outcomes
 from shootdown.check.reduce.reduction import Reduction
 from shootdown.lang.interpret import State
 from shootdown.lang.ir import System
@@ -43,12 +43,38 @@ class Graph:
     def edges(self, state: State, covered: set[int]) -> list[Edge]:
         """The edges of a stored state in order, up to the first that fails a check.
 
-        ``covered`` collects the lines that were executed.
+        ``covered`` collects the lines that were executed. A deadlock ends the search, so nothing is
+        chosen of its outcomes and nothing passed through.
         """
-        found: list[Edge] = []
+        found = self._outcomes(state, covered)
+        if is_deadlock(self.system, state, found):
+            return [Edge(outcome, (), outcome.state) for outcome in found]
+        if self.reduce.order is not None:
+            found = self.reduce.order.chosen(state, found).outcomes
+        return [self._edge(outcome, covered) for outcome in found]
+
+    def _edge(self, outcome: Outcome, covered: set[int]) -> Edge:
+        if outcome.state is None:
+            return Edge(outcome, (), None)
+        passed: list[State] = []
+        target = self.canonical(outcome.state)
+        merge = self.reduce.merge
+        while merge is not None:
+            choice = merge.chosen(target, self._outcomes(target, covered))
+            if not choice.enough or len(choice.outcomes) != 1:
+                break
+            (only,) = choice.outcomes
+            assert only.state is not None
+            if not merge.can_pass(target, only.state):
+                break
+            passed.append(target)
+            target = self.canonical(only.state)
+        return Edge(outcome, tuple(passed), target)
+
+    def _outcomes(self, state: State, covered: set[int]) -> list[Outcome]:
+        found: list[Outcome] = []
         for outcome in outcomes(self.system, state, covered=covered):
-            target = None if outcome.state is None else self.canonical(outcome.state)
-            found.append(Edge(outcome, (), target))
-            if target is None:
+            found.append(outcome)
+            if outcome.failure is not None:
                 break
         return found

@@ -19,6 +19,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from shootdown.check.reduce.order import Order, order_of
 from shootdown.lang.interpret import State
 from shootdown.lang.ir import System
 
@@ -58,6 +59,8 @@ class Reduction:
     """What is on. ``NONE`` is the ordinary search."""
 
     symmetry: Symmetry | None = None
+    order: Order | None = None
+    merge: Order | None = None  # what says which states can be passed through
 
     def __bool__(self) -> bool:
         return bool(self.names)
@@ -65,8 +68,7 @@ class Reduction:
     @property
     def names(self) -> tuple[str, ...]:
         """The reductions that are on, in the order of ``NAMES``."""
-        on = {"symmetry": self.symmetry is not None}
-        return tuple(name for name in NAMES if on.get(name))
+        return tuple(name for name in NAMES if getattr(self, name) is not None)
 
 
 NONE = Reduction()
@@ -74,4 +76,11 @@ NONE = Reduction()
 
 def reductions(system: System, names: Collection[str] = NAMES) -> Reduction:
     """Those of the named reductions that apply to a system."""
-    return NONE
+    from shootdown.check.reduce.symmetry import find_symmetry
+
+    order = order_of(system) if {"order", "merge"} & set(names) else None
+    return Reduction(
+        symmetry=find_symmetry(system) if "symmetry" in names else None,
+        order=order if "order" in names else None,
+        merge=order if "merge" in names else None,
+    )

@@ -1,0 +1,588 @@
+"""The choice of ``reduce.order`` in the subset of Python that :mod:`.subset` compiles.
+
+It is :meth:`shootdown.check.reduce.order.Order.chosen` on packed states and on the tables that
+:mod:`.reduced` writes; that text says what each part is for. ``c`` is the address of an array of
+64-bit words (the capital names of :data:`CONTEXT` are its indices) with the tables and the memory
+for one call of ``expand``. Sets of cells are ``W`` words in the packing of the state.
+"""
+
+# ruff: noqa: F821, RET503, SIM102
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+from shootdown.check.native import subset
+
+CONTEXT = (
+    "NODES",  # tables: ``NODE`` words for each node, ``EDGE`` words for each edge
+    "EDGES",
+    "FOLLOWING",  # the node of the next step of a process
+    "SEEN_PARTS",  # ``PART`` words for each part of an invariant or goal
+    "VISIBLE",
+    "ENTRIES",  # for each agent: the node where it stands, -1 for none
+    "STARTS",  # for each agent: the number of its first outcome, with one more at the end
+    "TRUTH",  # for each condition: 0 or 1
+    "BEFORE",  # the values of the parts
+    "AFTER",
+    "SEEN",  # for each node: the mark of the last walk that came there
+    "MARK",  # of the latest walk
+    "ALONE_MARK",  # of the walks of :func:`look_alone`
+    "TODO",
+    "WAITING",  # edges whose literal is false; those of an agent alone, then those of all
+    "HELD",  # how many of them
+    "HELD_FROM",  # for each agent: its first one; with one more at the end
+    "ALONE",  # for each agent: the effect of what it can do by itself
+    "MORE",  # for each agent: the effect of what it can do besides, because of the others
+    "FUTURE",  # effects: reads, ones, zeros, any, of W words each
+    "MINE",
+    "WRITTEN",  # sets of cells
+    "CHANGED",
+    "NOTHING",
+    "FORWARD",  # for each agent: do all its outcomes go forward?
+    "INSIDE",  # for each agent: is it in T?
+    "BEST",
+    "STATE",  # the state that is looked at
+    "OUT",  # its outcomes
+)
+
+NODE_FIELDS = ("AGENT", "ENDS", "FAIR", "EDGE_FROM", "EDGE_TO", "NEXT_FROM", "NEXT_TO", "EFFECT")
+PART_FIELDS = ("KNOWN", "SKIP", "HARMLESS", "CELLS")
+EDGE_FIELDS = ("TARGET", "CONDITION", "VALUE", "READS")
+
+
+def choose(c, state, out, count):
+    """Which outcomes are enough: their number, plus 1 << 32 if they are; ``BEST`` has the agents.
+
+    ``STARTS`` is filled in."""
+    c[STATE] = state
+    c[OUT] = out
+    moving = 0
+    a = 0
+    while a < AGENTS:
+        c[BEST][a] = 1
+        if c[STARTS][a + 1] > c[STARTS][a]:
+            moving += 1
+        a += 1
+    if count == 0:
+        return 0
+    conditions(state, c[TRUTH])
+    parts(state, c[BEFORE])
+    entries(state, c[ENTRIES])
+    useful = 0
+    a = 0
+    while a < AGENTS:
+        c[FORWARD][a] = goes_forward(c, a)
+        useful = useful | c[FORWARD][a]
+        a += 1
+    if useful == 0:
+        return count
+    if moving == 1:
+        clear(c[FUTURE], 4 * W)
+        clear(c[WRITTEN], W)
+        a = 0
+        while a < AGENTS:
+            c[INSIDE][a] = 1
+            a += 1
+        return count | (good(c) << 32)
+    look_alone(c)
+    best = count
+    enough = 0
+    agent = 0
+    while agent < AGENTS:
+        if c[FORWARD][agent]:
+            taken = closure(c, agent)
+            if taken:
+                if enough == 0 or taken < best:
+                    best = taken
+                    enough = 1
+                    a = 0
+                    while a < AGENTS:
+                        c[BEST][a] = c[INSIDE][a]
+                        a += 1
+                    if taken == 1:
+                        agent = AGENTS
+        agent += 1
+    return best | (enough << 32)
+
+
+def closure(c, agent):
+    """The smallest T that has an agent, in ``INSIDE``: how many outcomes it has, 0 if it is good
+    for nothing."""
+    a = 0
+    while a < AGENTS:
+        c[INSIDE][a] = 0
+        a += 1
+    c[INSIDE][agent] = 1
+    more = 1
+    while more:
+        look_ahead(c)
+        more = disturbed(c)
+        if more:
+            outside = 0
+            a = 0
+            while a < AGENTS:
+                if c[STARTS][a + 1] > c[STARTS][a]:
+                    if c[INSIDE][a] == 0:
+                        outside = 1
+                    elif c[FORWARD][a] == 0:
+                        return 0
+                a += 1
+            if outside == 0:
+                return 0
+    if good(c) == 0:
+        return 0
+    taken = 0
+    a = 0
+    while a < AGENTS:
+        if c[INSIDE][a]:
+            taken += c[STARTS][a + 1] - c[STARTS][a]
+        a += 1
+    return taken
+
+
+def look_alone(c):
+    """What each agent can do if all others stand still: a part of every future."""
+    c[MARK] += 1
+    c[ALONE_MARK] = c[MARK]
+    held = 0
+    a = 0
+    while a < AGENTS:
+        c[HELD_FROM][a] = held
+        effect = c[ALONE] + a * (32 * W)
+        clear(effect, 4 * W)
+        if c[ENTRIES][a] >= 0:
+            c[TODO][0] = c[ENTRIES][a]
+            c[HELD] = held
+            walk(c, c[MARK], effect, c[NOTHING], 1)
+            held = c[HELD]
+        a += 1
+    c[HELD_FROM][AGENTS] = held
+    return 0
+
+
+def walk(c, mark, effect, written, onward):
+    """What can be done from the node in ``TODO`` on, added up in ``effect``; the edges that cannot
+    be passed are held. Whether an outcome can end."""
+    todo = c[TODO]
+    waiting = c[WAITING] + c[HELD] * 8
+    n = 1
+    held = 0
+    ends = 0
+    while n > 0:
+        while n > 0:
+            n -= 1
+            number = todo[n]
+            if c[SEEN][number] != mark:
+                c[SEEN][number] = mark
+                node = c[NODES] + number * (8 * NODE)
+                add_effect(effect, node + 8 * EFFECT)
+                ends = ends | node[ENDS]
+                if onward:
+                    n = go_on(c, node, n)
+                i = node[EDGE_FROM]
+                while i < node[EDGE_TO]:
+                    waiting[held] = i
+                    held += 1
+                    i += 1
+        kept = 0
+        i = 0
+        while i < held:
+            number = waiting[i]
+            edge = c[EDGES] + number * (8 * EDGE)
+            if passes(c, edge, effect, written):
+                add_reads(effect, edge)
+                todo[n] = edge[TARGET]
+                n += 1
+            else:
+                waiting[kept] = number
+                kept += 1
+            i += 1
+        held = kept
+    c[HELD] += held
+    return ends
+
+
+def go_on(c, node, n):
+    """Put the next steps of a process into ``TODO``; how many are there then."""
+    i = node[NEXT_FROM]
+    while i < node[NEXT_TO]:
+        c[TODO][n] = c[FOLLOWING][i]
+        n += 1
+        i += 1
+    return n
+
+
+def look_ahead(c):
+    """The future of the agents outside T: what each can do alone, and what follows from that."""
+    clear(c[FUTURE], 4 * W)
+    clear(c[MORE], AGENTS * 4 * W)
+    a = 0
+    while a < AGENTS:
+        if c[INSIDE][a] == 0:
+            add_effect(c[FUTURE], c[ALONE] + a * (32 * W))
+        a += 1
+    c[MARK] += 1
+    held_from = c[HELD_FROM][AGENTS]
+    held = held_from
+    fresh = 1
+    while fresh:
+        n = 0
+        a = 0
+        while a < AGENTS:
+            if c[INSIDE][a] == 0:
+                n = pass_on(c, c[HELD_FROM][a], c[HELD_FROM][a + 1], n)
+            a += 1
+        n = pass_on(c, held_from, held, n)
+        fresh = 0
+        while n > 0:
+            n -= 1
+            number = c[TODO][n]
+            if c[SEEN][number] != c[MARK] and c[SEEN][number] != c[ALONE_MARK]:
+                c[SEEN][number] = c[MARK]
+                fresh = 1
+                node = c[NODES] + number * (8 * NODE)
+                add_effect(c[FUTURE], node + 8 * EFFECT)
+                add_effect(c[MORE] + node[AGENT] * (32 * W), node + 8 * EFFECT)
+                n = go_on(c, node, n)
+                i = node[EDGE_FROM]
+                while i < node[EDGE_TO]:
+                    c[WAITING][held] = i
+                    held += 1
+                    i += 1
+    c[HELD] = held
+    k = 0
+    while k < W:
+        c[WRITTEN][k] = written_word(c[FUTURE], k)
+        k += 1
+    return 0
+
+
+def pass_on(c, start, stop, n):
+    """Put where some of the held edges lead into ``TODO``, if they can be passed now."""
+    i = start
+    while i < stop:
+        edge = c[EDGES] + c[WAITING][i] * (8 * EDGE)
+        if passes(c, edge, c[FUTURE], c[NOTHING]):
+            add_reads(c[FUTURE], edge)
+            node = c[NODES] + edge[TARGET] * (8 * NODE)
+            add_reads(c[MORE] + node[AGENT] * (32 * W), edge)
+            c[TODO][n] = edge[TARGET]
+            n += 1
+        i += 1
+    return n
+
+
+def add_reads(effect, edge):
+    """An edge that is passed reads the cells of its condition."""
+    k = 0
+    while k < W:
+        effect[k] = effect[k] | edge[READS + k]
+        k += 1
+    return 0
+
+
+def passes(c, edge, effect, written):
+    """Whether the literal of an edge is true, or may become so."""
+    condition = edge[CONDITION]
+    if condition < 0:
+        return 1
+    if c[TRUTH][condition] == edge[VALUE]:
+        return 1
+    changing = 0
+    k = 0
+    while k < W:
+        changing = changing | (edge[READS + k] & (written_word(effect, k) | written[k]))
+        k += 1
+    if changing:
+        return 1
+    return 0
+
+
+def disturbed(c):
+    """Put agents into T whose actions may not commute with those of T; whether there were any."""
+    more = 0
+    agent = 0
+    while agent < AGENTS:
+        # 2 is for an agent that was put in just now
+        if c[INSIDE][agent] == 1 and c[ENTRIES][agent] >= 0:
+            if disturbs(c, agent):
+                more = 1
+        agent += 1
+    agent = 0
+    while agent < AGENTS:
+        if c[INSIDE][agent] == 2:
+            c[INSIDE][agent] = 1
+        agent += 1
+    return more
+
+
+def disturbs(c, agent):
+    """The same for one agent of T."""
+    c[TODO][0] = c[ENTRIES][agent]
+    c[MARK] += 1
+    clear(c[MINE], 4 * W)
+    ends = walk_mine(c, agent)
+    if ends == 0:
+        return 0
+    change(c, agent)
+    if commutes(c, c[FUTURE]):
+        return 0
+    more = 0
+    a = 0
+    while a < AGENTS:
+        if c[INSIDE][a] == 0 or c[INSIDE][a] == 2:
+            clash = 1
+            if commutes(c, c[ALONE] + a * (32 * W)):
+                if commutes(c, c[MORE] + a * (32 * W)):
+                    clash = 0
+            if clash:
+                c[INSIDE][a] = 2
+                more = 1
+        a += 1
+    return more
+
+
+def walk_mine(c, agent):
+    """The current action of an agent alone; whether it can end."""
+    held = c[HELD]
+    ends = walk(c, c[MARK], c[MINE], c[WRITTEN], 0)
+    c[HELD] = held
+    return ends
+
+
+def change(c, agent):
+    """Put into ``CHANGED`` what the outcomes of an agent change; where it has none, what its
+    action may write."""
+    k = 0
+    while k < W:
+        changed = 0
+        i = c[STARTS][agent]
+        if i == c[STARTS][agent + 1]:
+            changed = written_word(c[MINE], k)
+        while i < c[STARTS][agent + 1]:
+            changed = changed | (c[OUT][i * W + k] ^ c[STATE][k])
+            i += 1
+        c[CHANGED][k] = changed
+        k += 1
+    return 0
+
+
+def commutes(c, other):
+    """``MINE``, which changes ``CHANGED``, can change places with another effect."""
+    mine = c[MINE]
+    clash = 0
+    k = 0
+    while k < W:
+        ones = other[W + k]
+        zeros = other[2 * W + k]
+        rest = other[3 * W + k]
+        clash = clash | (mine[k] & (ones | zeros | rest))
+        clash = clash | (mine[W + k] & (zeros | rest))
+        clash = clash | (mine[2 * W + k] & (ones | rest))
+        clash = clash | (mine[3 * W + k] & (ones | zeros | rest))
+        clash = clash | (c[CHANGED][k] & other[k])
+        k += 1
+    if clash:
+        return 0
+    return 1
+
+
+def good(c):
+    """C2, C3 and D for the outcomes of ``INSIDE`` and the future in ``FUTURE``."""
+    seen = 0
+    k = 0
+    while k < W:
+        seen = seen | (c[VISIBLE][k] & written_word(c[FUTURE], k))
+        k += 1
+    steady = 0
+    agent = 0
+    while agent < AGENTS:
+        if c[INSIDE][agent]:
+            i = c[STARTS][agent]
+            if i < c[STARTS][agent + 1] and c[FORWARD][agent] == 0:
+                return 0
+            while i < c[STARTS][agent + 1]:
+                after = c[OUT] + i * (8 * W)
+                if c[NODES][c[ENTRIES][agent] * NODE + FAIR]:
+                    k = 0
+                    while k < W:
+                        if (after[k] ^ c[STATE][k]) & (written_word(c[FUTURE], k) ^ ALL_BITS):
+                            steady = 1
+                        k += 1
+                if seen:
+                    if matters(c, after, c[WRITTEN]):
+                        return 0
+                i += 1
+        agent += 1
+    return steady
+
+
+def goes_forward(c, agent):
+    """Whether an agent has outcomes, and all go forward."""
+    i = c[STARTS][agent]
+    if i == c[STARTS][agent + 1]:
+        return 0
+    now = height(c[STATE])
+    while i < c[STARTS][agent + 1]:
+        if height(c[OUT] + i * (8 * W)) <= now:
+            return 0
+        i += 1
+    return 1
+
+
+def matters(c, after, written):
+    """Whether the step to ``after`` may make an invariant true or a goal false."""
+    parts(after, c[AFTER])
+    a = 0
+    while a < PARTS:
+        part = c[SEEN_PARTS] + a * (8 * PART)
+        touched = 0
+        unsure = 1 - part[KNOWN]
+        k = 0
+        while k < W:
+            touched = touched | (part[CELLS + k] & (after[k] ^ c[STATE][k]))
+            unsure = unsure | (part[CELLS + k] & written[k])
+            k += 1
+        if touched == 0:
+            a = part[SKIP]
+        elif unsure == 0:
+            if differs(part[HARMLESS], c[BEFORE][a], c[AFTER][a]):
+                return 1
+            a = part[SKIP]
+        elif part[SKIP] == a + 1:
+            return 1
+        else:
+            a += 1
+    return 0
+
+
+def differs(harmless, before, after):
+    """Whether a change of a value matters."""
+    if harmless == 0:
+        if before != after:
+            return 1
+        return 0
+    if harmless < 0:
+        if before == 0 and after != 0:
+            return 1
+        return 0
+    if before != 0 and after == 0:
+        return 1
+    return 0
+
+
+def written_word(effect, k):
+    """Word ``k`` of all that an effect may write."""
+    return effect[W + k] | effect[2 * W + k] | effect[3 * W + k]
+
+
+def add_effect(effect, other):
+    """Do both."""
+    k = 0
+    while k < 4 * W:
+        effect[k] = effect[k] | other[k]
+        k += 1
+    return 0
+
+
+def clear(words, count):
+    """Set words to 0."""
+    k = 0
+    while k < count:
+        words[k] = 0
+        k += 1
+    return 0
+
+
+def take(c, out, count):
+    """Move the outcomes of the agents in ``BEST`` to the front; how many they are."""
+    n = 0
+    agent = 0
+    while agent < AGENTS:
+        if c[BEST][agent]:
+            i = c[STARTS][agent]
+            while i < c[STARTS][agent + 1]:
+                copy(out + n * (8 * W), out + i * (8 * W))
+                n += 1
+                i += 1
+        agent += 1
+    return n
+
+
+def follow(c, target, scratch, cover):
+    """Pass through states that need not be stored, from the one at ``target`` on."""
+    while 1:
+        found = everything(target, scratch, cover, c[STARTS])
+        if found >> 32:
+            return 0
+        chosen = choose(c, target, scratch, found)
+        if chosen != ((1 << 32) | 1):
+            return 0
+        take(c, scratch, found)
+        if matters(c, scratch, c[NOTHING]):
+            return 0
+        copy(target, scratch)
+        represent(target)
+
+
+def copy(target, source):
+    """Copy a state."""
+    k = 0
+    while k < W:
+        target[k] = source[k]
+        k += 1
+    return 0
+
+
+def edges(c, state, out, cover):
+    """What ``expand`` of :mod:`.emit` gives, for the reduced graph."""
+    clear(c[SEEN], NODE_COUNT)
+    clear(c[NOTHING], W)
+    c[MARK] = 0
+    found = everything(state, out, cover, c[STARTS])
+    if found >> 32:
+        count = found & 0xFFFF_FFFF
+    else:
+        count = found
+        if ORDER:
+            choose(c, state, out, found)
+            count = take(c, out, found)
+    i = 0
+    while i < count:
+        target = out + i * (8 * W)
+        represent(target)
+        if MERGE:
+            follow(c, target, out + MOST * (8 * W), cover)
+        i += 1
+    return (found - (found & 0xFFFF_FFFF)) | count
+
+
+HELPERS = (differs, written_word, add_effect, add_reads, go_on, clear, copy, passes)
+FUNCTIONS = (
+    commutes,
+    pass_on,
+    walk,
+    look_alone,
+    look_ahead,
+    goes_forward,
+    change,
+    walk_mine,
+    disturbs,
+    disturbed,
+    matters,
+    good,
+    closure,
+    choose,
+    take,
+    follow,
+)
+
+
+def text(constants: dict[str, int]) -> str:
+    """LLVM IR of ``edges`` and what it calls."""
+    fixed = {name: i for i, name in enumerate(CONTEXT)}
+    fixed |= {name: i for i, name in enumerate(NODE_FIELDS)}
+    fixed |= {name: i for i, name in enumerate(EDGE_FIELDS)}
+    fixed |= {name: i for i, name in enumerate(PART_FIELDS)}
+    fixed["ALL_BITS"] = (1 << 64) - 1
+    return subset.compile_functions((edges,), HELPERS, fixed | constants, FUNCTIONS)

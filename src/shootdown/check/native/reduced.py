@@ -1,0 +1,253 @@
+"""The part of the generated code that a search with ``order`` or ``merge`` has: its tables, and
+small functions of the state that :mod:`.choose` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from shootdown.check.native import choose
+from shootdown.check.native.bodies import most_outcomes
+from shootdown.check.native.expressions import Env, Writer
+from shootdown.check.native.layout import Layout
+from shootdown.check.native.values import signed
+from shootdown.check.reduce.cells import Effect
+from shootdown.check.reduce.order import Order
+from shootdown.check.reduce.reduction import Reduction
+from shootdown.lang.ir import Const, Expr, Load, Place, System
+
+_FAR = 1 << 20  # height: one step of a process is worth more than all tokens
+
+
+def reduced(system: System, layout: Layout, tables: dict[str, str], reduce: Reduction) -> list[str]:
+    """LLVM IR of ``expand`` and what it calls, but for ``everything`` and ``canonical``."""
+    order = reduce.order or reduce.merge
+    assert order is not None
+    return _Reduced(system, layout, tables, order).texts(reduce)
+
+
+class _Reduced:
+    """The tables of one system."""
+
+    def __init__(
+        self, system: System, layout: Layout, tables: dict[str, str], order: Order
+    ) -> None:
+        self.system = system
+        self.layout = layout
+        self.tables = tables
+        self.order = order
+        self.flow = order.flow
+        self.constants: list[str] = []
+
+    def texts(self, reduce: Reduction) -> list[str]:
+        flow, order = self.flow, self.order
+        edges = [edge for node in flow.nodes for edge in node.edges]
+        following = [pc for node in flow.nodes for pc in self._next(node.agent, node.following)]
+        counts = {
+            "W": self.layout.words,
+            "AGENTS": flow.agents,
+            "PARTS": len(order.parts),
+            "PART": len(choose.PART_FIELDS) - 1 + self.layout.words,
+            "NODE": len(choose.NODE_FIELDS) - 1 + 4 * self.layout.words,
+            "EDGE": len(choose.EDGE_FIELDS) - 1 + self.layout.words,
+            "NODE_COUNT": len(flow.nodes),
+            "MOST": most_outcomes(self.system),
+            "ORDER": int(reduce.order is not None),
+            "MERGE": int(reduce.merge is not None),
+        }
+        expand = self._expand(len(edges), len(following))
+        functions = [
+            self._fill(
+                "conditions", flow.conditions, lambda w, e, env: w.number(w.condition(e, env)).text
+            ),
+            self._fill(
+                "parts",
+                [Const(0) if part.expr is None else part.expr for part in order.parts],
+                lambda w, e, env: w.value(e, env).text,
+            ),
+            self._entries(),
+            self._height(),
+            self._represent(reduce.symmetry is not None),
+        ]
+        return [*self.constants, *functions, choose.text(counts), expand]
+
+    # ---------------------------------------------------------------------- tables
+
+    def words(self, cells: int) -> list[int]:
+        """A set of cells in the packing of the state."""
+        out = [0] * self.layout.words
+        where = self.flow.cells
+        for slot, shift, mask in zip(self.layout.slots, where.shift, where.mask, strict=True):
+            out[slot.word] |= (cells >> shift & mask) << slot.shift
+        return out
+
+    def effect(self, effect: Effect) -> list[int]:
+        parts = (effect.reads, effect.ones, effect.zeros, effect.any)
+        return [word for cells in parts for word in self.words(cells)]
+
+    def table(self, name: str, numbers: Iterable[int]) -> str:
+        """A constant array; its name."""
+        content = [f"i64 {signed(number)}" for number in numbers] or ["i64 0"]
+        kind = f"[{len(content)} x i64]"
+        self.constants.append(
+            f"@{name} = private unnamed_addr constant {kind} [{', '.join(content)}]"
+        )
+        return f"@{name}"
+
+    def _seen(self) -> list[int]:
+        out: list[int] = []
+        for part in self.order.parts:
+            out += [part.expr is not None, part.skip, part.harmless, *self.words(part.cells)]
+        return out
+
+    def _next(self, agent: int, following: list[int]) -> list[int]:
+        steps = self.flow.steps[agent] if following else []
+        return [steps[pc] for pc in following if pc < len(steps)]
+
+    def _expand(self, edges: int, following: int) -> str:
+        flow, order, words = self.flow, self.order, self.layout.words
+        nodes: list[int] = []
+        edge_table: list[int] = []
+        next_table: list[int] = []
+        edge_count = 0
+        for node in flow.nodes:
+            nexts = self._next(node.agent, node.following)
+            ranges = [edge_count, edge_count + len(node.edges)]
+            ranges += [len(next_table), len(next_table) + len(nexts)]
+            nodes += [node.agent, node.ends, node.fair, *ranges, *self.effect(node.effect)]
+            next_table += nexts
+            edge_count += len(node.edges)
+            for edge in node.edges:
+                literal = edge.literal
+                condition, value = (
+                    (-1, 0) if literal is None else (literal.condition, literal.value)
+                )
+                edge_table += [edge.target, condition, int(value), *self.words(edge.reads)]
+        fixed = {
+            "NODES": self.table("reduced.nodes", nodes),
+            "EDGES": self.table("reduced.edges", edge_table),
+            "FOLLOWING": self.table("reduced.following", next_table),
+            "SEEN_PARTS": self.table("reduced.parts", self._seen()),
+            "VISIBLE": self.table("reduced.visible", self.words(order.visible)),
+        }
+        agents, count = flow.agents, len(flow.nodes)
+        room = {
+            "ENTRIES": agents, "STARTS": agents + 1, "TRUTH": len(flow.conditions),
+            "BEFORE": len(order.parts), "AFTER": len(order.parts),
+            "SEEN": count, "TODO": edges + following + agents, "WAITING": 2 * edges,
+            "HELD_FROM": agents + 1, "ALONE": agents * 4 * words, "MORE": agents * 4 * words,
+            "FUTURE": 4 * words, "MINE": 4 * words,
+            "WRITTEN": words, "CHANGED": words, "NOTHING": words,
+            "FORWARD": agents, "INSIDE": agents, "BEST": agents,
+        }  # fmt: skip
+        lines = [f"  %c = alloca [{len(choose.CONTEXT)} x i64]"]
+        for name, size in room.items():
+            lines.append(f"  %{name} = alloca [{max(1, size)} x i64]")
+        for index, name in enumerate(choose.CONTEXT):
+            if name in fixed or name in room:
+                target = fixed.get(name, f"%{name}")
+                lines += [
+                    f"  %n.{name} = ptrtoint ptr {target} to i64",
+                    f"  %p.{name} = getelementptr i64, ptr %c, i64 {index}",
+                    f"  store i64 %n.{name}, ptr %p.{name}",
+                ]
+        lines += [
+            *(f"  %n.{x} = ptrtoint ptr %{x} to i64" for x in ("c", "state", "out", "cover")),
+            "  %r = call i64 @edges(i64 %n.c, i64 %n.state, i64 %n.out, i64 %n.cover)",
+            "  ret i64 %r",
+        ]
+        head = "define i64 @expand(ptr noalias %state, ptr noalias %out, ptr noalias %cover) {"
+        return "\n".join([head, *lines, "}", ""])
+
+    # ------------------------------------------------------------------- functions
+
+    def _writer(self) -> tuple[Writer, Env]:
+        writer = Writer(self.system, self.layout, self.tables)
+        return writer, Env(read_state(writer), [])
+
+    def _fill(
+        self,
+        name: str,
+        exprs: list[Expr],
+        value: Callable[[Writer, Expr, Env], str],
+    ) -> str:
+        """A function that puts the values of expressions into an array."""
+        writer, env = self._writer()
+        for index, expr in enumerate(exprs):
+            address = writer.new(f"getelementptr i64, ptr %to, i64 {index}")
+            writer.do(f"store i64 {value(writer, expr, env)}, ptr {address}")
+        writer.do("ret i64 0")
+        return as_numbers(writer, name, ("state", "to"))
+
+    def _entries(self) -> str:
+        writer, env = self._writer()
+        for agent, process in enumerate(self.system.processes):
+            name = self.table(f"reduced.steps{agent}", [*self.flow.steps[agent], -1])
+            pc = writer.value(Load(Place(process.pc)), env).text
+            at = writer.new(f"getelementptr i64, ptr {name}, i64 {pc}")
+            entry = writer.new(f"load i64, ptr {at}")
+            address = writer.new(f"getelementptr i64, ptr %to, i64 {agent}")
+            writer.do(f"store i64 {entry}, ptr {address}")
+        for agent, entry_node in enumerate(self.flow.rules, len(self.system.processes)):
+            address = writer.new(f"getelementptr i64, ptr %to, i64 {agent}")
+            writer.do(f"store i64 {entry_node}, ptr {address}")
+        writer.do("ret i64 0")
+        return as_numbers(writer, "entries", ("state", "to"))
+
+    def _height(self) -> str:
+        writer, env = self._writer()
+        total = "0"
+        for agent, process in enumerate(self.system.processes):
+            ranks = [rank * _FAR for rank in self.order.ranks[agent]]
+            name = self.table(f"reduced.ranks{agent}", ranks)
+            pc = writer.value(Load(Place(process.pc)), env).text
+            at = writer.new(f"getelementptr i64, ptr {name}, i64 {pc}")
+            rank = writer.new(f"load i64, ptr {at}")
+            total = writer.new(f"add i64 {total}, {rank}")
+        for cells, op in ((self.order.up, "add"), (self.order.down, "sub")):
+            for word, mask in zip(env.words, self.words(cells), strict=True):
+                if mask:
+                    spent = writer.new(f"and i64 {word}, {signed(mask)}")
+                    number = writer.new(f"call i64 @llvm.ctpop.i64(i64 {spent})")
+                    total = writer.new(f"{op} i64 {total}, {number}")
+        writer.do(f"ret i64 {total}")
+        return as_numbers(writer, "height", ("state",))
+
+    def _represent(self, symmetry: bool) -> str:
+        writer = Writer(self.system, self.layout, self.tables)
+        if symmetry:
+            writer.new("call i64 @canonical(ptr %state)")
+        writer.do("ret i64 0")
+        return as_numbers(writer, "represent", ("state",))
+
+
+# --------------------------------------------------------------------------- text
+
+
+def read_state(writer: Writer) -> list[str]:
+    """Load the words of the state."""
+    words = []
+    for i in range(writer.layout.words):
+        address = writer.new(f"getelementptr i64, ptr %state, i64 {i}")
+        words.append(writer.new(f"load i64, ptr {address}"))
+    return words
+
+
+def as_numbers(writer: Writer, name: str, arguments: tuple[str, ...]) -> str:
+    """A function whose arguments are addresses given as numbers, as :mod:`.subset` has them."""
+    writer.lines[:0] = [f"  %{x} = inttoptr i64 %number.{x} to ptr" for x in arguments]
+    heads = ", ".join(f"i64 %number.{x}" for x in arguments)
+    text = writer.function(f"@{name}({heads})")
+    return text.replace("define i64", "define internal i64", 1)
+
+
+def once(text: str) -> str:
+    """The text with each declaration and definition of an intrinsic once."""
+    seen: set[str] = set()
+    lines = []
+    for line in text.split("\n"):
+        if line.startswith("declare "):
+            if line in seen:
+                continue
+            seen.add(line)
+        lines.append(line)
+    return "\n".join(lines)

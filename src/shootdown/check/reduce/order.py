@@ -1,0 +1,424 @@
+"""Partial order reduction: in a state, some of its actions are enough.
+
+Two actions of different threads that do not touch the same data give the same state in either
+order, so one order is enough. In each state this chooses a set T of *agents* (processes and rules)
+and leaves for later what the others do. Agents move by their current action: a process by the step
+where it stands, a rule by itself. With F, all that agents outside T can still do while those in T
+stand still (:class:`Future`), T is chosen so that
+
+* C1: every current action of T is independent of every action in F, or cannot be enabled by F: T is
+  a persistent set. Godefroid, Partial-Order Methods for the Verification of Concurrent Systems
+  (LNCS 1032, 1996), chapter 4 and its theorem 4.3: a path to a deadlock may begin with an action of
+  T, and by C3 so may every path that is long enough. How T grows until C1 holds is Overman's
+  algorithm there; that F is found from what the values of now allow is his conditional dependency.
+* C2: the outcomes of T make no invariant true and no goal false, also after F; or F changes
+  neither. The states on the way to T's action are left out, but what they show is shown after it.
+  For steps that change nothing visible this is C2 of Peled, Combining Partial Order Reductions
+  with On-the-fly Model-Checking (CAV 1994); for an F that changes nothing visible it is the
+  condition V of Valmari, The State Explosion Problem (LNCS 1491, 1998). That a step may do harm
+  early is the same argument: let w of F lead from s to a state that violates an invariant; the
+  step t of T commutes with w, so t and then w leads to that state changed by t, and t makes no
+  invariant true.
+* C3: every outcome of T goes *forward*: it raises :attr:`Order.height`. So a cycle has a step that
+  was not taken from a reduced state, and nothing is put off for ever: the static form of the cycle
+  condition, Kurshan, Levin, Minea, Peled, Yenigun, Static Partial Order Reduction (TACAS 1998).
+  It needs no look at the states of the search, so the smaller graph does not depend on the order
+  in which it is searched.
+* D: one outcome of T is of a fair action and changes a cell that F does not write. A deadlock
+  (``check.outcomes.is_deadlock``: no fair action leads to another state) that is reached without T
+  would still have that step; so a path to a deadlock has an action of T. (Godefroid's theorem has
+  this for all enabled actions; here only these count.)
+
+A failing check is an outcome that ends: C1 keeps it too. Where some outcome of a state fails, all
+are taken, so the search ends there as the ordinary one does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shootdown.check.outcomes import Outcome
+from shootdown.check.reduce.cells import Effect
+from shootdown.check.reduce.flow import Edge, Flow, IrregularError, known, values_of_property
+from shootdown.lang.interpret import State, Way, value_of
+from shootdown.lang.ir import Binary, Expr, Load, Place, Reg, Select, System, Unary
+
+
+@dataclass(slots=True)
+class Future:
+    """What agents can do while others stand still: each of them, and all together. ``ends``: some
+    action comes to its end."""
+
+    parts: dict[int, Effect] = field(default_factory=dict)
+    effect: Effect = field(default_factory=Effect)
+    ends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Some outcomes of a state. ``enough`` says that they satisfy C1, C2, C3 and D; else they are
+    all of the state."""
+
+    outcomes: list[Outcome]
+    enough: bool
+
+
+def order_of(system: System) -> Order | None:
+    """The analysis of a system, None where its program counters are used as data."""
+    try:
+        return Order(system)
+    except IrregularError:
+        return None
+
+
+class Order:
+    """The analysis of a system. :class:`IrregularError` where program counters are used as data."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.flow = Flow(system)
+        self.parts = _seen(self.flow)
+        self.ranks = [_ranks(self.flow, p) for p in range(len(system.processes))]
+        self.up, self.down = _tokens(self.flow)
+        self.visible = 0  # all that invariants and goals read
+        for part in self.parts:
+            self.visible |= part.cells
+
+    # ------------------------------------------------------------------- the choice
+
+    def chosen(self, state: State, found: list[Outcome]) -> Choice:
+        """Which outcomes of a state are enough, ``found`` being all of them in order."""
+        best = Choice(found, False)
+        if not found or found[-1].failure is not None:
+            return best
+        look = _Look(self, state, found)
+        if len(look.moving) == 1:
+            return Choice(found, look.good(found, Effect()))
+        for agent in look.moving:
+            taken = look.enough(agent)
+            if taken is not None and (not best.enough or len(taken) < len(best.outcomes)):
+                best = Choice(taken, True)
+                if len(taken) == 1:
+                    break
+        return best
+
+    def can_pass(self, state: State, following: State) -> bool:
+        """Whether a state need not be looked at if the one after it is."""
+        return not self.matters(state, following, 0)
+
+    def matters(self, before: State, after: State, written: int) -> bool:
+        """Whether a step may make an invariant true or a goal false, in these states or in others
+        that differ in the cells ``written``.
+
+        Otherwise what is seen before it is seen after it as well: an invariant that is false then,
+        a goal that is true.
+        """
+        one, two = Way(list(before), [], [], []), Way(list(after), [], [], [])
+        changed = self.flow.cells.pack(before) ^ self.flow.cells.pack(after)
+        at = 0
+        while at < len(self.parts):
+            part = self.parts[at]
+            if not part.cells & changed:
+                at = part.skip
+            elif part.expr is not None and not part.cells & written:
+                if part.differs(value_of(part.expr, one), value_of(part.expr, two)):
+                    return True
+                at = part.skip
+            elif part.skip == at + 1:
+                return True
+            else:
+                at += 1
+        return False
+
+    def height(self, state: State) -> tuple[int, int]:
+        """What a step of T must raise: how far the processes are, then the tokens spent."""
+        far = sum(
+            ranks[state[process.pc]]
+            for ranks, process in zip(self.ranks, self.system.processes, strict=True)
+        )
+        cells = self.flow.cells.pack(state)
+        return far, (cells & self.up).bit_count() - (cells & self.down).bit_count()
+
+
+class _Look:
+    """One state."""
+
+    def __init__(self, order: Order, state: State, found: list[Outcome]) -> None:
+        self.order = order
+        self.flow = order.flow
+        self.state = state
+        self.cells = order.flow.cells.pack(state)
+        way = Way(list(state), [], [], [])
+        self.truth = [bool(value_of(c, way)) for c in order.flow.conditions]
+        self.outcomes: dict[int, list[Outcome]] = {}
+        for outcome in found:
+            self.outcomes.setdefault(agent_of(order.system, outcome), []).append(outcome)
+        self.moving = list(self.outcomes)
+        height = order.height(state)
+        self.forward = {
+            agent: all(o.state is not None and order.height(o.state) > height for o in made)
+            for agent, made in self.outcomes.items()
+        }
+        self.entries: dict[int, int] = {}
+        for number, process in enumerate(order.system.processes):
+            pc = state[process.pc]
+            if pc < len(process.actions):
+                self.entries[number] = order.flow.steps[number][pc]
+        for number, entry in enumerate(order.flow.rules, len(order.system.processes)):
+            self.entries[number] = entry
+
+    def enough(self, agent: int) -> list[Outcome] | None:
+        """The outcomes of the smallest T that has ``agent``, if it is good for anything."""
+        inside = {agent}
+        while True:
+            if not all(self.forward[a] for a in inside if a in self.forward):
+                return None
+            future = self.future([e for a, e in self.entries.items() if a not in inside], True, 0)
+            more = self.disturbed(inside, future)
+            if not more:
+                break
+            inside |= more
+            if inside.issuperset(self.moving):
+                return None
+        taken = [o for a in self.moving if a in inside for o in self.outcomes[a]]
+        return taken if self.good(taken, future.effect) else None
+
+    def future(self, entries: list[int], onward: bool, written: int) -> Future:
+        """What can be done from some nodes on. ``written`` are cells that change meanwhile; with
+        ``onward`` processes go on to their next steps."""
+        out = Future()
+        seen: set[int] = set()
+        todo = list(entries)
+        waiting: list[tuple[int, Edge]] = []
+        nodes = self.flow.nodes
+        while todo:
+            while todo:
+                number = todo.pop()
+                if number in seen:
+                    continue
+                seen.add(number)
+                node = nodes[number]
+                out.parts.setdefault(node.agent, Effect()).add(node.effect)
+                out.effect.add(node.effect)
+                out.ends |= node.ends
+                if onward:
+                    steps = self.flow.steps[node.agent] if node.following else []
+                    todo += [steps[pc] for pc in node.following if pc < len(steps)]
+                waiting += [(node.agent, edge) for edge in node.edges]
+            blocked = []
+            for agent, edge in waiting:
+                literal = edge.literal
+                changing = edge.reads & (out.effect.writes | written)
+                if literal is None or changing or self.truth[literal.condition] == literal.value:
+                    out.parts[agent].reads |= edge.reads
+                    out.effect.reads |= edge.reads
+                    todo.append(edge.target)
+                else:
+                    blocked.append((agent, edge))
+            waiting = blocked
+        return out
+
+    def disturbed(self, inside: set[int], future: Future) -> set[int]:
+        """The agents outside T with an action that an action of T may not commute with."""
+        more: set[int] = set()
+        for agent in inside & self.entries.keys():
+            mine = self.future([self.entries[agent]], False, future.effect.writes)
+            if not mine.ends:
+                continue  # it stays disabled
+            changed = self.changed(agent)
+            if changed is None:  # it is disabled now, and may be enabled
+                changed = mine.effect.writes
+            more |= {
+                other
+                for other, their in future.parts.items()
+                if not mine.effect.commutes(their, changed)
+            }
+        return more
+
+    def changed(self, agent: int) -> int | None:
+        """The cells that the current action of an agent changes; None if it is not enabled."""
+        if agent not in self.outcomes:
+            return None
+        out = 0
+        for outcome in self.outcomes[agent]:
+            assert outcome.state is not None
+            out |= self.flow.cells.pack(outcome.state) ^ self.cells
+        return out
+
+    @staticmethod
+    def fair(outcome: Outcome) -> bool:
+        """Whether a deadlock would have to take this step."""
+        return outcome.action.fair
+
+    def good(self, taken: list[Outcome], future: Effect) -> bool:
+        """C2 and D (and C3, where T is all there is)."""
+        order = self.order
+        steady = False
+        for outcome in taken:
+            assert outcome.state is not None
+            if not self.forward[agent_of(order.system, outcome)]:
+                return False
+            changed = self.flow.cells.pack(outcome.state) ^ self.cells
+            if self.fair(outcome) and changed & ~future.writes:
+                steady = True
+            if order.visible & future.writes and order.matters(
+                self.state, outcome.state, future.writes
+            ):
+                return False
+        return steady
+
+
+def agent_of(system: System, outcome: Outcome) -> int:
+    """The agent of an outcome: a process, or after them a rule."""
+    if outcome.process is not None:
+        return outcome.process
+    return len(system.processes) + next(
+        i for i, rule in enumerate(system.rules) if rule is outcome.action
+    )
+
+
+# --------------------------------------------------------------------------- forward
+
+
+def _ranks(flow: Flow, process: int) -> list[int]:
+    """A number for each place of a process that grows along its steps, but for those that close a
+    loop (found depth first from the beginning)."""
+    entries = flow.steps[process]
+    following = [_following(flow, entry, len(entries)) for entry in entries] + [[]]
+    ranks = [0] * (len(entries) + 1)
+    height: dict[int, int] = {}
+    open_: set[int] = set()
+
+    def visit(pc: int) -> int:
+        open_.add(pc)
+        best = 0
+        for target in following[pc]:
+            if target not in open_:
+                best = max(best, 1 + (height[target] if target in height else visit(target)))
+        open_.discard(pc)
+        height[pc] = best
+        return best
+
+    for pc in range(len(following)):
+        if pc not in height:
+            visit(pc)
+    for pc in range(len(following)):
+        ranks[pc] = -height[pc]
+    return ranks
+
+
+def _following(flow: Flow, entry: int, end: int) -> list[int]:
+    found: list[int] = []
+    seen = set()
+    todo = [entry]
+    while todo:
+        number = todo.pop()
+        if number in seen:
+            continue
+        seen.add(number)
+        node = flow.nodes[number]
+        found += [pc for pc in node.following if pc <= end]
+        todo += [edge.target for edge in node.edges]
+    return sorted(set(found))
+
+
+def _tokens(flow: Flow) -> tuple[int, int]:
+    """Cells that some rule needs to be 0 and sets to 1, and those that it needs to be 1 and clears:
+    what it spends. A cell that is both is neither."""
+    up = down = 0
+    for entry in flow.rules:
+        todo, seen = [entry], set()
+        need0 = need1 = ones = zeros = 0
+        while todo:
+            number = todo.pop()
+            if number in seen:
+                continue
+            seen.add(number)
+            node = flow.nodes[number]
+            ones |= node.effect.ones | node.effect.any
+            zeros |= node.effect.zeros | node.effect.any
+            for edge in node.edges:
+                todo.append(edge.target)
+                if edge.literal is not None and edge.reads.bit_count() == 1:
+                    if edge.literal.value:
+                        need1 |= edge.reads
+                    else:
+                        need0 |= edge.reads
+        up |= need0 & ones
+        down |= need1 & zeros
+    return up & ~down, down & ~up
+
+
+# --------------------------------------------------------------------------- visible
+
+
+@dataclass(slots=True)
+class Part:
+    """A part of an invariant or goal. Its own parts follow it, up to ``skip``.
+
+    ``cells`` are what its value depends on. Without an expression it is not known as a whole, but
+    its parts are. ``harmless`` says which change is none that matters: 1 from false to true, -1
+    from true to false, 0 none.
+    """
+
+    expr: Expr | None
+    cells: int
+    harmless: int
+    skip: int = 0
+
+    def differs(self, before: int, after: int) -> bool:
+        """Whether a change of the value matters."""
+        if self.harmless == 0:
+            return before != after
+        return (before == 0) != (after == 0) and (after != 0) != (self.harmless > 0)
+
+
+def _seen(flow: Flow) -> list[Part]:
+    """What invariants and goals look at."""
+    out: list[Part] = []
+
+    def add(expr: Expr, harmless: int) -> None:
+        cells = flow.cells.reads(expr)
+        if isinstance(expr, Reg) or not cells:
+            return
+        here = Part(expr if known(expr) else None, cells, harmless)
+        out.append(here)
+        for part, direction in _parts(expr, harmless):
+            add(part, direction)
+        here.skip = len(out)
+
+    props = [(p, -1) for p in flow.system.invariants] + [(p, 1) for p in flow.system.goals]
+    for prop, harmless in props:
+        answers, others = values_of_property(flow, prop.body)
+        checked = len(answers) > 1  # a failing check is a violation, also in a goal
+        for expr in dict.fromkeys(answers):
+            add(expr, 0 if checked else harmless)
+        for expr in dict.fromkeys(others):
+            add(expr, 0)
+    return out
+
+
+def _parts(expr: Expr, harmless: int) -> list[tuple[Expr, int]]:
+    """Values that decide the value of an expression, and which change of them is harmless.
+
+    For logic the operands, and for a whole that is not known those of any operation (values that
+    differ by the way through the body are seen by themselves).
+    """
+    match expr:
+        case Binary("land" | "lor", left, right):
+            return [(left, harmless), (right, harmless)]
+        case Unary("lnot", operand):
+            return [(operand, -harmless)]
+        case Select(condition, then, orelse):
+            return [(condition, 0), (then, harmless), (orelse, harmless)]
+        case _ if known(expr):
+            return []
+        case Binary(_, left, right):
+            return [(left, 0), (right, 0)]
+        case Unary(_, operand):
+            return [(operand, 0)]
+        case Load(place):
+            parts: list[Expr] = [Load(Place(n)) for n in place.variables()]
+            return [(part, 0) for part in (*parts, *(index for index, _, _ in place.index))]
+        case _:
+            return []

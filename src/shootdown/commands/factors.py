@@ -1,0 +1,55 @@
+"""``shootdown check --factors``: what each reduction saves."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from shootdown.errors import UsageError
+from shootdown.interrupts import Interruptible
+
+if TYPE_CHECKING:
+    from shootdown.commands.console import Console
+    from shootdown.commands.targets import Target
+    from shootdown.report.factors import Rung
+
+
+def print_factors(arguments: argparse.Namespace, console: Console) -> int:
+    """Measure and print them; exit code 3 where a search did not finish."""
+    from shootdown.commands.targets import find_all
+    from shootdown.report.factors import factors_text
+
+    if arguments.all or arguments.json or arguments.reduce is not None:
+        raise UsageError("--factors takes NAMEs only: no --all, --json or --reduce")
+    code = 0
+    for target in find_all(arguments.names):
+        rungs = _ladder(target, arguments)
+        console.say(factors_text(target.scenario, rungs))
+        if any(rung.result.stopped for rung in rungs):
+            code = 3
+    return code
+
+
+def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
+    """The searches, from the most states to the fewest."""
+    from shootdown.check.reduce import NAMES, NONE, reductions
+    from shootdown.check.result import Limits
+    from shootdown.commands.search import engine_named
+    from shootdown.commands.targets import compiled, witness_system
+    from shootdown.report.factors import Rung
+
+    built = compiled(target, arguments)
+    explore = engine_named(arguments.engine)
+    limits = Limits(arguments.max_states, arguments.max_memory, arguments.max_time)
+    concrete, system = witness_system(built), built.system
+    with Interruptible():
+        rungs = []
+        if concrete is not None:
+            name = ", ".join(f"{k}={v}" for k, v in built.setup.hardware.witness.items())
+            rungs.append(Rung(name, explore(concrete, limits)))
+        rungs.append(Rung("as it is", explore(system, limits, reduce=NONE)))
+        for number, name in enumerate(NAMES, 1):
+            reduce = reductions(system, NAMES[:number])
+            if name in reduce.names:
+                rungs.append(Rung(f"and {name}", explore(system, limits, reduce=reduce)))
+    return rungs

@@ -1,0 +1,119 @@
+"""Reductions keep the verdict, on random systems and against the unreduced reference engine."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import combinations
+
+import pytest
+
+from random_ir import Generator
+from random_threads import Threads
+from shootdown.check import native, reference
+from shootdown.check.reduce import order, reductions
+from shootdown.check.reduce.cells import Effect
+from shootdown.check.reduce.order import Order
+from shootdown.check.result import Limits, Result, Verdict
+from shootdown.check.trace import trace_violation
+from shootdown.lang.ir import System
+
+NAMES = ("symmetry", "order", "merge")
+SETS = [names for size in (1, 2, 3) for names in combinations(NAMES, size)]
+MOST = 600  # states of a system that is compared
+
+
+def facts(result: Result) -> tuple[object, ...]:
+    return (
+        result.verdict, result.violation, result.states, result.expanded, result.transitions,
+        result.depth, result.goals, result.covered, result.stopped,
+    )  # fmt: skip
+
+
+def same_verdict(system: System, names: tuple[str, ...], whole: Result) -> Result:
+    """Compare a reduced search with the whole one; its result."""
+    reduce = reductions(system, names)
+    found = reference.explore(system, reduce=reduce)
+    assert found.verdict is whole.verdict
+    if whole.violation is None:
+        assert found.goals == whole.goals
+        assert found.states <= whole.states
+    else:
+        assert found.violation is not None
+        assert trace_violation(system, found.violation).steps is not None
+        if found.shortest:
+            assert found.violation.length == whole.violation.length
+    return found
+
+
+def compared(system: System, names: tuple[str, ...], fast: bool) -> Verdict | None:
+    whole = reference.explore(system, Limits(states=MOST))
+    if whole.stopped:
+        return None
+    found = same_verdict(system, names, whole)
+    if fast:
+        reduce = reductions(system, names)
+        assert facts(native.explore(system, reduce=reduce)) == facts(found)
+    return found.verdict
+
+
+@pytest.mark.parametrize("start", range(0, 100, 25))
+def test_threads(start: int) -> None:
+    for seed in range(start, start + 25):
+        compared(Threads(seed).system(), SETS[seed % len(SETS)], fast=seed % 5 == 0)
+
+
+def commuting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Effect, "commutes", lambda self, other, changed: True)
+
+
+def invisible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order, "_seen", lambda flow: [])
+
+
+def cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = iter(range(10**9))
+    monkeypatch.setattr(Order, "height", lambda self, state: (next(steps), 0))
+
+
+def unfair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order._Look, "fair", staticmethod(lambda outcome: True))
+
+
+@pytest.mark.parametrize("mutant", [commuting, invisible, cycles, unfair])
+def test_each_condition_is_needed(
+    mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it these systems tell the difference, so they test it."""
+    mutant(monkeypatch)
+    wrong = 0
+    for seed in range(400):
+        system = Threads(seed).system()
+        whole = reference.explore(system, Limits(states=200))
+        if whole.stopped:
+            continue
+        found = reference.explore(system, Limits(states=200), reduce=reductions(system, ["order"]))
+        wrong += found.verdict is not whole.verdict or (
+            whole.violation is None and found.goals != whole.goals
+        )
+        if wrong:
+            break
+    assert wrong
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("start", range(0, 3000, 100))
+def test_many_threads(start: int) -> None:
+    seen = set()
+    for seed in range(start, start + 100):
+        for names in SETS:
+            seen.add(compared(Threads(seed).system(), names, fast=seed % 10 == 0))
+    assert {Verdict.HOLDS, Verdict.VACUOUS, Verdict.VIOLATED} <= seen
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("start", range(0, 2000, 100))
+def test_anything(start: int) -> None:
+    for seed in range(start, start + 100):
+        system = Generator(random.Random(seed).randrange).system()
+        compared(system, SETS[seed % len(SETS)], fast=seed % 4 == 0)
