@@ -1,17 +1,18 @@
 """The canonical form of packed states, as LLVM IR text.
 
-``canonical(state)`` replaces a state by the least of its images, words compared as unsigned numbers
-from the first on. It goes through all images by proven swaps
-(:mod:`shootdown.check.reduce.swaps`), one function for each.
+``canonical(state)`` replaces a state by the image that stands for all of its images, as
+:class:`shootdown.check.reduce.swaps.Symmetry` defines it. Objects are sorted by what is their own;
+where that is equal, all orders are tried and the packed words compared, as unsigned numbers from
+the first on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
+from itertools import count, pairwise
 
 from shootdown.check.native.layout import Layout, Slot
-from shootdown.check.reduce.swaps import Case, Swap, Symmetry
+from shootdown.check.reduce.swaps import Alike, Case, Swap, Symmetry, changes_within
 from shootdown.lang.ir import System
 from shootdown.lang.shapes import (
     Maybe,
@@ -34,7 +35,7 @@ def emit_canonical(system: System, layout: Layout, symmetry: Symmetry) -> str:
         _SwapWriter(system, layout, swap).text(f"@swap.{number}")
         for number, swap in enumerate(symmetry.swaps)
     ]
-    return "\n".join([*swaps, _walk(layout.words, symmetry)])
+    return "\n".join([*swaps, *_tables(symmetry), _Walk(layout, symmetry).text()])
 
 
 class _SwapWriter:
@@ -210,61 +211,205 @@ def member_swaps(shape: Members, renaming: Renaming) -> Sequence[tuple[int, int]
     ]
 
 
-def _walk(words: int, symmetry: Symmetry) -> str:
-    """The function that goes through all images, given the swaps as functions."""
-    sequence = symmetry.sequence
-    kind = f"[{words} x i64]"
-    count = len(symmetry.swaps)
-    cases = "  ".join(f"i8 {k}, label %swap{k}" for k in range(count))
-    steps = ", ".join(f"i8 {k}" for k in sequence)
-    every = range(words)
-    lines = [
-        f"@swap.sequence = private unnamed_addr constant [{len(sequence)} x i8] [{steps}]",
-        "define internal i64 @canonical(ptr noalias %state) {",
-        "entry:",
-    ]
-    for i in every:
-        lines += [
-            f"  %at{i} = getelementptr {kind}, ptr %state, i64 0, i64 {i}",
-            f"  %first{i} = load i64, ptr %at{i}",
-        ]
-    lines += ["  br label %step", "step:", "  %k = phi i64 [ 0, %entry ], [ %k.next, %swapped ]"]
-    for i in every:
-        lines += [
-            f"  %now{i} = phi i64 [ %first{i}, %entry ], [ %new{i}, %swapped ]",
-            f"  %best{i} = phi i64 [ %first{i}, %entry ], [ %better{i}, %swapped ]",
-        ]
-    lines += [
-        f"  %which.at = getelementptr [{len(sequence)} x i8], ptr @swap.sequence, i64 0, i64 %k",
-        "  %which = load i8, ptr %which.at",
-        f"  switch i8 %which, label %swap0 [ {cases} ]",
-    ]
-    now = ", ".join(f"i64 %now{i}" for i in every)
-    for k in range(count):
-        lines += [
-            f"swap{k}:",
-            f"  %image{k} = call {kind} @swap.{k}({now})",
-            "  br label %swapped",
-        ]
-    pairs = ", ".join(f"[ %image{k}, %swap{k} ]" for k in range(count))
-    lines += ["swapped:", f"  %image = phi {kind} {pairs}"]
-    less = "false"
-    for i in reversed(every):
-        lines += [
-            f"  %new{i} = extractvalue {kind} %image, {i}",
-            f"  %lower{i} = icmp ult i64 %new{i}, %best{i}",
-            f"  %same{i} = icmp eq i64 %new{i}, %best{i}",
-            f"  %less{i} = select i1 %same{i}, i1 {less}, i1 %lower{i}",
-        ]
-        less = f"%less{i}"
-    lines += [f"  %better{i} = select i1 {less}, i64 %new{i}, i64 %best{i}" for i in every]
-    lines += [
-        "  %k.next = add i64 %k, 1",
-        f"  %more = icmp ult i64 %k.next, {len(sequence)}",
-        "  br i1 %more, label %step, label %done",
-        "done:",
-        *(f"  store i64 %better{i}, ptr %at{i}" for i in every),
-        "  ret i64 0",
-        "}",
-    ]
-    return "\n".join(lines)
+def _tables(symmetry: Symmetry) -> Iterator[str]:
+    """For each class and each pattern of ties (bit ``k``: objects ``k`` and ``k + 1``) where its
+    steps begin in a table of steps; the last entry is the end."""
+    for number, alike in enumerate(symmetry.classes):
+        starts: list[int] = [0]
+        steps: list[int] = []
+        for pattern in range(1 << len(alike.swaps)):
+            steps += changes_within(tuple(bool(pattern >> k & 1) for k in range(len(alike.swaps))))
+            starts.append(len(steps))
+        for name, kind, content in (("starts", "i32", starts), ("steps", "i8", steps)):
+            values = ", ".join(f"{kind} {value}" for value in content)
+            shape = f"[{len(content)} x {kind}]"
+            yield f"@{name}.{number} = private unnamed_addr constant {shape} [{values}]"
+
+
+class _Walk:
+    """The function that sorts the objects of a state and goes through its ties.
+
+    ``%now`` is the image at hand, ``%best`` the least so far; for each class ``%at.c`` and
+    ``%end.c`` are what is left of its steps.
+    """
+
+    def __init__(self, layout: Layout, symmetry: Symmetry) -> None:
+        self.layout = layout
+        self.symmetry = symmetry
+        self.kind = f"[{layout.words} x i64]"
+        self.lines: list[str] = []
+        self.numbers = count()
+
+    def new(self, instruction: str) -> str:
+        """Append an instruction; the name of its result."""
+        name = f"%v{next(self.numbers)}"
+        self.lines.append(f"  {name} = {instruction}")
+        return name
+
+    def do(self, instruction: str) -> None:
+        """Append one without a result."""
+        self.lines.append(f"  {instruction}")
+
+    def fresh(self, name: str) -> str:
+        """A new label."""
+        return f"{name}{next(self.numbers)}"
+
+    def label(self, name: str) -> None:
+        """Begin a block."""
+        self.lines.append(f"{name}:")
+
+    def text(self) -> str:
+        """The function."""
+        classes = range(len(self.symmetry.classes))
+        for name in ("now", "best"):
+            self.do(f"%{name} = alloca {self.kind}")
+        for c in classes:
+            self.do(f"%at.{c} = alloca i64")
+            self.do(f"%end.{c} = alloca i64")
+            self.do(f"%start.{c} = alloca i64")
+        self.copy("%state", "%now")
+        first = 0
+        patterns = []
+        for alike in self.symmetry.classes:
+            self.sort(alike, first)
+            patterns.append(self.pattern(alike))
+            first += len(alike.swaps)
+        tied = "0"
+        for pattern in patterns:
+            tied = self.new(f"or i64 {tied}, {pattern}")
+        many, single, out = self.fresh("many"), self.fresh("single"), self.fresh("out")
+        self.do(f"br i1 {self.new(f'icmp eq i64 {tied}, 0')}, label %{single}, label %{many}")
+        self.label(single)
+        self.copy("%now", "%state")
+        self.do("ret i64 0")
+        self.label(many)
+        self.copy("%now", "%best")
+        for c, pattern in enumerate(patterns):
+            self.load_steps(c, pattern)
+        self.walk(len(self.symmetry.classes) - 1, out)
+        self.label(out)
+        self.copy("%best", "%state")
+        self.do("ret i64 0")
+        body = "\n".join(self.lines)
+        return f"define internal i64 @canonical(ptr noalias %state) {{\n{body}\n}}"
+
+    # ------------------------------------------------------------------ states
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a state."""
+        value = self.new(f"load {self.kind}, ptr {source}")
+        self.do(f"store {self.kind} {value}, ptr {target}")
+
+    def words(self, source: str) -> list[str]:
+        """The words of a state."""
+        value = self.new(f"load {self.kind}, ptr {source}")
+        every = range(self.layout.words)
+        return [self.new(f"extractvalue {self.kind} {value}, {i}") for i in every]
+
+    def swap(self, number: int) -> None:
+        """Swap two objects of the image at hand."""
+        words = ", ".join(f"i64 {word}" for word in self.words("%now"))
+        image = self.new(f"call {self.kind} @swap.{number}({words})")
+        self.do(f"store {self.kind} {image}, ptr %now")
+
+    # ------------------------------------------------------------------ sorting
+
+    def key(self, own: tuple[int, ...], words: list[str]) -> list[str]:
+        """The values of an object's own variables."""
+        found = []
+        for variable in own:
+            slot = self.layout.slots[variable]
+            if slot.bits:
+                value = words[slot.word]
+                if slot.shift:
+                    value = self.new(f"lshr i64 {value}, {slot.shift}")
+                found.append(self.new(f"and i64 {value}, {(1 << slot.bits) - 1}"))
+        return found
+
+    def sort(self, alike: Alike, first: int) -> None:
+        """Sort the objects of a class by their own variables."""
+        if not any(self.layout.slots[v].bits for v in alike.own[0]):
+            return
+        for last in range(len(alike.swaps), 0, -1):
+            for k in range(last):
+                words = self.words("%now")
+                left, right = self.key(alike.own[k], words), self.key(alike.own[k + 1], words)
+                greater = "false"
+                for a, b in reversed(list(zip(left, right, strict=True))):
+                    same = self.new(f"icmp eq i64 {a}, {b}")
+                    above = self.new(f"icmp ugt i64 {a}, {b}")
+                    greater = self.new(f"select i1 {same}, i1 {greater}, i1 {above}")
+                change, after = self.fresh("change"), self.fresh("after")
+                self.do(f"br i1 {greater}, label %{change}, label %{after}")
+                self.label(change)
+                self.swap(first + k)
+                self.do(f"br label %{after}")
+                self.label(after)
+
+    def pattern(self, alike: Alike) -> str:
+        """Which neighbours are tied, a bit for each two."""
+        words = self.words("%now")
+        keys = [self.key(own, words) for own in alike.own]
+        result = "0"
+        for k, (left, right) in enumerate(pairwise(keys)):
+            tie = "true"
+            for a, b in zip(left, right, strict=True):
+                tie = self.new(f"and i1 {tie}, {self.new(f'icmp eq i64 {a}, {b}')}")
+            bit = self.new(f"select i1 {tie}, i64 {1 << k}, i64 0")
+            result = self.new(f"or i64 {result}, {bit}")
+        return result
+
+    # ------------------------------------------------------------------ ties
+
+    def load_steps(self, c: int, pattern: str) -> None:
+        """Where the steps of a class begin and end."""
+        entries = (1 << len(self.symmetry.classes[c].swaps)) + 1
+        after = self.new(f"add i64 {pattern}, 1")
+        for name, index in (("start", pattern), ("end", after)):
+            at = self.new(f"getelementptr [{entries} x i32], ptr @starts.{c}, i64 0, i64 {index}")
+            wide = self.new(f"zext i32 {self.new(f'load i32, ptr {at}')} to i64")
+            self.do(f"store i64 {wide}, ptr %{name}.{c}")
+
+    def walk(self, c: int, out: str) -> None:
+        """Go through all orders of the classes up to ``c``, then to ``out``."""
+        if c < 0:
+            self.compare()
+            self.do(f"br label %{out}")
+            return
+        again, inner, step = self.fresh("again"), self.fresh("inner"), self.fresh("step")
+        self.do(f"store i64 {self.new(f'load i64, ptr %start.{c}')}, ptr %at.{c}")
+        self.do(f"br label %{again}")
+        self.label(again)
+        self.walk(c - 1, inner)
+        self.label(inner)
+        at = self.new(f"load i64, ptr %at.{c}")
+        left = self.new(f"icmp ult i64 {at}, {self.new(f'load i64, ptr %end.{c}')}")
+        self.do(f"br i1 {left}, label %{step}, label %{out}")
+        self.label(step)
+        self.do(f"store i64 {self.new(f'add i64 {at}, 1')}, ptr %at.{c}")
+        where = self.new(f"getelementptr i8, ptr @steps.{c}, i64 {at}")
+        which = self.new(f"load i8, ptr {where}")
+        alike = self.symmetry.classes[c]
+        first = sum(len(other.swaps) for other in self.symmetry.classes[:c])
+        labels = [self.fresh("swap") for _ in alike.swaps]
+        cases = "  ".join(f"i8 {k}, label %{label}" for k, label in enumerate(labels))
+        self.do(f"switch i8 {which}, label %{labels[0]} [ {cases} ]")
+        for k, label in enumerate(labels):
+            self.label(label)
+            self.swap(first + k)
+            self.do(f"br label %{again}")
+
+    def compare(self) -> None:
+        """Keep the image at hand if it is less than the best."""
+        now, best = self.words("%now"), self.words("%best")
+        less = "false"
+        for a, b in reversed(list(zip(now, best, strict=True))):
+            same = self.new(f"icmp eq i64 {a}, {b}")
+            below = self.new(f"icmp ult i64 {a}, {b}")
+            less = self.new(f"select i1 {same}, i1 {less}, i1 {below}")
+        keep, kept = self.fresh("keep"), self.fresh("kept")
+        self.do(f"br i1 {less}, label %{keep}, label %{kept}")
+        self.label(keep)
+        self.copy("%now", "%best")
+        self.do(f"br label %{kept}")
+        self.label(kept)

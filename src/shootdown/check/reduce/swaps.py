@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import pairwise
 
 from shootdown.check.native.layout import Layout, plan
 from shootdown.lang.interpret import State
@@ -64,16 +65,35 @@ class Swap:
 
 @dataclass(frozen=True)
 class Alike:
-    """Objects that may change places: ``swaps[i]`` swaps the ``i``-th of them and the next."""
+    """Objects that may change places: ``swaps[i]`` swaps the ``i``-th of them and the next.
+
+    ``own[i]`` are variables that belong to the ``i``-th alone and name no object: those of
+    ``own[i + 1]`` in the same order take their place in the swap.
+    """
 
     population: str
     members: tuple[int, ...]
     swaps: tuple[Swap, ...]
+    own: tuple[tuple[int, ...], ...]
+
+    def ties(self, state: State) -> tuple[bool, ...]:
+        """For each two neighbours, whether their own variables are equal."""
+        keys = self.keys(state)
+        return tuple(a == b for a, b in pairwise(keys))
+
+    def keys(self, state: State) -> list[tuple[int, ...]]:
+        """The values of each object's own variables."""
+        return [tuple(state[v] for v in own) for own in self.own]
 
 
 @dataclass(frozen=True)
 class Symmetry:
-    """What may change places in a system: a symmetry as :mod:`.reduction` wants it."""
+    """What may change places in a system: a symmetry as :mod:`.reduction` wants it.
+
+    The canonical image of a state is the one in which the objects of each class are sorted by their
+    own variables, and of several such the one whose packed words are the least. So all images are
+    looked at only where the own variables of all objects are equal.
+    """
 
     system: System = field(repr=False)
     classes: tuple[Alike, ...]
@@ -88,34 +108,38 @@ class Symmetry:
         """All swaps."""
         return tuple(swap for c in self.classes for swap in c.swaps)
 
-    @cached_property
-    def sequence(self) -> tuple[int, ...]:
-        """Which swaps, one after the other, lead through all images of a state."""
-        result: list[int] = []
-        first = 0
-        for alike in self.classes:
-            outer = [first + i for i in plain_changes(len(alike.members))]
-            inner = list(result)
-            for step in outer:
-                result += [step, *inner]
-            first += len(alike.swaps)
-        return tuple(result)
-
     def images(self, state: State) -> Iterator[State]:
         """The state and all its images."""
-        yield state
-        for number in self.sequence:
-            state = self.swaps[number].apply(state)
+        every = [(True,) * len(c.swaps) for c in self.classes]
+        return self._through(state, len(self.classes), every)
+
+    def canonical(self, state: State) -> State:
+        """The image that stands for all of them."""
+        for alike in self.classes:
+            for last in range(len(alike.swaps), 0, -1):
+                for k in range(last):
+                    keys = alike.keys(state)
+                    if keys[k] > keys[k + 1]:
+                        state = alike.swaps[k].apply(state)
+        ties = [alike.ties(state) for alike in self.classes]
+        return min(self._through(state, len(self.classes), ties), key=self.layout.pack)
+
+    def _through(
+        self, state: State, classes: int, ties: Sequence[tuple[bool, ...]]
+    ) -> Iterator[State]:
+        """All images by swaps within ties of the first classes."""
+        if classes == 0:
             yield state
+            return
+        alike, tied = self.classes[classes - 1], ties[classes - 1]
+        for k in (None, *changes_within(tied)):
+            state = state if k is None else alike.swaps[k].apply(state)
+            yield from self._through(state, classes - 1, ties)
 
     @cached_property
     def layout(self) -> Layout:
         """How the native engine packs a state: what is least depends on it."""
         return plan(self.system)
-
-    def canonical(self, state: State) -> State:
-        """The least of the images: the same one for all of them."""
-        return min(self.images(state), key=self.layout.pack)
 
     @property
     def text(self) -> str:
@@ -130,6 +154,23 @@ class Symmetry:
         from shootdown.check.native.canonical import emit_canonical
 
         return emit_canonical(system, layout, self)
+
+
+@cache
+def changes_within(ties: tuple[bool, ...]) -> tuple[int, ...]:
+    """The swaps of neighbours that lead through all orders in which only such things change places
+    that are tied together."""
+    result: list[int] = []
+    first = 0
+    while first < len(ties):
+        last = first
+        while last < len(ties) and ties[last]:
+            last += 1
+        inner = list(result)
+        for step in plain_changes(last - first + 1):
+            result += [first + step, *inner]
+        first = last + 1
+    return tuple(result)
 
 
 def plain_changes(count: int) -> list[int]:

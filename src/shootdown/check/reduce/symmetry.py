@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, combinations, product
 from typing import TypeAlias
 
@@ -24,7 +25,7 @@ from shootdown.check.reduce.swaps import Alike, Swap, Symmetry, cases
 from shootdown.lang.ir import System
 from shootdown.lang.shapes import PROCESS, Pointer, Renaming, renamed, shapes_in
 
-MOST = 5040
+MOST = 40_320
 """The largest group that is used: a state has at most so many images."""
 
 _Keys: TypeAlias = tuple[tuple[str, int], ...]
@@ -80,8 +81,32 @@ class _Finder:
                 larger = order * math.factorial(len(members))
                 if len(members) > 1 and larger <= MOST:
                     order = larger
-                    classes.append(Alike(population, tuple(members), tuple(swaps)))
-        return Symmetry(self.system, tuple(classes))
+                    classes.append(Alike(population, tuple(members), tuple(swaps), ()))
+        whole = [(alike, self.own(alike, classes)) for alike in classes]
+        return Symmetry(self.system, tuple(replace(alike, own=own) for alike, own in whole))
+
+    def own(self, alike: Alike, classes: Sequence[Alike]) -> tuple[tuple[int, ...], ...]:
+        """For each of the objects, the variables that belong to it alone and name no object."""
+        swaps = [swap for c in classes for swap in c.swaps]
+        mine = {id(swap) for swap in alike.swaps}
+        movers = [
+            [id(swap) for swap in swaps if swap.moves[v] != v] for v in range(len(self.cases))
+        ]
+
+        def good(variable: int) -> bool:
+            plain = not any(swap.changing(variable) for swap in swaps)
+            return plain and mine.issuperset(movers[variable])
+
+        found = []
+        for v, by in enumerate(movers):
+            # of two objects that only change places with each other, one comes first
+            if by == [id(alike.swaps[0])] and (len(mine) > 1 or v < alike.swaps[0].moves[v]):
+                row = [v]
+                for swap in alike.swaps:
+                    row.append(swap.moves[row[-1]])
+                if all(map(good, row)):
+                    found.append(row)
+        return tuple(zip(*found, strict=True)) if found else ((),) * len(alike.members)
 
     def exchanged(self, population: str, a: int, b: int) -> Swap | None:
         """An automorphism that swaps two objects; one that is there already is none."""
