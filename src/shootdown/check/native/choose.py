@@ -25,6 +25,7 @@ CONTEXT = (
     "BEFORE",  # the values of the parts
     "AFTER",
     "SEEN",  # for each node: the mark of the last walk that came there
+    "SEEN_NOW",  # the same for walks through one action
     "MARK",  # of the latest walk
     "ALONE_MARK",  # of the walks of :func:`look_alone`
     "TODO",
@@ -33,10 +34,13 @@ CONTEXT = (
     "HELD_FROM",  # for each agent: its first one; with one more at the end
     "ALONE",  # for each agent: the effect of what it can do by itself
     "MORE",  # for each agent: the effect of what it can do besides, because of the others
+    "MORE_MARK",  # for each agent: the walk that MORE is of
+    "NOW",  # for each agent: the effect of its current action
+    "NOW_ENDS",  # can it be done?
+    "CHANGES",  # for each agent: the cells that its current action changes
     "FUTURE",  # effects: reads, ones, zeros, any, of W words each
     "MINE",
     "WRITTEN",  # sets of cells
-    "CHANGED",
     "NOTHING",
     "FORWARD",  # for each agent: do all its outcomes go forward?
     "INSIDE",  # for each agent: is it in T?
@@ -45,7 +49,17 @@ CONTEXT = (
     "OUT",  # its outcomes
 )
 
-NODE_FIELDS = ("AGENT", "ENDS", "FAIR", "EDGE_FROM", "EDGE_TO", "NEXT_FROM", "NEXT_TO", "EFFECT")
+NODE_FIELDS = (
+    "AGENT",
+    "EMPTY",
+    "ENDS",
+    "FAIR",
+    "EDGE_FROM",
+    "EDGE_TO",
+    "NEXT_FROM",
+    "NEXT_TO",
+    "EFFECT",
+)
 PART_FIELDS = ("KNOWN", "SKIP", "HARMLESS", "CELLS")
 EDGE_FIELDS = ("TARGET", "CONDITION", "VALUE", "READS")
 
@@ -106,42 +120,69 @@ def choose(c, state, out, count):
 
 
 def closure(c, agent):
-    """The smallest T that has an agent, in ``INSIDE``: how many outcomes it has, 0 if it is good
-    for nothing."""
+    """A small T that has an agent, in ``INSIDE``: how many outcomes it has, 0 if it is good for
+    nothing."""
     a = 0
     while a < AGENTS:
         c[INSIDE][a] = 0
         a += 1
-    c[INSIDE][agent] = 1
+    c[INSIDE][agent] = 2
     more = 1
     while more:
+        close(c)
+        outside = 0
+        taken = 0
+        a = 0
+        while a < AGENTS:
+            made = c[STARTS][a + 1] - c[STARTS][a]
+            if made:
+                if c[INSIDE][a] == 0:
+                    outside = 1
+                elif c[FORWARD][a] == 0:
+                    return 0
+                else:
+                    taken += made
+            a += 1
+        if outside == 0:
+            return 0
         look_ahead(c)
         more = disturbed(c)
-        if more:
-            outside = 0
-            a = 0
-            while a < AGENTS:
-                if c[STARTS][a + 1] > c[STARTS][a]:
-                    if c[INSIDE][a] == 0:
-                        outside = 1
-                    elif c[FORWARD][a] == 0:
-                        return 0
-                a += 1
-            if outside == 0:
-                return 0
     if good(c) == 0:
         return 0
-    taken = 0
-    a = 0
-    while a < AGENTS:
-        if c[INSIDE][a]:
-            taken += c[STARTS][a + 1] - c[STARTS][a]
-        a += 1
     return taken
 
 
+def close(c):
+    """Put agents into T that clash with it by themselves. In ``INSIDE``, 2 is for one whose clashes
+    were not looked for yet."""
+    again = 1
+    while again:
+        again = 0
+        agent = 0
+        while agent < AGENTS:
+            if c[INSIDE][agent] == 2:
+                c[INSIDE][agent] = 1
+                if c[ENTRIES][agent] >= 0:
+                    if c[NOW_ENDS][agent]:
+                        a = 0
+                        while a < AGENTS:
+                            if c[INSIDE][a] == 0 and c[ENTRIES][a] >= 0:
+                                if (
+                                    commutes(
+                                        c, agent, c[NOW] + agent * (32 * W), c[ALONE] + a * (32 * W)
+                                    )
+                                    == 0
+                                ):
+                                    c[INSIDE][a] = 2
+                                    again = 1
+                            a += 1
+            agent += 1
+    return 0
+
+
 def look_alone(c):
-    """What each agent can do if all others stand still: a part of every future."""
+    """What each agent can do if all others stand still, a part of every future; and what its
+    current action does."""
     c[MARK] += 1
     c[ALONE_MARK] = c[MARK]
     held = 0
@@ -149,20 +190,31 @@ def look_alone(c):
     while a < AGENTS:
         c[HELD_FROM][a] = held
         effect = c[ALONE] + a * (32 * W)
-        clear(effect, 4 * W)
         if c[ENTRIES][a] >= 0:
             c[TODO][0] = c[ENTRIES][a]
             c[HELD] = held
-            walk(c, c[MARK], effect, c[NOTHING], 1)
+            walk(c, c[SEEN], effect, c[NOTHING], 1)
             held = c[HELD]
         a += 1
     c[HELD_FROM][AGENTS] = held
+    c[HELD] = held
+    c[MARK] += 1
+    a = 0
+    while a < AGENTS:
+        if c[ENTRIES][a] >= 0:
+            c[TODO][0] = c[ENTRIES][a]
+            c[NOW_ENDS][a] = walk(c, c[SEEN_NOW], c[NOW] + a * (32 * W), c[NOTHING], 0)
+            c[HELD] = held
+            change(c, a, c[NOW] + a * (32 * W))
+        a += 1
     return 0
 
 
-def walk(c, mark, effect, written, onward):
+def walk(c, seen, effect, written, onward):
     """What can be done from the node in ``TODO`` on, added up in ``effect``; the edges that cannot
     be passed are held. Whether an outcome can end."""
+    clear(effect, 4 * W)
+    mark = c[MARK]
     todo = c[TODO]
     waiting = c[WAITING] + c[HELD] * 8
     n = 1
@@ -172,24 +224,32 @@ def walk(c, mark, effect, written, onward):
         while n > 0:
             n -= 1
             number = todo[n]
-            if c[SEEN][number] != mark:
-                c[SEEN][number] = mark
+            if seen[number] != mark:
+                seen[number] = mark
                 node = c[NODES] + number * (8 * NODE)
-                add_effect(effect, node + 8 * EFFECT)
-                ends = ends | node[ENDS]
-                if onward:
-                    n = go_on(c, node, n)
+                if node[EMPTY] == 0:
+                    add_effect(effect, node + 8 * EFFECT)
+                    ends = ends | node[ENDS]
+                    if onward:
+                        n = go_on(c, node, n)
                 i = node[EDGE_FROM]
-                while i < node[EDGE_TO]:
-                    waiting[held] = i
-                    held += 1
+                stop = node[EDGE_TO]
+                while i < stop:
+                    edge = c[EDGES] + i * (8 * EDGE)
+                    if true_now(c, edge):
+                        add_reads(effect, edge)
+                        todo[n] = edge[TARGET]
+                        n += 1
+                    else:
+                        waiting[held] = i
+                        held += 1
                     i += 1
         kept = 0
         i = 0
         while i < held:
             number = waiting[i]
             edge = c[EDGES] + number * (8 * EDGE)
-            if passes(c, edge, effect, written):
+            if may_change(edge, effect, written):
                 add_reads(effect, edge)
                 todo[n] = edge[TARGET]
                 n += 1
@@ -215,10 +275,9 @@ def go_on(c, node, n):
 def look_ahead(c):
     """The future of the agents outside T: what each can do alone, and what follows from that."""
     clear(c[FUTURE], 4 * W)
-    clear(c[MORE], AGENTS * 4 * W)
     a = 0
     while a < AGENTS:
-        if c[INSIDE][a] == 0:
+        if c[INSIDE][a] == 0 and c[ENTRIES][a] >= 0:
             add_effect(c[FUTURE], c[ALONE] + a * (32 * W))
         a += 1
     c[MARK] += 1
@@ -241,13 +300,22 @@ def look_ahead(c):
                 c[SEEN][number] = c[MARK]
                 fresh = 1
                 node = c[NODES] + number * (8 * NODE)
-                add_effect(c[FUTURE], node + 8 * EFFECT)
-                add_effect(c[MORE] + node[AGENT] * (32 * W), node + 8 * EFFECT)
-                n = go_on(c, node, n)
+                if node[EMPTY] == 0:
+                    add_effect(c[FUTURE], node + 8 * EFFECT)
+                    add_effect(more_of(c, node[AGENT]), node + 8 * EFFECT)
+                    n = go_on(c, node, n)
                 i = node[EDGE_FROM]
-                while i < node[EDGE_TO]:
-                    c[WAITING][held] = i
-                    held += 1
+                stop = node[EDGE_TO]
+                while i < stop:
+                    edge = c[EDGES] + i * (8 * EDGE)
+                    if true_now(c, edge):
+                        add_reads(c[FUTURE], edge)
+                        add_reads(more_of(c, node[AGENT]), edge)
+                        c[TODO][n] = edge[TARGET]
+                        n += 1
+                    else:
+                        c[WAITING][held] = i
+                        held += 1
                     i += 1
     c[HELD] = held
     k = 0
@@ -257,15 +325,24 @@ def look_ahead(c):
     return 0
 
 
+def more_of(c, agent):
+    """The effect in ``MORE`` of an agent, for this walk."""
+    effect = c[MORE] + agent * (32 * W)
+    if c[MORE_MARK][agent] != c[MARK]:
+        c[MORE_MARK][agent] = c[MARK]
+        clear(effect, 4 * W)
+    return effect
+
+
 def pass_on(c, start, stop, n):
     """Put where some of the held edges lead into ``TODO``, if they can be passed now."""
     i = start
     while i < stop:
         edge = c[EDGES] + c[WAITING][i] * (8 * EDGE)
-        if passes(c, edge, c[FUTURE], c[NOTHING]):
+        if may_change(edge, c[FUTURE], c[NOTHING]):
             add_reads(c[FUTURE], edge)
             node = c[NODES] + edge[TARGET] * (8 * NODE)
-            add_reads(c[MORE] + node[AGENT] * (32 * W), edge)
+            add_reads(more_of(c, node[AGENT]), edge)
             c[TODO][n] = edge[TARGET]
             n += 1
         i += 1
@@ -281,13 +358,18 @@ def add_reads(effect, edge):
     return 0
 
 
-def passes(c, edge, effect, written):
-    """Whether the literal of an edge is true, or may become so."""
+def true_now(c, edge):
+    """Whether the literal of an edge is true."""
     condition = edge[CONDITION]
     if condition < 0:
         return 1
     if c[TRUTH][condition] == edge[VALUE]:
         return 1
+    return 0
+
+
+def may_change(edge, effect, written):
+    """Whether the literal of an edge may become true."""
     changing = 0
     k = 0
     while k < W:
@@ -301,40 +383,36 @@ def passes(c, edge, effect, written):
 def disturbed(c):
     """Put agents into T whose actions may not commute with those of T; whether there were any."""
     more = 0
+    ahead = c[MARK]
     agent = 0
     while agent < AGENTS:
-        # 2 is for an agent that was put in just now
         if c[INSIDE][agent] == 1 and c[ENTRIES][agent] >= 0:
-            if disturbs(c, agent):
-                more = 1
-        agent += 1
-    agent = 0
-    while agent < AGENTS:
-        if c[INSIDE][agent] == 2:
-            c[INSIDE][agent] = 1
+            c[TODO][0] = c[ENTRIES][agent]
+            c[MARK] += 1
+            held = c[HELD]
+            ends = walk(c, c[SEEN_NOW], c[MINE], c[WRITTEN], 0)
+            c[HELD] = held
+            if ends:
+                change(c, agent, c[MINE])
+                if commutes(c, agent, c[MINE], c[FUTURE]) == 0:
+                    more = more | blame(c, agent, ahead)
+                change(c, agent, c[NOW] + agent * (32 * W))
         agent += 1
     return more
 
 
-def disturbs(c, agent):
-    """The same for one agent of T."""
-    c[TODO][0] = c[ENTRIES][agent]
-    c[MARK] += 1
-    clear(c[MINE], 4 * W)
-    ends = walk_mine(c, agent)
-    if ends == 0:
-        return 0
-    change(c, agent)
-    if commutes(c, c[FUTURE]):
-        return 0
+def blame(c, agent, ahead):
+    """Put into T whom the action of an agent in ``MINE`` does not commute with."""
     more = 0
     a = 0
     while a < AGENTS:
-        if c[INSIDE][a] == 0 or c[INSIDE][a] == 2:
+        if c[INSIDE][a] == 0 and c[ENTRIES][a] >= 0:
             clash = 1
-            if commutes(c, c[ALONE] + a * (32 * W)):
-                if commutes(c, c[MORE] + a * (32 * W)):
-                    clash = 0
+            if commutes(c, agent, c[MINE], c[ALONE] + a * (32 * W)):
+                clash = 0
+                if c[MORE_MARK][a] == ahead:
+                    if commutes(c, agent, c[MINE], c[MORE] + a * (32 * W)) == 0:
+                        clash = 1
             if clash:
                 c[INSIDE][a] = 2
                 more = 1
@@ -342,34 +420,26 @@ def disturbs(c, agent):
     return more
 
 
-def walk_mine(c, agent):
-    """The current action of an agent alone; whether it can end."""
-    held = c[HELD]
-    ends = walk(c, c[MARK], c[MINE], c[WRITTEN], 0)
-    c[HELD] = held
-    return ends
-
-
-def change(c, agent):
-    """Put into ``CHANGED`` what the outcomes of an agent change; where it has none, what its
-    action may write."""
+def change(c, agent, effect):
+    """Put into ``CHANGES`` what the outcomes of an agent change; where it has none, what its action
+    may write."""
     k = 0
     while k < W:
         changed = 0
         i = c[STARTS][agent]
         if i == c[STARTS][agent + 1]:
-            changed = written_word(c[MINE], k)
+            changed = written_word(effect, k)
         while i < c[STARTS][agent + 1]:
             changed = changed | (c[OUT][i * W + k] ^ c[STATE][k])
             i += 1
-        c[CHANGED][k] = changed
+        c[CHANGES][agent * W + k] = changed
         k += 1
     return 0
 
 
-def commutes(c, other):
-    """``MINE``, which changes ``CHANGED``, can change places with another effect."""
-    mine = c[MINE]
+def commutes(c, agent, mine, other):
+    """``mine``, what the action of an agent does, can change places with another effect."""
+    changes = c[CHANGES] + agent * (8 * W)
     clash = 0
     k = 0
     while k < W:
@@ -380,7 +450,7 @@ def commutes(c, other):
         clash = clash | (mine[W + k] & (zeros | rest))
         clash = clash | (mine[2 * W + k] & (ones | rest))
         clash = clash | (mine[3 * W + k] & (ones | zeros | rest))
-        clash = clash | (c[CHANGED][k] & other[k])
+        clash = clash | (changes[k] & other[k])
         k += 1
     if clash:
         return 0
@@ -537,6 +607,8 @@ def copy(target, source):
 def edges(c, state, out, cover):
     """What ``expand`` of :mod:`.emit` gives, for the reduced graph."""
     clear(c[SEEN], NODE_COUNT)
+    clear(c[SEEN_NOW], NODE_COUNT)
+    clear(c[MORE_MARK], AGENTS)
     clear(c[NOTHING], W)
     c[MARK] = 0
     found = everything(state, out, cover, c[STARTS])
@@ -557,7 +629,18 @@ def edges(c, state, out, cover):
     return (found - (found & 0xFFFF_FFFF)) | count
 
 
-HELPERS = (differs, written_word, add_effect, add_reads, go_on, clear, copy, passes)
+HELPERS = (
+    more_of,
+    differs,
+    written_word,
+    add_effect,
+    add_reads,
+    go_on,
+    clear,
+    copy,
+    true_now,
+    may_change,
+)
 FUNCTIONS = (
     commutes,
     pass_on,
@@ -566,11 +649,11 @@ FUNCTIONS = (
     look_ahead,
     goes_forward,
     change,
-    walk_mine,
-    disturbs,
+    blame,
     disturbed,
     matters,
     good,
+    close,
     closure,
     choose,
     take,

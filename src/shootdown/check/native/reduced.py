@@ -113,7 +113,9 @@ class _Reduced:
             nexts = self._next(node.agent, node.following)
             ranges = [edge_count, edge_count + len(node.edges)]
             ranges += [len(next_table), len(next_table) + len(nexts)]
-            nodes += [node.agent, node.ends, node.fair, *ranges, *self.effect(node.effect)]
+            effect = self.effect(node.effect)
+            empty = not (any(effect) or node.ends or nexts)
+            nodes += [node.agent, empty, node.ends, node.fair, *ranges, *effect]
             next_table += nexts
             edge_count += len(node.edges)
             for edge in node.edges:
@@ -133,10 +135,12 @@ class _Reduced:
         room = {
             "ENTRIES": agents, "STARTS": agents + 1, "TRUTH": len(flow.conditions),
             "BEFORE": len(order.parts), "AFTER": len(order.parts),
-            "SEEN": count, "TODO": edges + following + agents, "WAITING": 2 * edges,
+            "SEEN": count, "SEEN_NOW": count, "MORE_MARK": agents,
+            "NOW": agents * 4 * words, "NOW_ENDS": agents, "CHANGES": agents * words,
+            "TODO": edges + following + agents, "WAITING": 2 * edges,
             "HELD_FROM": agents + 1, "ALONE": agents * 4 * words, "MORE": agents * 4 * words,
             "FUTURE": 4 * words, "MINE": 4 * words,
-            "WRITTEN": words, "CHANGED": words, "NOTHING": words,
+            "WRITTEN": words, "NOTHING": words,
             "FORWARD": agents, "INSIDE": agents, "BEST": agents,
         }  # fmt: skip
         lines = [f"  %c = alloca [{len(choose.CONTEXT)} x i64]"]

@@ -166,22 +166,47 @@ class _Look:
                 self.entries[number] = order.flow.steps[number][pc]
         for number, entry in enumerate(order.flow.rules, len(order.system.processes)):
             self.entries[number] = entry
+        self.alone = {a: self.future([e], True, 0).effect for a, e in self.entries.items()}
+        self.now = {a: self.future([e], False, 0) for a, e in self.entries.items()}
 
     def enough(self, agent: int) -> list[Outcome] | None:
-        """The outcomes of the smallest T that has ``agent``, if it is good for anything."""
+        """The outcomes of a small T that has ``agent``, if it is good for anything."""
         inside = {agent}
         while True:
+            self.close(inside)
             if not all(self.forward[a] for a in inside if a in self.forward):
+                return None
+            if inside.issuperset(self.moving):
                 return None
             future = self.future([e for a, e in self.entries.items() if a not in inside], True, 0)
             more = self.disturbed(inside, future)
             if not more:
                 break
             inside |= more
-            if inside.issuperset(self.moving):
-                return None
         taken = [o for a in self.moving if a in inside for o in self.outcomes[a]]
         return taken if self.good(taken, future.effect) else None
+
+    def close(self, inside: set[int]) -> None:
+        """Put into T whom its actions may not commute with, whatever the rest of T is: what an
+        agent can do alone is in F, unless it is in T."""
+        todo = sorted(inside)
+        while todo:
+            agent = todo.pop()
+            if agent not in self.entries:
+                continue
+            for other, their in self.alone.items():
+                if other not in inside and self.clash(agent, self.now[agent], their):
+                    inside.add(other)
+                    todo.append(other)
+
+    def clash(self, agent: int, mine: Future, their: Effect) -> bool:
+        """Whether the current action of an agent may not commute with an effect."""
+        if not mine.ends:
+            return False  # it stays disabled
+        changed = self.changed(agent)
+        if changed is None:  # it is disabled now, and may be enabled
+            changed = mine.effect.writes
+        return not mine.effect.commutes(their, changed)
 
     def future(self, entries: list[int], onward: bool, written: int) -> Future:
         """What can be done from some nodes on. ``written`` are cells that change meanwhile; with
@@ -223,16 +248,7 @@ class _Look:
         more: set[int] = set()
         for agent in inside & self.entries.keys():
             mine = self.future([self.entries[agent]], False, future.effect.writes)
-            if not mine.ends:
-                continue  # it stays disabled
-            changed = self.changed(agent)
-            if changed is None:  # it is disabled now, and may be enabled
-                changed = mine.effect.writes
-            more |= {
-                other
-                for other, their in future.parts.items()
-                if not mine.effect.commutes(their, changed)
-            }
+            more |= {b for b, their in future.parts.items() if self.clash(agent, mine, their)}
         return more
 
     def changed(self, agent: int) -> int | None:
