@@ -1,4 +1,4 @@
-"""``--reduce`` and ``--factors``: what is searched, and what is said of it."""
+"""``--reduce``, ``--factors``, ``--all-invariants``: what is searched, and what is said of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import json
 import pytest
 
 from command_line import Shootdown
+from shootdown.check.native import explore
 from shootdown.check.reduce import auto
+from shootdown.check.result import ViolationKind
+from shootdown.check.without import without
+from shootdown.races import library
 
 
 def test_a_race_that_may_not_be_the_shortest_says_so(shootdown: Shootdown) -> None:
@@ -65,3 +69,29 @@ def test_factors(shootdown: Shootdown) -> None:
     assert states == sorted(states, reverse=True)
     assert shootdown("check", "S0.V8", "--factors", "--max-states", "20").code == 3
     assert shootdown("check", "S0.V8", "--factors", "--json").code == 2
+
+
+def test_every_invariant_has_its_race(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "S2a.V4", "--all-invariants")
+    assert ran.code == 1
+    assert ran.out.startswith(shootdown("check", "S2a.V4").out.split("\nexplored")[0])
+    races = [line.split()[1] for line in ran.out.splitlines() if line.startswith("VIOLATED  ")]
+    assert races == ["INV-S2-2:", "INV-DIRTY:"]
+    (found,) = json.loads(shootdown("check", "S2a.V4", "--all-invariants", "--json").out)["results"]
+    (other,) = found["other_violations"]
+    assert (found["violation"]["name"], other["name"]) == ("INV-S2-2", "INV-DIRTY")
+    assert found["violation"]["length"] < other["length"]
+    if other["token"] is not None:
+        again = shootdown("replay", "S2a.V4", "--path", other["token"])
+        assert again.code == 1
+
+
+def test_what_was_violated_is_not_looked_at_again() -> None:
+    system = next(s for s in library() if s.name == "S0.V4").compile()
+    result = explore(system)
+    assert result.violation is not None
+    assert result.violation.kind is ViolationKind.ASSERTION
+    rest = without(system, result.violation)
+    assert rest.failures == system.failures
+    assert explore(rest).violation is None
+    assert explore(rest).states > result.states

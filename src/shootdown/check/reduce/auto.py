@@ -16,7 +16,7 @@ from shootdown.check.result import Engine, Limits, Progress, Result
 from shootdown.errors import UsageError
 from shootdown.lang.ir import System
 
-FIRST = 200_000  # states
+FIRST = 1_000_000  # states: half a second, which the analysis and its code take too
 
 
 def explore_auto(
