@@ -54,6 +54,11 @@ class CheckCommand:
             help="how many scenarios to check at the same time; default: one for each CPU",
         )
         parser.add_argument(
+            "--all-invariants",
+            action="store_true",
+            help="go on after a race: show the shortest one for every invariant that can be broken",
+        )
+        parser.add_argument(
             "--factors",
             action="store_true",
             help="search each NAME without reductions and with more and more of them, and print "

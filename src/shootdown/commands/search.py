@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from shootdown.interrupts import Interruptible
 if TYPE_CHECKING:
     from shootdown.check.native.keep import Keeper
     from shootdown.check.result import Engine, Limits, Progress, Result
+    from shootdown.check.trace import Trace
     from shootdown.commands.targets import Compiled, Target
     from shootdown.lang.ir import System
     from shootdown.report.run import Broken, Run
@@ -35,7 +38,6 @@ def check_target(
     from shootdown.check.progress import with_progress
     from shootdown.check.result import Limits
     from shootdown.check.tokens import encode_token
-    from shootdown.check.trace import trace_violation
     from shootdown.check.witness import concrete_trace
     from shootdown.commands.console import error_text
     from shootdown.commands.targets import compiled, subject_of, witness_system
@@ -56,14 +58,26 @@ def check_target(
         with Interruptible():
             found = _searched(built.system, arguments, limits, show, keeper)
             result = with_progress(found, left())
+            others: tuple[Result, ...] = ()
+            if getattr(arguments, "all_invariants", False):
+                others = tuple(_others(result, arguments, limits, left, show))
         if result.violation is None or not told(Run(built.subject, result)):
             return Run(built.subject, result)
         with user_code(target.path or target.scenario.location.file, "showing a value"):
-            trace = trace_violation(built.system, result.violation)
             concrete = witness_system(built)
-            if concrete is not None:
-                trace = concrete_trace(trace, concrete) or trace
-        return Run(built.subject, result, trace, encode_token(trace.system, trace.numbers))
+
+            def shown(result: Result, *more: Run) -> Run:
+                if result.violation is None:
+                    return Run(built.subject, result)
+                trace, real = _traced(built.system, result)
+                token = None
+                if real:
+                    if concrete is not None:
+                        trace = concrete_trace(trace, concrete) or trace
+                    token = encode_token(trace.system, trace.numbers)
+                return Run(built.subject, result, trace, token, more)
+
+            return shown(result, *(shown(other) for other in others))
     except ShootdownError as error:
         return Broken(subject_of(target, arguments), error_text(error), error.exit_code)
     except MemoryError:
@@ -97,6 +111,52 @@ def _searched(
     if arguments.reduce is None:
         return explore_auto(explore, system, limits, show, keeper)
     return explore(system, limits, show, reduce=chosen(system, arguments.reduce))
+
+
+def _traced(system: System, result: Result) -> tuple[Trace, bool]:
+    """The steps of a race, and whether they are steps of ``system`` too: a race that goes on after
+    a failed assertion (see ``check.without``) is not."""
+    from shootdown.check.outcomes import outcomes
+    from shootdown.check.trace import trace_violation
+
+    violation = result.violation
+    assert violation is not None
+    if result.system is system:
+        return trace_violation(system, violation), True
+    searched = replace(result.system, invariants=system.invariants)
+    with suppress(RuntimeError):  # a step of the path is none of the system
+        renumbered = violation
+        if violation.failing_outcome is not None:
+            found = outcomes(system, violation.path[-1])
+            numbers = [o.number for o in found if o.failure == violation.index]
+            renumbered = replace(violation, failing_outcome=next(iter(numbers), -1))
+        return trace_violation(system, renumbered), True
+    return trace_violation(searched, violation), False
+
+
+def _others(
+    first: Result,
+    arguments: argparse.Namespace,
+    limits: Limits,
+    left: Callable[[], float | None],
+    show: Callable[[Progress], None],
+) -> Iterator[Result]:
+    """Searches after the first, each without the invariants that the ones before found broken: up
+    to one that ends in anything else. So each finds a race that is the shortest of its invariant.
+    """
+    from shootdown.check.without import WAIVABLE, without
+
+    system, result = first.system, first
+    rest = system
+    while result.violation is not None and result.violation.kind in WAIVABLE:
+        rest = without(rest, result.violation)
+        result = _searched(rest, arguments, replace(limits, time=left()), show, None)
+        found = result.violation
+        if found is not None and found.kind is WAIVABLE[0]:
+            index = [prop.name for prop in system.invariants].index(found.name)
+            found = replace(found, index=index)
+        if found is not None or result.stopped:
+            yield replace(result, system=rest, violation=found)
 
 
 def engine_named(name: str, keeper: Keeper | None = None) -> Engine:

@@ -223,16 +223,21 @@ def _run(run: Run) -> Json:
             for at in never_executed(system.lines, result.covered)
         ],
         "violation": violation,
+        "other_violations": [
+            _violation(other.subject, other.trace, other.token)
+            for other in run.others
+            if other.trace is not None
+        ],
     }
 
 
-def _violation(subject: Subject, trace: Trace, token: str) -> Json:
+def _violation(subject: Subject, trace: Trace, token: str | None) -> Json:
     return {
         **_ending(trace.ending),
         "length": len(trace.steps),
         "loop": trace.loop,
         "token": token,
-        "reproduce": reproduce(subject, token),
+        "reproduce": None if token is None else reproduce(subject, token),
         "steps": [_step(trace.system, step) for step in trace.steps],
         "waiting": [
             {"process": trace.system.processes[w.process].name, **_action(w.action)}

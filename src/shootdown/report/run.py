@@ -34,12 +34,17 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished check: ``trace`` and ``token`` are there where the result has a violation."""
+    """A finished check: ``trace`` and ``token`` are there where the result has a violation.
+
+    ``others`` are the searches for what else can be broken, if they were asked for: each has a
+    violation, but for the last one if it stopped at a limit.
+    """
 
     subject: Subject
     result: Result
     trace: Trace | None = None
     token: str | None = None
+    others: tuple[Run, ...] = ()
 
     @property
     def system(self) -> System:

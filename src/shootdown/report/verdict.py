@@ -38,6 +38,20 @@ _STOPPED = {
 
 def verdict_text(run: Run) -> str:
     """The whole report of one check, without a trailing newline."""
+    parts = [_report(run)]
+    for other in run.others:
+        parts += ["", _report(other) if other.trace else paragraph(_other_stopped(other))]
+    if not as_expected(run) and not run.subject.changed:
+        parts.append(paragraph(f"expected: {expected_text(run.subject)}"))
+    return "\n".join(parts)
+
+
+def _other_stopped(run: Run) -> str:
+    """What to say of an unfinished search for another race."""
+    return f"UNKNOWN  whether more can be broken: {stopped_because(run.result)}"
+
+
+def _report(run: Run) -> str:
     parts = [headline(run)]
     if run.trace is not None:
         assert run.result.violation is not None
@@ -53,8 +67,6 @@ def verdict_text(run: Run) -> str:
         parts += ["", _explored_and_token(run)]
     else:
         parts += _fields(run)
-    if not as_expected(run) and not run.subject.changed:
-        parts.append(paragraph(f"expected: {expected_text(run.subject)}"))
     return "\n".join(parts)
 
 
@@ -140,11 +152,12 @@ def _nobody_answers(subject: Subject, ending: Ending) -> list[str]:
 
 
 def _explored_and_token(run: Run) -> str:
-    assert run.token is not None
     result = run.result
     explored = f"explored {count(result.states, 'state')} in {duration(result.seconds)}"
     if result.reductions:
         explored += f" (reductions: {', '.join(result.reductions)})"
+    if run.token is None:
+        return paragraph(f"{explored}; no token: the race goes on after a failed assertion")
     command = f"reproduce: {reproduce(run.subject, run.token)}"
     line = f"{explored}; {command}"
     if len(line) <= WIDTH:

@@ -20,7 +20,7 @@ from shootdown.lang.ir import System
 if TYPE_CHECKING:
     from shootdown.check.native.keep import Keeper
 
-FIRST = 200_000  # states
+FIRST = 1_000_000  # states: half a second, which the analysis and its code take too
 SECOND = "second"
 
 

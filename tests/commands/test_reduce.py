@@ -1,0 +1,97 @@
+"""``--reduce``, ``--factors``, ``--all-invariants``: what is searched, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from command_line import Shootdown
+from shootdown.check.native import explore
+from shootdown.check.reduce import auto
+from shootdown.check.result import ViolationKind
+from shootdown.check.without import without
+from shootdown.races import library
+
+
+def test_a_race_that_may_not_be_the_shortest_says_so(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "S0.V4", "--reduce", "order,merge")
+    assert ran.code == 1
+    head, said, hint = ran.out.splitlines()[:3]
+    assert head.startswith("VIOLATED  INV-S0-3")
+    assert said.startswith("a race: ")
+    assert hint.startswith("not known to be the shortest: with --reduce symmetry")
+    assert "(reductions: order, merge)" in ran.out
+    token = ran.out.rsplit("--path ", 1)[1].split()[0]
+    replayed = shootdown("replay", "S0.V4", "--path", token)
+    assert (replayed.code, replayed.out.splitlines()[0]) == (1, head)
+
+
+def test_the_report_names_the_reductions(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "S0.V6", "--reduce", "merge", "--json")
+    (found,) = json.loads(ran.out)["results"]
+    assert (found["reductions"], found["shortest"]) == (["merge"], False)
+    assert found["states"] < 400
+    text = shootdown("check", "S0.V6", "--reduce", "merge").out
+    assert "\n  reductions    merge\n" in text
+    assert "reductions" not in shootdown("check", "S0.V6", "--reduce", "none").out
+
+
+def test_auto_reduces_what_is_long(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "reductions" not in shootdown("check", "S0.V6").out
+    monkeypatch.setattr(auto, "FIRST", 500)
+    assert "\n  reductions    " in shootdown("check", "S0.V6").out
+    # a limit of the user's own that comes before is a limit
+    ran = shootdown("check", "S0.V6", "--max-states", "300")
+    assert ran.code == 3
+    assert "300 states" in ran.out
+
+
+def test_progress_is_not_reduced(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = shootdown("check", "S3.LIVE", "--reduce", "order")
+    assert ran.code == 2
+    assert "has the progress property INV-S3-9" in ran.err
+    assert "use --reduce none" in ran.err
+    monkeypatch.setattr(auto, "FIRST", 10)
+    ran = shootdown("check", "S3.LIVE")
+    assert (ran.code, "reductions" in ran.out) == (0, False)
+
+
+def test_factors(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "S0.V8", "--factors", "--bound", "pages=1")
+    head, titles, *rows = ran.out.splitlines()
+    assert ran.code == 0
+    assert head == "S0.V8 (3 CPUs, 1 page)"
+    assert titles.split() == ["STATES", "FACTOR", "ALL", "TIME", "VERDICT"]
+    names = [row[2:18].strip() for row in rows]
+    assert names == ["tlb=explicit", "as it is", "and symmetry", "and order", "and merge"]
+    states = [int(row[18:32].replace(",", "")) for row in rows]
+    assert states == sorted(states, reverse=True)
+    assert shootdown("check", "S0.V8", "--factors", "--max-states", "20").code == 3
+    assert shootdown("check", "S0.V8", "--factors", "--json").code == 2
+
+
+def test_every_invariant_has_its_race(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "S2a.V4", "--all-invariants")
+    assert ran.code == 1
+    assert ran.out.startswith(shootdown("check", "S2a.V4").out.split("\nexplored")[0])
+    races = [line.split()[1] for line in ran.out.splitlines() if line.startswith("VIOLATED  ")]
+    assert races == ["INV-S2-2:", "INV-DIRTY:"]
+    (found,) = json.loads(shootdown("check", "S2a.V4", "--all-invariants", "--json").out)["results"]
+    (other,) = found["other_violations"]
+    assert (found["violation"]["name"], other["name"]) == ("INV-S2-2", "INV-DIRTY")
+    assert found["violation"]["length"] < other["length"]
+    if other["token"] is not None:
+        again = shootdown("replay", "S2a.V4", "--path", other["token"])
+        assert again.code == 1
+
+
+def test_what_was_violated_is_not_looked_at_again() -> None:
+    system = next(s for s in library() if s.name == "S0.V4").compile()
+    result = explore(system)
+    assert result.violation is not None
+    assert result.violation.kind is ViolationKind.ASSERTION
+    rest = without(system, result.violation)
+    assert rest.failures == system.failures
+    assert explore(rest).violation is None
+    assert explore(rest).states > result.states
