@@ -6,7 +6,14 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from shootdown.commands.options import add_choices, add_limits, add_output, seconds, whole_number
+from shootdown.commands.options import (
+    add_choices,
+    add_limits,
+    add_output,
+    add_reduce,
+    seconds,
+    whole_number,
+)
 from shootdown.commands.streams import BROKEN_PIPE
 from shootdown.errors import UsageError
 
@@ -39,6 +46,7 @@ class BoundsCommand:
         add_choices(parser)
         group = parser.add_argument_group("limits of each row; the time is 60 s unless given")
         add_limits(group)
+        add_reduce(group)
         group = parser.add_argument_group("limits of the whole table")
         group.add_argument(
             "--total-time",

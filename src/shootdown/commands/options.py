@@ -77,6 +77,12 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     """``--max-states``, ``--max-memory``, ``--max-time``, ``--reduce``, ``--engine``."""
     group = parser.add_argument_group("the search")
     add_limits(group)
+    add_reduce(group)
+    group.add_argument("--engine", choices=ENGINES, default="native", help="default: native")
+
+
+def add_reduce(group: argparse._ArgumentGroup) -> None:
+    """``--reduce``."""
     group.add_argument(
         "--reduce",
         metavar="auto|none|LIST",
@@ -84,7 +90,6 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         help="search fewer states: some of symmetry,order,merge; auto (the default) takes them all "
         "once the ordinary search gets long",
     )
-    group.add_argument("--engine", choices=ENGINES, default="native", help="default: native")
 
 
 def add_survival(parser: argparse.ArgumentParser) -> None:

@@ -113,6 +113,12 @@ def closing(grown: Grown) -> str:
     for row in grown.rows:
         if row.verdict in ("VIOLATED", "VACUOUS", "UNKNOWN", "ERROR", "MODEL ERROR"):
             parts.append(("stopped at", f"{_text(row.bounds)}: {_why(grown.subject, row)}"))
+    reduced = [
+        f"{_text(row.bounds)}: {', '.join(row.run.result.reductions)}"
+        for row in grown.rows
+        if isinstance(row.run, Run) and row.run.result.reductions
+    ]
+    parts += _some("reduced", reduced)
     predicted = [u for u in grown.untried if u.states is not None]
     late = [u for u in grown.untried if u.states is None]
     parts += _some("not tried", [f"{_text(u.bounds)}: {_reason(u)}" for u in predicted])
