@@ -56,7 +56,7 @@ class BodyWriter:
     def write(self, words: list[str]) -> None:
         """Write the body, beginning with a working state of ``words``."""
         self.words = words
-        for number in _order(self.body):
+        for number in ordered(self.body):
             if number == 0:
                 env = Env(words[:], [ZERO] * max(1, self.body.registers))
             else:
@@ -199,13 +199,14 @@ class BodyWriter:
 
 def most_outcomes(system: System) -> int:
     """An upper bound of the outcomes of one state."""
-    steps = [max((_ways(a.body) for a in p.actions), default=0) for p in system.processes]
-    return sum(steps) + sum(_ways(rule.body) for rule in system.rules)
+    steps = [max((most_ways(a.body) for a in p.actions), default=0) for p in system.processes]
+    return sum(steps) + sum(most_ways(rule.body) for rule in system.rules)
 
 
-def _ways(body: Body) -> int:
+def most_ways(body: Body) -> int:
+    """An upper bound of the ways through a body that reach its end."""
     ways: dict[int, int] = {}
-    for number in reversed(_order(body)):
+    for number in reversed(ordered(body)):
         match body.blocks[number].end:
             case Jump(target):
                 ways[number] = ways[target]
@@ -218,11 +219,11 @@ def _ways(body: Body) -> int:
     return ways[0]
 
 
-def _order(body: Body) -> list[int]:
+def ordered(body: Body) -> list[int]:
     """The blocks that can be reached, each before the ones it leads to."""
     seen = {0}
     order: list[int] = []
-    stack = [(0, iter(_targets(body.blocks[0])))]
+    stack = [(0, iter(targets_of(body.blocks[0])))]
     while stack:
         number, targets = stack[-1]
         target = next(targets, None)
@@ -231,11 +232,12 @@ def _order(body: Body) -> list[int]:
             stack.pop()
         elif target not in seen:
             seen.add(target)
-            stack.append((target, iter(_targets(body.blocks[target]))))
+            stack.append((target, iter(targets_of(body.blocks[target]))))
     return order[::-1]
 
 
-def _targets(block: Block) -> tuple[int, ...]:
+def targets_of(block: Block) -> tuple[int, ...]:
+    """The blocks that may follow; of a branch, the one taken where the condition fails first."""
     match block.end:
         case Jump(target) | Choice(_, _, _, target):
             return (target,)

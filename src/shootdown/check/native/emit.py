@@ -38,6 +38,11 @@ def emit(system: System, layout: Layout) -> str:
         _Expand(system, layout, tables).text(),
         _CheckProperties(system, layout, tables).text(),
     ]
+    return module(system, tables, functions)
+
+
+def module(system: System, tables: dict[str, str], functions: list[str]) -> str:
+    """A module of these functions, with the tables that they need."""
     constants = [
         f"{name} = private unnamed_addr constant [{content.count('i32')} x i32] [{content}]"
         for content, name in tables.items()

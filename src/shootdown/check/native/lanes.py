@@ -1,0 +1,282 @@
+"""Search of many states at once: those that differ in a few variables only (the leaf).
+
+The result is that of the ordinary search: the same verdict and the same counts, and of a violation
+the same length. Which of several violations of that length is found may differ.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import time
+from collections.abc import Callable, Iterator
+
+from shootdown.check.deadline import time_limit
+from shootdown.check.memory import check_limits, memory_limit
+from shootdown.check.native import jit, lanes_core
+from shootdown.check.native.emit import FUNCTIONS
+from shootdown.check.native.lanes_emit import emit_lanes, most_made
+from shootdown.check.native.lanes_leaf import Leaf
+from shootdown.check.native.lanes_store import EntryStore
+from shootdown.check.native.layout import plan
+from shootdown.check.reference import is_deadlock, judge_property, outcomes
+from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
+from shootdown.errors import UnfinishedError
+from shootdown.lang.interpret import State
+from shootdown.lang.ir import FailureKind, System
+
+MORE, GROW, BAD_STATE, BAD_STEP, LIMITED = (
+    lanes_core.STATUS[name] for name in ("MORE", "GROW", "BAD_STATE", "BAD_STEP", "LIMITED")
+)
+NO_LIMITS = Limits()
+_MOMENT = 0.3  # seconds
+_SLICE = 0.05  # seconds in native code, after which signals and limits are looked at
+_MOST_STATES = 1 << 62
+
+
+def explore_lanes(
+    system: System,
+    leaf: Leaf,
+    limits: Limits = NO_LIMITS,
+    on_progress: Callable[[Progress], None] | None = None,
+    *,
+    good_code_after: float = 1.0,
+) -> Result:
+    """Search ``system`` breadth-first with this leaf; see :func:`native.explore`."""
+    check_limits(limits)
+    search = _Search(system, leaf, limits, on_progress, good_code_after)
+    try:
+        search.run()
+    except KeyboardInterrupt:
+        search.stopped = "interrupt"
+    return search.result()
+
+
+class _Search:
+    """One search."""
+
+    def __init__(
+        self,
+        system: System,
+        leaf: Leaf,
+        limits: Limits,
+        on_progress: Callable[[Progress], None] | None,
+        good_code_after: float,
+    ) -> None:
+        self.system = system
+        self.leaf = leaf
+        self.limits = limits
+        self.on_progress = on_progress
+        self.began = self.reported = time.perf_counter()
+        self.good_code_after = good_code_after
+        self.layout = plan(system, leaf.variables)
+        self.ir = ""
+        self.store: EntryStore | None = None
+        self.violation: Violation | None = None
+        self.stopped: str | None = None
+
+    def run(self) -> None:
+        limit = self.limits.time  # a moment more: every search should see its first state
+        try:
+            with time_limit(None if limit is None else limit + _MOMENT, "writing the code"):
+                functions = self.code()
+        except UnfinishedError:
+            self.stopped = "time"
+            return
+        system = self.system
+        self.provide(functions)
+        most = self.limits.states
+        store = EntryStore(
+            self.layout.words - 1,
+            most_made(system, self.leaf),
+            len(system.lines),
+            len(system.goals),
+            memory_limit(self.limits),
+            _MOST_STATES if most is None else most,
+        )
+        key, lane = self.split(system.init)
+        store.begin(functions, key, lane)
+        self.store = store
+        status = self.search(store)
+        if status == BAD_STEP:
+            status = store.call("judge")
+        if status in (BAD_STATE, BAD_STEP):
+            self.violation = self.found(store, status)
+        elif status == LIMITED:
+            self.stopped = "states"
+
+    def code(self) -> jit.Library:
+        """The functions of the model: good ones if they are at hand, else quick ones."""
+        self.ir = emit_lanes(self.system, self.layout, self.leaf)
+        functions = jit.load_cached(self.ir, FUNCTIONS)
+        if functions is None and self.good_code_after > 0:
+            return jit.load(self.ir, FUNCTIONS, jit.FAST)
+        self.good_code_after = math.inf
+        return functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
+
+    def search(self, store: EntryStore) -> int:
+        """Run the core in slices until it ends or a limit is reached; the last status."""
+        budget = 200  # states, then as many as fill a slice
+        while not self.over_time(store):
+            began = time.perf_counter()
+            status = store.call("run", budget)
+            if status == GROW:
+                if not store.grow():
+                    self.stopped = "memory"
+                    return status
+            elif status == MORE:
+                seconds = max(time.perf_counter() - began, 1e-6)
+                budget = max(1, int(budget * min(4.0, _SLICE / seconds)))
+                self.improve(store)
+            else:
+                return status
+        return MORE
+
+    def improve(self, store: EntryStore) -> None:
+        """Go over to good code if the search takes long enough."""
+        cost = self.ir.count("\n") * 5e-5
+        elapsed = time.perf_counter() - self.began
+        if self.limits.time is not None and elapsed + cost >= self.limits.time:
+            return
+        if elapsed >= self.good_code_after + 2 * cost:
+            self.good_code_after = math.inf
+            functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
+            self.provide(functions)
+            store.use(functions)
+
+    def provide(self, functions: jit.Library) -> None:
+        """Put the values that no action writes into the table beside the code."""
+        if self.layout.given:
+            table = ctypes.c_int64 * len(self.system.variables)
+            table.from_address(functions.addresses["given"])[:] = list(self.system.init)
+
+    def over_time(self, store: EntryStore) -> bool:
+        """Whether time is up; reports progress by the way."""
+        now = time.perf_counter()
+        elapsed = now - self.began
+        if self.on_progress and now - self.reported >= 0.1:
+            self.reported = now
+            counts = store["KNOWN"], store["EXPANDED"], store.depth()
+            self.on_progress(Progress(*counts, elapsed, store.memory()))
+        if self.limits.time is not None and elapsed >= self.limits.time:
+            self.stopped = "time"
+            return True
+        return False
+
+    # ------------------------------------------------------------------ states
+
+    def split(self, state: State) -> tuple[list[int], int]:
+        """The key and the lane of a state."""
+        lane = self.leaf.lane((v, state[v]) for v in self.leaf.variables)
+        return self.layout.pack(state)[:-1], lane
+
+    def state(self, key: list[int], lane: int) -> State:
+        """The state that a key and a lane make."""
+        return self.layout.unpack([*key, self.leaf.word(self.layout, self.leaf.values(lane))])
+
+    # ------------------------------------------------------------------ violations
+
+    def found(self, store: EntryStore, status: int) -> Violation:
+        """The violation in the record that was expanded last."""
+        record = store["HEAD"]
+        judge = self.bad_state if status == BAD_STATE else self.bad_step
+        for lane in _ones(store.lanes(record)):
+            state = self.state(store.key(record), lane)
+            violation = judge(state)
+            if violation is not None:
+                kind, name, index, outcome = violation
+                path = (*self.path(store, record, lane), state)
+                return Violation(kind, name, index, path, outcome)
+        raise AssertionError("the compiled code found a violation that the meaning does not have")
+
+    def bad_state(self, state: State) -> tuple[ViolationKind, str, int, None] | None:
+        """The first property that a state violates."""
+        properties = (*self.system.invariants, *self.system.goals)
+        for index, prop in enumerate(properties):
+            way = judge_property(prop, state)
+            if way.failure is not None:
+                return (*self.failed(way.failure), None)
+            if index < len(self.system.invariants) and way.registers[0] == 0:
+                return ViolationKind.INVARIANT, prop.name, index, None
+        return None
+
+    def bad_step(self, state: State) -> tuple[ViolationKind, str, int, int | None] | None:
+        """The first failing outcome of a state, or that it is a deadlock."""
+        found = []
+        for outcome in outcomes(self.system, state):
+            found.append(outcome)
+            if outcome.failure is not None:
+                return (*self.failed(outcome.failure), outcome.number)
+        if is_deadlock(self.system, state, found):
+            return ViolationKind.DEADLOCK, "deadlock", -1, None
+        return None
+
+    def failed(self, index: int) -> tuple[ViolationKind, str, int]:
+        failure = self.system.failures[index]
+        kind = {
+            FailureKind.ASSERTION: ViolationKind.ASSERTION,
+            FailureKind.MODEL_ERROR: ViolationKind.MODEL_ERROR,
+        }[failure.kind]
+        return kind, failure.name, index
+
+    def path(self, store: EntryStore, record: int, lane: int) -> tuple[State, ...]:
+        """The states of a shortest path to a state, without the state itself.
+
+        The state before one at some distance is among the records of the distance before: the first
+        one that makes it.
+        """
+        backwards: list[State] = []
+        for distance in reversed(range(store.distance(record))):
+            key, bit = store.address(record), _signed(1 << lane)
+            record = store.call("source", *store.level(distance), key, bit)
+            here = store.address(record)
+            lane = next(
+                lane
+                for lane in _ones(store.lanes(record))
+                if store.call("makes", here, _signed(1 << lane), key, bit)
+            )
+            backwards.append(self.state(store.key(record), lane))
+        return tuple(reversed(backwards))
+
+    # ---------------------------------------------------------------------- result
+
+    def result(self) -> Result:
+        store = self.store
+        goals = (False,) * len(self.system.goals) if store is None else store.goals()
+        if self.violation is not None:
+            verdict = Verdict.VIOLATED
+        elif self.stopped is not None:
+            verdict = Verdict.UNKNOWN
+        else:
+            verdict = Verdict.HOLDS if all(goals) else Verdict.VACUOUS
+        states = 0 if store is None else store["KNOWN"]
+        expanded = 0 if store is None else store["EXPANDED"]
+        return Result(
+            system=self.system,
+            engine="native",
+            verdict=verdict,
+            states=states,
+            expanded=expanded,
+            transitions=0 if store is None else store["TRANSITIONS"],
+            depth=0 if store is None else store.depth(),
+            seconds=time.perf_counter() - self.began,
+            memory=0 if store is None else store.memory(),
+            goals=goals,
+            covered=(False,) * len(self.system.lines) if store is None else store.covered(),
+            violation=self.violation,
+            stopped=None if self.violation else self.stopped,
+            frontier=states - expanded,
+        )
+
+
+def _ones(lanes: int) -> Iterator[int]:
+    """The numbers of the bits that are set."""
+    while lanes:
+        lowest = lanes & -lanes
+        yield lowest.bit_length() - 1
+        lanes ^= lowest
+
+
+def _signed(lanes: int) -> int:
+    """As ctypes takes it."""
+    return ctypes.c_int64(lanes).value

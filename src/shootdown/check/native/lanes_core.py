@@ -1,0 +1,360 @@
+"""The search loop over entries, in the subset of Python that :mod:`.subset` compiles.
+
+An entry is ``K`` words of key, then three sets of lanes: those *known*, and those *new* at the
+distance that is expanded now and at the next one (they take turns: ``PARITY``). The queue has a
+record for each time that an entry gets new lanes at a distance: the entry and the distance, and,
+once it is expanded, the lanes. So the search is breadth-first as the ordinary one is, level by
+level; an entry is expanded again for the lanes that it gets later. The queue is kept: races are
+found by walking it backwards.
+
+The table of keys has buckets of eight entries with a 31-bit tag and an index, as in :mod:`.core`.
+"""
+
+# ruff: noqa: F821
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+from functools import cache
+
+from shootdown.check.native import subset
+from shootdown.check.native.core import hash_of, same, tag_of
+
+CONTEXT = (
+    "EXPAND",  # address of the model's functions, see lanes_emit.py
+    "CHECK",
+    "ENTRIES",  # addresses of the arrays
+    "TABLE",
+    "QUEUE",
+    "OUT",  # entries made by one batch: a key and lanes
+    "HASHES",  # the hashes of their keys
+    "MADE",  # for each expansion of the batch: how many, lanes of the same key, outcomes
+    "COVER",  # a byte for each line: covered by an action; by a property
+    "PROPERTY_COVER",
+    "GOALS",  # a byte for each goal
+    "BUCKETS",  # number of buckets - 1
+    "SHIFT",  # hash >> SHIFT is the first bucket
+    "ROOM",  # entries that the array and the table can hold before they must grow
+    "QUEUE_ROOM",  # records that the queue can hold
+    "LIMIT",  # states that the user allows
+    "KEYS",  # entries
+    "KNOWN",  # states discovered
+    "EXPANDED",
+    "TRANSITIONS",
+    "HEAD",  # the record expanded next
+    "TAIL",  # records in the queue
+    "LEVEL_END",  # the first record that is farther away than HEAD's
+    "DEPTH",  # distance of HEAD's states
+    "PARITY",  # which of an entry's sets of new lanes is about that distance
+    "NEEDED",  # GROW: room for how many more entries and records
+    "CODE",  # STOPPED: what check or expand returned
+)
+
+STATUS = {
+    "DONE": 0,  # every state is expanded
+    "MORE": 1,  # the budget is used up
+    "GROW": 2,  # no room for the next batch
+    "BAD_STATE": 3,  # a state of the record HEAD violates a property: CODE is from check
+    "BAD_STEP": 4,  # an outcome of one failed, or a deadlock: CODE is from expand
+    "LIMITED": 5,  # more states than LIMIT
+}
+
+BATCH = 64  # entries made (and records) after which a batch is looked up
+AHEAD = 6  # records from which on an entry is prefetched
+NONE = (1 << 64) - 1
+
+
+def run(context, budget):
+    """Expand about ``budget`` states, or as far as it goes; a status."""
+    end = context[EXPANDED] + budget
+    while context[EXPANDED] < end and context[HEAD] < context[TAIL]:
+        first = context[HEAD]
+        # a batch stays within one level
+        last = context[LEVEL_END]
+        if last > first + BATCH:
+            last = first + BATCH
+        here = first
+        n = 0
+        bad = 0
+        while here < last and n < BATCH and bad == 0:
+            look_ahead(context, here + AHEAD)
+            lanes = take(context, here)
+            made = context[MADE] + (here - first) * 24
+            bad = expand(context, here, lanes, n, made)
+            n = announce(context, n, n + made[0])
+            here += 1
+        if context[KEYS] + n > context[ROOM] or context[TAIL] + n + BATCH > context[QUEUE_ROOM]:
+            context[NEEDED] = n + BATCH
+            put_back(context, first, here)
+            return GROW
+        prefetch_entries(context, n)
+        status = discover(context, first, here, bad)
+        if status != MORE:
+            return status
+        if context[HEAD] == context[LEVEL_END] and context[TAIL] > context[LEVEL_END]:
+            context[LEVEL_END] = context[TAIL]
+            context[DEPTH] += 1
+            context[PARITY] = 1 - context[PARITY]
+    if context[HEAD] == context[TAIL]:
+        return DONE
+    return MORE
+
+
+def entry_of(context, record):
+    """The address of the entry that a record of the queue is about."""
+    return context[ENTRIES] + (context[QUEUE][record * 2] & 0xFFFF_FFFF) * (8 * E)
+
+
+def look_ahead(context, record):
+    """Prefetch the entry of a record that will be expanded soon."""
+    if record < context[TAIL]:
+        prefetch(entry_of(context, record))
+    return 0
+
+
+def take(context, record):
+    """The new lanes of a record, which are no longer new then."""
+    new = entry_of(context, record) + (K + 1 + context[PARITY]) * 8
+    lanes = new[0]
+    new[0] = 0
+    context[QUEUE][record * 2 + 1] = lanes
+    return lanes
+
+
+def put_back(context, start, stop):
+    """Undo ``take`` for the records from ``start`` to ``stop``."""
+    while start < stop:
+        new = entry_of(context, start) + (K + 1 + context[PARITY]) * 8
+        new[0] = context[QUEUE][start * 2 + 1]
+        start += 1
+    return 0
+
+
+def expand(context, record, lanes, n, made):
+    """Look at some states and write their successors from ``n`` on; not 0: a violation."""
+    key = entry_of(context, record)
+    made[0] = 0
+    code = call4(context[CHECK], key, lanes, context[GOALS], context[PROPERTY_COVER])
+    if code:
+        context[CODE] = code
+        return BAD_STATE
+    out = context[OUT] + n * (8 * K + 8)
+    result = call5(context[EXPAND], key, lanes, out, context[COVER], made + 8)
+    made[0] = result & 0xFFFF_FFFF
+    if result >> 32:
+        context[CODE] = result >> 32
+        return BAD_STEP
+    return 0
+
+
+def announce(context, start, stop):
+    """Hash the keys of the entries from ``start`` to ``stop`` and prefetch their buckets."""
+    table = context[TABLE]
+    shift = context[SHIFT]
+    hashes = context[HASHES]
+    made = context[OUT] + start * (8 * K + 8)
+    k = start
+    while k < stop:
+        h = hash_of(made)
+        hashes[k] = h
+        prefetch(table + (h >> shift) * 64)
+        made += 8 * K + 8
+        k += 1
+    return stop
+
+
+def prefetch_entries(context, n):
+    """Prefetch the entry that each key will probably be compared with."""
+    k = 0
+    while k < n:
+        h = context[HASHES][k]
+        bucket = context[TABLE] + (h >> context[SHIFT]) * 64
+        hits = equal8(bucket, TAG_MASK, tag_of(h))
+        if hits:
+            index = (bucket[lowest_bit(hits)] & 0xFFFF_FFFF) - 1
+            prefetch(context[ENTRIES] + index * (8 * E))
+        k += 1
+    return 0
+
+
+def discover(context, first, stop, bad):
+    """Take what the records from ``first`` to ``stop`` made, in order; a status.
+
+    ``bad`` is not 0 where the last of them is in a violation.
+    """
+    made = context[OUT]
+    hashes = context[HASHES]
+    here = first
+    while here < stop:
+        if here == stop - 1 and bad:
+            return bad
+        counts = context[MADE] + (here - first) * 24
+        own = context[QUEUE][here * 2] & 0xFFFF_FFFF
+        if merge(context, own, counts[1]):
+            return LIMITED
+        k = 0
+        while k < counts[0]:
+            if merge(context, find(context, made, hashes[k]), made[K]):
+                return LIMITED
+            made += 8 * K + 8
+            k += 1
+        hashes += counts[0] * 8
+        context[TRANSITIONS] += counts[2]
+        context[EXPANDED] += ones(context[QUEUE][here * 2 + 1])
+        here += 1
+        context[HEAD] = here
+    return MORE
+
+
+def merge(context, index, lanes):
+    """Discover some states of an entry; 1 where that would be too many."""
+    entry = context[ENTRIES] + index * (8 * E)
+    new = lanes & (entry[K] ^ ALL)
+    if new == 0:
+        return 0
+    full = 0
+    while context[KNOWN] + ones(new) > context[LIMIT]:
+        new = new & (new - 1)
+        full = 1
+    context[KNOWN] += ones(new)
+    entry[K] = entry[K] | new
+    waiting = entry + (K + 2 - context[PARITY]) * 8
+    if waiting[0] == 0 and new:
+        tail = context[TAIL]
+        context[QUEUE][tail * 2] = index | ((context[DEPTH] + 1) << 32)
+        context[TAIL] = tail + 1
+    waiting[0] = waiting[0] | new
+    return full
+
+
+def find(context, key, h):
+    """The index of the entry with a key; a new one if there is none."""
+    table = context[TABLE]
+    bucket = h >> context[SHIFT]
+    tag = tag_of(h)
+    while 1:
+        line = table + bucket * 64
+        hits = equal8(line, TAG_MASK, tag)
+        while hits:
+            index = (line[lowest_bit(hits)] & 0xFFFF_FFFF) - 1
+            if same(context[ENTRIES] + index * (8 * E), key):
+                return index
+            hits = hits & (hits - 1)
+        free = equal8(line, NO_MASK, 0)
+        if free:
+            index = context[KEYS]
+            line[lowest_bit(free)] = tag | (index + 1)
+            context[KEYS] = index + 1
+            new = context[ENTRIES] + index * (8 * E)
+            k = 0
+            while k < K:
+                new[k] = key[k]
+                k += 1
+            return index
+        bucket = (bucket + 1) & context[BUCKETS]
+
+
+def refill(context, start, stop):
+    """Put the entries from ``start`` to ``stop`` into a new table (their keys are different)."""
+    table = context[TABLE]
+    shift = context[SHIFT]
+    while start < stop:
+        end = start + BATCH
+        if end > stop:
+            end = stop
+        here = start
+        while here < end:
+            h = hash_of(context[ENTRIES] + here * (8 * E))
+            context[HASHES][here - start] = h
+            prefetch(table + (h >> shift) * 64)
+            here += 1
+        here = start
+        while here < end:
+            put_in(context, here, context[HASHES][here - start])
+            here += 1
+        start = end
+    return 0
+
+
+def put_in(context, number, h):
+    """Put an entry whose key is not in the table into it."""
+    bucket = h >> context[SHIFT]
+    while 1:
+        line = context[TABLE] + bucket * 64
+        free = equal8(line, NO_MASK, 0)
+        if free:
+            line[lowest_bit(free)] = tag_of(h) | (number + 1)
+            return 0
+        bucket = (bucket + 1) & context[BUCKETS]
+
+
+def judge(context):
+    """Whether a state that was to be expanded in this level, from HEAD's on, violates a property:
+    such a race is one step shorter than one that ends in a failing outcome."""
+    here = context[HEAD] + 1
+    while here < context[LEVEL_END]:
+        key = entry_of(context, here)
+        lanes = key[K + 1 + context[PARITY]]
+        code = call4(context[CHECK], key, lanes, context[GOALS], context[PROPERTY_COVER])
+        if code:
+            context[QUEUE][here * 2 + 1] = lanes
+            context[HEAD] = here
+            context[CODE] = code
+            return BAD_STATE
+        here += 1
+    return BAD_STEP
+
+
+def source(context, start, stop, key, lanes):
+    """The first record from ``start`` to ``stop`` that made a state; NONE if there is none."""
+    here = start
+    while here < stop:
+        if makes(context, entry_of(context, here), context[QUEUE][here * 2 + 1], key, lanes):
+            return here
+        here += 1
+    return NONE
+
+
+def makes(context, entry, some, key, lanes):
+    """Whether a state with that key and a lane of ``lanes`` follows one with a lane of ``some``."""
+    made = context[MADE]
+    out = context[OUT]
+    result = call5(context[EXPAND], entry, some, out, context[COVER], made)
+    if same(entry, key) and made[0] & lanes:
+        return 1
+    count = result & 0xFFFF_FFFF
+    while count:
+        if same(out, key) and out[K] & lanes:
+            return 1
+        out += 8 * K + 8
+        count -= 1
+    return 0
+
+
+EXPORTED = (run, refill, judge, source, makes)
+HELPERS = (
+    hash_of,
+    tag_of,
+    same,
+    entry_of,
+    look_ahead,
+    take,
+    put_back,
+    expand,
+    announce,
+    prefetch_entries,
+    find,
+    merge,
+    discover,
+    put_in,
+)
+NAMES = tuple(function.__name__ for function in EXPORTED)
+
+
+@cache
+def text(words: int) -> str:
+    """LLVM IR of the core for keys of ``words`` words."""
+    constants = {name: i for i, name in enumerate(CONTEXT)} | STATUS
+    constants |= {"W": words, "K": words, "E": words + 3, "BATCH": BATCH, "AHEAD": AHEAD}
+    constants |= {"NO_MASK": NONE, "TAG_MASK": 0xFFFF_FFFF_0000_0000, "ALL": NONE, "NONE": NONE}
+    return subset.compile_functions(EXPORTED, HELPERS, constants)
