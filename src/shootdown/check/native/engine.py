@@ -308,6 +308,14 @@ class _Search:
         )
 
 
+def sample(system: System, states: int) -> list[int]:
+    """The first so many states that a search discovers (or all, or those up to a violation): the
+    words of each, the first one lowest."""
+    search = _Search(system, Limits(states=states), None, math.inf)
+    search.run()
+    return [] if search.store is None else search.store.states()
+
+
 def depth(store: Store) -> int:
     """The distance of the state discovered last."""
     return store["DEPTH"] + (store["KNOWN"] > store["LEVEL_END"])

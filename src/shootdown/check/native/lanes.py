@@ -179,9 +179,10 @@ class _Search:
     def found(self, store: EntryStore, status: int) -> Violation:
         """The violation in the record that was expanded last."""
         record = store["HEAD"]
+        key = store.key(record)
         judge = self.bad_state if status == BAD_STATE else self.bad_step
         for lane in _ones(store.lanes(record)):
-            state = self.state(store.key(record), lane)
+            state = self.state(key, lane)
             violation = judge(state)
             if violation is not None:
                 kind, name, index, outcome = violation
@@ -226,14 +227,14 @@ class _Search:
         one that makes it.
         """
         backwards: list[State] = []
-        for distance in reversed(range(store.distance(record))):
-            key, bit = store.address(record), _signed(1 << lane)
-            record = store.call("source", *store.level(distance), key, bit)
+        for distance in reversed(range(store["DEPTH"])):
+            target, bit = store.address(record), _signed(1 << lane)
+            record = store.call("source", *store.level(distance), target, bit)
             here = store.address(record)
             lane = next(
                 lane
                 for lane in _ones(store.lanes(record))
-                if store.call("makes", here, _signed(1 << lane), key, bit)
+                if store.call("makes", here, _signed(1 << lane), target, bit)
             )
             backwards.append(self.state(store.key(record), lane))
         return tuple(reversed(backwards))

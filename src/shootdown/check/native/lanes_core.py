@@ -1,13 +1,14 @@
 """The search loop over entries, in the subset of Python that :mod:`.subset` compiles.
 
-An entry is ``K`` words of key, then three sets of lanes: those *known*, and those *new* at the
-distance that is expanded now and at the next one (they take turns: ``PARITY``). The queue has a
-record for each time that an entry gets new lanes at a distance: the entry and the distance, and,
-once it is expanded, the lanes. So the search is breadth-first as the ordinary one is, level by
-level; an entry is expanded again for the lanes that it gets later. The queue is kept: races are
-found by walking it backwards.
+There is an *entry* for each key: its ``K`` words, the lanes that are known, and the number of its
+last record in the queue. The entries lie in the order of their discovery, so those that are needed
+at the same time are near to each other. The table of keys has buckets of eight 64-bit words with a
+31-bit tag and an index, as in :mod:`.core`.
 
-The table of keys has buckets of eight entries with a 31-bit tag and an index, as in :mod:`.core`.
+The queue has a *record* for each time that an entry gets new lanes at a distance from the initial
+state: the entry's index and these lanes. So the search is breadth-first as the ordinary one is,
+level by level, and an entry is expanded again for the lanes that it gets later. The queue is kept:
+races are found by walking it backwards.
 """
 
 # ruff: noqa: F821
@@ -26,7 +27,8 @@ CONTEXT = (
     "ENTRIES",  # addresses of the arrays
     "TABLE",
     "QUEUE",
-    "OUT",  # entries made by one batch: a key and lanes
+    "LEVELS",  # the first record at each distance
+    "OUT",  # keys and lanes made by one batch
     "HASHES",  # the hashes of their keys
     "MADE",  # for each expansion of the batch: how many, lanes of the same key, outcomes
     "COVER",  # a byte for each line: covered by an action; by a property
@@ -34,7 +36,7 @@ CONTEXT = (
     "GOALS",  # a byte for each goal
     "BUCKETS",  # number of buckets - 1
     "SHIFT",  # hash >> SHIFT is the first bucket
-    "ROOM",  # entries that the array and the table can hold before they must grow
+    "ROOM",  # entries that their array and the table can hold before they must grow
     "QUEUE_ROOM",  # records that the queue can hold
     "LIMIT",  # states that the user allows
     "KEYS",  # entries
@@ -45,7 +47,6 @@ CONTEXT = (
     "TAIL",  # records in the queue
     "LEVEL_END",  # the first record that is farther away than HEAD's
     "DEPTH",  # distance of HEAD's states
-    "PARITY",  # which of an entry's sets of new lanes is about that distance
     "NEEDED",  # GROW: room for how many more entries and records
     "CODE",  # STOPPED: what check or expand returned
 )
@@ -59,7 +60,7 @@ STATUS = {
     "LIMITED": 5,  # more states than LIMIT
 }
 
-BATCH = 64  # entries made (and records) after which a batch is looked up
+BATCH = 64  # keys made (and records expanded) after which a batch is looked up
 AHEAD = 6  # records from which on an entry is prefetched
 NONE = (1 << 64) - 1
 
@@ -76,69 +77,45 @@ def run(context, budget):
         here = first
         n = 0
         bad = 0
+        made = context[MADE]
         while here < last and n < BATCH and bad == 0:
-            look_ahead(context, here + AHEAD)
-            lanes = take(context, here)
-            made = context[MADE] + (here - first) * 24
-            bad = expand(context, here, lanes, n, made)
+            prefetch(entry_of(context, here + AHEAD))
+            bad = expand(context, here, n, made)
             n = announce(context, n, n + made[0])
+            made += 24
             here += 1
-        if context[KEYS] + n > context[ROOM] or context[TAIL] + n + BATCH > context[QUEUE_ROOM]:
+        room = context[QUEUE_ROOM] - context[TAIL] - BATCH
+        if context[KEYS] + n > context[ROOM] or n > room:
             context[NEEDED] = n + BATCH
-            put_back(context, first, here)
             return GROW
         prefetch_entries(context, n)
         status = discover(context, first, here, bad)
         if status != MORE:
             return status
         if context[HEAD] == context[LEVEL_END] and context[TAIL] > context[LEVEL_END]:
-            context[LEVEL_END] = context[TAIL]
             context[DEPTH] += 1
-            context[PARITY] = 1 - context[PARITY]
+            context[LEVELS][context[DEPTH]] = context[LEVEL_END]
+            context[LEVEL_END] = context[TAIL]
     if context[HEAD] == context[TAIL]:
         return DONE
     return MORE
 
 
 def entry_of(context, record):
-    """The address of the entry that a record of the queue is about."""
-    return context[ENTRIES] + (context[QUEUE][record * 2] & 0xFFFF_FFFF) * (8 * E)
+    """The address of the entry of a record."""
+    return context[ENTRIES] + context[QUEUE][record * 2] * (8 * E)
 
 
-def look_ahead(context, record):
-    """Prefetch the entry of a record that will be expanded soon."""
-    if record < context[TAIL]:
-        prefetch(entry_of(context, record))
-    return 0
-
-
-def take(context, record):
-    """The new lanes of a record, which are no longer new then."""
-    new = entry_of(context, record) + (K + 1 + context[PARITY]) * 8
-    lanes = new[0]
-    new[0] = 0
-    context[QUEUE][record * 2 + 1] = lanes
-    return lanes
-
-
-def put_back(context, start, stop):
-    """Undo ``take`` for the records from ``start`` to ``stop``."""
-    while start < stop:
-        new = entry_of(context, start) + (K + 1 + context[PARITY]) * 8
-        new[0] = context[QUEUE][start * 2 + 1]
-        start += 1
-    return 0
-
-
-def expand(context, record, lanes, n, made):
-    """Look at some states and write their successors from ``n`` on; not 0: a violation."""
+def expand(context, record, n, made):
+    """Look at the states of a record and write what they make from ``n`` on; not 0: a violation."""
     key = entry_of(context, record)
+    lanes = context[QUEUE][record * 2 + 1]
     made[0] = 0
     code = call4(context[CHECK], key, lanes, context[GOALS], context[PROPERTY_COVER])
     if code:
         context[CODE] = code
         return BAD_STATE
-    out = context[OUT] + n * (8 * K + 8)
+    out = context[OUT] + n * (8 * R)
     result = call5(context[EXPAND], key, lanes, out, context[COVER], made + 8)
     made[0] = result & 0xFFFF_FFFF
     if result >> 32:
@@ -148,31 +125,35 @@ def expand(context, record, lanes, n, made):
 
 
 def announce(context, start, stop):
-    """Hash the keys of the entries from ``start`` to ``stop`` and prefetch their buckets."""
+    """Hash the keys from ``start`` to ``stop`` and prefetch their buckets."""
     table = context[TABLE]
     shift = context[SHIFT]
     hashes = context[HASHES]
-    made = context[OUT] + start * (8 * K + 8)
+    made = context[OUT] + start * (8 * R)
     k = start
     while k < stop:
         h = hash_of(made)
         hashes[k] = h
         prefetch(table + (h >> shift) * 64)
-        made += 8 * K + 8
+        made += 8 * R
         k += 1
     return stop
 
 
 def prefetch_entries(context, n):
     """Prefetch the entry that each key will probably be compared with."""
+    table = context[TABLE]
+    shift = context[SHIFT]
+    hashes = context[HASHES]
+    entries = context[ENTRIES]
     k = 0
     while k < n:
-        h = context[HASHES][k]
-        bucket = context[TABLE] + (h >> context[SHIFT]) * 64
+        h = hashes[k]
+        bucket = table + (h >> shift) * 64
         hits = equal8(bucket, TAG_MASK, tag_of(h))
         if hits:
             index = (bucket[lowest_bit(hits)] & 0xFFFF_FFFF) - 1
-            prefetch(context[ENTRIES] + index * (8 * E))
+            prefetch(entries + index * (8 * E))
         k += 1
     return 0
 
@@ -184,23 +165,23 @@ def discover(context, first, stop, bad):
     """
     made = context[OUT]
     hashes = context[HASHES]
+    counts = context[MADE]
     here = first
     while here < stop:
         if here == stop - 1 and bad:
             return bad
-        counts = context[MADE] + (here - first) * 24
-        own = context[QUEUE][here * 2] & 0xFFFF_FFFF
-        if merge(context, own, counts[1]):
+        if merge(context, context[QUEUE][here * 2], counts[1]):
             return LIMITED
         k = 0
         while k < counts[0]:
             if merge(context, find(context, made, hashes[k]), made[K]):
                 return LIMITED
-            made += 8 * K + 8
+            made += 8 * R
             k += 1
         hashes += counts[0] * 8
         context[TRANSITIONS] += counts[2]
         context[EXPANDED] += ones(context[QUEUE][here * 2 + 1])
+        counts += 24
         here += 1
         context[HEAD] = here
     return MORE
@@ -212,23 +193,27 @@ def merge(context, index, lanes):
     new = lanes & (entry[K] ^ ALL)
     if new == 0:
         return 0
-    full = 0
-    while context[KNOWN] + ones(new) > context[LIMIT]:
-        new = new & (new - 1)
-        full = 1
-    context[KNOWN] += ones(new)
+    known = context[KNOWN] + ones(new)
+    if known > context[LIMIT]:
+        context[KNOWN] = context[LIMIT]
+        return 1
+    context[KNOWN] = known
     entry[K] = entry[K] | new
-    waiting = entry + (K + 2 - context[PARITY]) * 8
-    if waiting[0] == 0 and new:
-        tail = context[TAIL]
-        context[QUEUE][tail * 2] = index | ((context[DEPTH] + 1) << 32)
-        context[TAIL] = tail + 1
-    waiting[0] = waiting[0] | new
-    return full
+    last = entry[K + 1]
+    if last >= context[LEVEL_END]:
+        context[QUEUE][last * 2 + 1] |= new
+        return 0
+    tail = context[TAIL]
+    record = context[QUEUE] + tail * 16
+    record[0] = index
+    record[1] = new
+    entry[K + 1] = tail
+    context[TAIL] = tail + 1
+    return 0
 
 
 def find(context, key, h):
-    """The index of the entry with a key; a new one if there is none."""
+    """The index of the entry of a key; a new one if there is none."""
     table = context[TABLE]
     bucket = h >> context[SHIFT]
     tag = tag_of(h)
@@ -245,10 +230,10 @@ def find(context, key, h):
             index = context[KEYS]
             line[lowest_bit(free)] = tag | (index + 1)
             context[KEYS] = index + 1
-            new = context[ENTRIES] + index * (8 * E)
+            entry = context[ENTRIES] + index * (8 * E)
             k = 0
             while k < K:
-                new[k] = key[k]
+                entry[k] = key[k]
                 k += 1
             return index
         bucket = (bucket + 1) & context[BUCKETS]
@@ -294,10 +279,9 @@ def judge(context):
     here = context[HEAD] + 1
     while here < context[LEVEL_END]:
         key = entry_of(context, here)
-        lanes = key[K + 1 + context[PARITY]]
+        lanes = context[QUEUE][here * 2 + 1]
         code = call4(context[CHECK], key, lanes, context[GOALS], context[PROPERTY_COVER])
         if code:
-            context[QUEUE][here * 2 + 1] = lanes
             context[HEAD] = here
             context[CODE] = code
             return BAD_STATE
@@ -307,26 +291,27 @@ def judge(context):
 
 def source(context, start, stop, key, lanes):
     """The first record from ``start`` to ``stop`` that made a state; NONE if there is none."""
-    here = start
-    while here < stop:
-        if makes(context, entry_of(context, here), context[QUEUE][here * 2 + 1], key, lanes):
-            return here
-        here += 1
+    while start < stop:
+        some = context[QUEUE][start * 2 + 1]
+        if makes(context, entry_of(context, start), some, key, lanes):
+            return start
+        start += 1
     return NONE
 
 
-def makes(context, entry, some, key, lanes):
-    """Whether a state with that key and a lane of ``lanes`` follows one with a lane of ``some``."""
+def makes(context, here, some, key, lanes):
+    """Whether a state with that key and a lane of ``lanes`` follows one of an entry, with a lane of
+    ``some``."""
     made = context[MADE]
     out = context[OUT]
-    result = call5(context[EXPAND], entry, some, out, context[COVER], made)
-    if same(entry, key) and made[0] & lanes:
+    result = call5(context[EXPAND], here, some, out, context[COVER], made)
+    if same(here, key) and made[0] & lanes:
         return 1
     count = result & 0xFFFF_FFFF
     while count:
         if same(out, key) and out[K] & lanes:
             return 1
-        out += 8 * K + 8
+        out += 8 * R
         count -= 1
     return 0
 
@@ -337,9 +322,6 @@ HELPERS = (
     tag_of,
     same,
     entry_of,
-    look_ahead,
-    take,
-    put_back,
     expand,
     announce,
     prefetch_entries,
@@ -355,6 +337,7 @@ NAMES = tuple(function.__name__ for function in EXPORTED)
 def text(words: int) -> str:
     """LLVM IR of the core for keys of ``words`` words."""
     constants = {name: i for i, name in enumerate(CONTEXT)} | STATUS
-    constants |= {"W": words, "K": words, "E": words + 3, "BATCH": BATCH, "AHEAD": AHEAD}
-    constants |= {"NO_MASK": NONE, "TAG_MASK": 0xFFFF_FFFF_0000_0000, "ALL": NONE, "NONE": NONE}
+    constants |= {"W": words, "K": words, "R": words + 1, "E": words + 2, "BATCH": BATCH}
+    constants |= {"AHEAD": AHEAD, "ALL": NONE, "NONE": NONE, "NO_MASK": NONE}
+    constants |= {"TAG_MASK": 0xFFFF_FFFF_0000_0000}
     return subset.compile_functions(EXPORTED, HELPERS, constants)

@@ -3,11 +3,11 @@
 A state is its key (all variables but the leaf's, packed into words) and a lane. An *entry* is a key
 with a set of lanes, one bit each.
 
-``expand(key, lanes, out, cover, extra)`` writes the successors of all these states as entries from
-``out`` on: the words of the key, then a word of lanes. Those with the same key as before it puts
-together in ``extra[0]``; in ``extra[1]`` it leaves the number of outcomes of all lanes. It returns
-the number of entries written in the lower 32 bits; the upper 32 are 0, or one more than a failure
-that an outcome of some lane ends in, or ``DEADLOCK`` where a lane is one.
+``expand(key, lanes, out, cover, extra)`` writes the successors of all these states from ``out`` on:
+the words of a key, then a word of lanes. Those with the same key as before it puts together in
+``extra[0]``; in ``extra[1]`` it leaves the number of outcomes of all lanes. It returns how many
+keys it wrote in the lower 32 bits; the upper 32 are 0, or one more than a failure that an outcome
+of some lane ends in, or ``DEADLOCK`` where a lane is one.
 
 ``check(key, lanes, goals, cover)`` is as in :mod:`~shootdown.check.native.emit`, for some lane.
 
@@ -197,15 +197,15 @@ class _Expand(_Function):
             own = writer.new(f"load i64, ptr {self.own}")
             writer.do(f"store i64 {writer.new(f'or i64 {own}, {moved}')}, ptr {self.own}")
         else:
-            self.write(env, moved)
+            self.write(env.words[:-1], moved)
         if fair and self.can_stop:
             self.advance(pairs, lanes, moved)
 
-    def write(self, env: Env, moved: str) -> None:
+    def write(self, key: list[str], lanes: str) -> None:
         writer = self.writer
         at = writer.new(f"load i64, ptr {self.number}")
         record = f"[{self.layout.words} x i64]"
-        for i, word in enumerate([*env.words[:-1], moved]):
+        for i, word in enumerate([*key, lanes]):
             address = writer.new(f"getelementptr {record}, ptr %out, i64 {at}, i64 {i}")
             writer.do(f"store i64 {word}, ptr {address}")
         writer.do(f"store i64 {writer.new(f'add i64 {at}, 1')}, ptr {self.number}")

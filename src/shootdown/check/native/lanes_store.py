@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from bisect import bisect_left
 from collections.abc import Sequence
 
 from shootdown.check.native import jit, lanes_core
@@ -13,8 +12,10 @@ from shootdown.errors import UnfinishedError
 _MOST_ENTRIES = (1 << 32) - 2  # an index plus one must fit into 32 bits
 _FIRST_SLOTS = 1 << 12
 _LOAD = 0.6  # how full the table gets
-_STEP = 1 << 16  # entries and records that memory is given out for at a time
-_RECORD = 16  # bytes of a record of the queue
+_HUGE_FROM = 2 << 20  # small searches stay on small pages: clearing a huge one takes 0.1 ms
+_RECORD = 16  # bytes of a record
+_STEP = 1 << 16  # records that memory is given out for at a time
+_REFILL = 1 << 20  # entries put into a new table at a time, so that Ctrl-C is seen
 
 _FIELDS = {name: i for i, name in enumerate(lanes_core.CONTEXT)}
 
@@ -28,7 +29,7 @@ class EntryStore:
         """``words`` of key, up to ``most_made`` entries made from one; ``limit`` in bytes."""
         self.words = words
         self.limit = limit
-        self.entry_bytes = (words + 3) * 8
+        self.entry_bytes = (words + 2) * 8
         self._context = (ctypes.c_int64 * len(lanes_core.CONTEXT))()
         self._cover = (ctypes.c_uint8 * lines)()
         self._property_cover = (ctypes.c_uint8 * lines)()
@@ -41,26 +42,29 @@ class EntryStore:
     def _reserve(self, most_made: int) -> None:
         """Address space for as many entries and records as the limit allows, and for a batch."""
         batch = lanes_core.BATCH + most_made + 1
-        entries = min(_MOST_ENTRIES, self.limit // self.entry_bytes)
+        records = self.limit // _RECORD
         while True:
+            entries = min(_MOST_ENTRIES, records)
             try:
                 self._out = _Memory(batch * (self.words + 1) * 8)
                 self._hashes = _Memory(batch * 8)
                 self._made = _Memory((lanes_core.BATCH + 1) * 24)
-                self._entries = _Memory(entries * self.entry_bytes, huge_from=2 << 20)
-                self._queue = _Memory(entries * 2 * _RECORD, huge_from=2 << 20)
+                self._entries = _Memory(entries * self.entry_bytes, huge_from=_HUGE_FROM)
+                self._queue = _Memory(records * _RECORD, huge_from=_HUGE_FROM)
+                self._levels = _Memory(records * 8)
                 break
             except (OSError, OverflowError) as error:  # an address space limit: `ulimit -v`
-                entries //= 2
-                if entries < _FIRST_SLOTS:
+                records //= 2
+                if records < _STEP:
                     raise UnfinishedError("there is no memory to start a check") from error
-        self.most_entries, self.most_records = entries, 2 * entries
+        self.most_entries, self.most_records = entries, records
         for name, memory in (
             ("OUT", self._out),
             ("HASHES", self._hashes),
             ("MADE", self._made),
             ("ENTRIES", self._entries),
             ("QUEUE", self._queue),
+            ("LEVELS", self._levels),
         ):
             self[name] = memory.address
         self["COVER"] = ctypes.addressof(self._cover)
@@ -84,8 +88,10 @@ class EntryStore:
     def begin(self, functions: jit.Library, key: Sequence[int], lane: int) -> None:
         """Discover the initial state."""
         self.use(functions)
-        entry = (ctypes.c_uint64 * (self.words + 3)).from_address(self["ENTRIES"])
-        entry[:] = [*key, 1 << lane, 1 << lane, 0]
+        entry = (ctypes.c_uint64 * (self.words + 2)).from_address(self["ENTRIES"])
+        entry[:] = [*key, 1 << lane, 0]
+        record = (ctypes.c_uint64 * 2).from_address(self["QUEUE"])
+        record[:] = [0, 1 << lane]
         self["KEYS"] = self["KNOWN"] = self["TAIL"] = self["LEVEL_END"] = 1
         self.call("refill", 0, 1)
 
@@ -101,17 +107,21 @@ class EntryStore:
         slots = self.slots
         while keys > slots * _LOAD:
             slots *= 2
-        if not self._fits(keys, records, slots):
+        if keys > self.most_entries or records > self.most_records:
+            return False
+        if self._bytes(keys, records, slots) > self.limit:
             return False
         if slots != self.slots:
             try:
                 self._new_table(slots)
             except OSError:
                 return False
-            self.call("refill", 0, self["KEYS"])
-        if self._fits(keys + _STEP, records + _STEP, slots):
+            for start in range(0, self["KEYS"], _REFILL):
+                self.call("refill", start, min(start + _REFILL, self["KEYS"]))
+        if self._bytes(keys + _STEP, records + _STEP, slots) <= self.limit:
             keys, records = keys + _STEP, records + _STEP
-        self["ROOM"], self["QUEUE_ROOM"] = min(keys, int(slots * _LOAD)), records
+        self["ROOM"] = min(keys, self.most_entries, int(slots * _LOAD))
+        self["QUEUE_ROOM"] = min(records, self.most_records)
         return True
 
     # ---------------------------------------------------------------------- memory
@@ -122,10 +132,6 @@ class EntryStore:
 
     def _bytes(self, keys: int, records: int, slots: int) -> int:
         return keys * self.entry_bytes + records * _RECORD + slots * 8
-
-    def _fits(self, keys: int, records: int, slots: int) -> bool:
-        here = keys <= self.most_entries and records <= self.most_records
-        return here and self._bytes(keys, records, slots) <= self.limit
 
     def _new_table(self, slots: int) -> None:
         self._table: _Memory | None = None  # the old one goes first: both could be too much
@@ -142,31 +148,27 @@ class EntryStore:
         """The distance of the state discovered last."""
         return self["DEPTH"] + (self["TAIL"] > self["LEVEL_END"])
 
+    def address(self, record: int) -> int:
+        """The address of the entry of a record."""
+        return self["ENTRIES"] + self._record(record)[0] * self.entry_bytes
+
     def key(self, record: int) -> list[int]:
-        """The key of the entry that a record is about."""
+        """The key of a record."""
         return list((ctypes.c_uint64 * self.words).from_address(self.address(record)))
 
-    def address(self, record: int) -> int:
-        """The address of that entry."""
-        index = self._records()[record * 2] & 0xFFFF_FFFF
-        return self["ENTRIES"] + int(index) * self.entry_bytes
-
     def lanes(self, record: int) -> int:
-        """The lanes of a record that was expanded."""
-        return int(self._records()[record * 2 + 1])
+        """The lanes of a record."""
+        return self._record(record)[1]
 
-    def distance(self, record: int) -> int:
-        """The distance of a record from the initial state."""
-        return int(self._records()[record * 2]) >> 32
+    def _record(self, record: int) -> tuple[int, int]:
+        index, lanes = (ctypes.c_uint64 * 2).from_address(self["QUEUE"] + record * _RECORD)
+        return int(index), int(lanes)
 
     def level(self, distance: int) -> tuple[int, int]:
-        """The records at a distance: the first, and the one after the last."""
-        records = range(self["TAIL"])
-        first = bisect_left(records, distance, key=self.distance)
-        return first, bisect_left(records, distance + 1, lo=first, key=self.distance)
-
-    def _records(self) -> ctypes.Array[ctypes.c_uint64]:
-        return (ctypes.c_uint64 * (self["TAIL"] * 2)).from_address(self["QUEUE"])
+        """The records at a distance, up to ``DEPTH``: the first, and the one after the last."""
+        levels = (ctypes.c_uint64 * (self["DEPTH"] + 1)).from_address(self["LEVELS"])
+        last = distance == self["DEPTH"]
+        return int(levels[distance]), self["LEVEL_END"] if last else int(levels[distance + 1])
 
     def covered(self) -> tuple[bool, ...]:
         """For each line, whether it was executed."""

@@ -217,6 +217,13 @@ class Store:
             numbers.append(parents[numbers[-1]])
         return [states[n * self.words : (n + 1) * self.words] for n in reversed(numbers)]
 
+    def states(self) -> list[int]:
+        """The known states in the order of their discovery, each as one number."""
+        size = self.words * 8
+        whole = ctypes.string_at(self["STATES"], self["KNOWN"] * size)
+        starts = range(0, len(whole), size)
+        return [int.from_bytes(whole[i : i + size], "little") for i in starts]
+
     def distinct(self, masks: Sequence[tuple[int, int]]) -> Iterator[tuple[dict[int, int], int]]:
         """The known states, as far as some bits of some words go: each combination once, with the
         number of the first state that has it."""
