@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from random_ir import systems
 from shootdown.check import reference
-from shootdown.check.native import explore
+from shootdown.check.native import engine, explore
 from shootdown.check.result import Limits, Result
 from shootdown.lang.ir import System
 
@@ -48,3 +48,24 @@ def test_random_systems(system: System, states: int, good: int) -> None:
     # good code takes long to compile: only now and then
     found = explore(system, limits, good_code_after=0 if good == 0 else 9)
     assert facts(found) == expected
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=EXAMPLES // 4,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(system=systems())
+def test_the_parent_of_every_state(system: System) -> None:
+    """The native engine keeps no parents: it finds them again."""
+    limits = Limits(states=120)
+    expected = reference._Search(system, limits, None)
+    expected.run()
+    found = engine._Search(system, limits, None, 9)
+    found.run()
+    assert found.store is not None
+    for number in range(len(expected.order)):
+        assert found.path(found.store, number) == expected.path(number)

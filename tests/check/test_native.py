@@ -16,7 +16,7 @@ import pytest
 
 from dontneed_ir import COUNTS, dontneed
 from shootdown.check import native, reference
-from shootdown.check.native import core, jit, store, subset
+from shootdown.check.native import core, engine, jit, store, subset
 from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import FUNCTIONS, emit
 from shootdown.check.native.layout import plan
@@ -248,6 +248,60 @@ def test_going_over_to_good_code_changes_nothing() -> None:
     plain = native.explore(made, good_code_after=1e9)
     assert same(plain, native.explore(made, good_code_after=1e-9))
     assert same(plain, native.explore(made, good_code_after=0))
+
+
+# --------------------------------------------------------------------------- memory and paths
+
+
+@pytest.mark.parametrize("words", [1, 2])
+def test_twelve_bytes_besides_the_state(words: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen where the table has just grown and is emptiest; a chain has as many levels as states."""
+    besides = []
+
+    class Watched(store.Store):
+        def grow(self) -> bool:
+            grown = super().grow()
+            besides.append((self["KNOWN"], self.memory() / self["KNOWN"] - 8 * self.words))
+            return grown
+
+    monkeypatch.setattr(engine, "Store", Watched)
+    native.explore(odometer(9, 6, words=words), Limits(states=400_000))
+    assert max(each for states, each in besides if states > 100_000) <= 12
+    assert len(besides) > 10
+
+
+def test_the_memory_that_is_said_to_be_used_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    resident = Path("/proc/self/statm")
+    before = int(resident.read_text().split()[1]) * resource.getpagesize()
+    peaks = []
+
+    class Watched(store.Store):
+        def run(self, budget: int) -> int:
+            status = super().run(budget)
+            peaks.append(int(resident.read_text().split()[1]) * resource.getpagesize())
+            return status
+
+    monkeypatch.setattr(engine, "Store", Watched)
+    result = native.explore(odometer(9, 6), Limits(states=1_000_000))
+    assert max(peaks) - before < 1.2 * result.memory + (8 << 20)
+
+
+@pytest.mark.parametrize("words", [1, 2])
+def test_the_path_through_a_long_chain(words: int) -> None:
+    """Most of its levels are not noted."""
+    never = prop("not the last", binary("lt", load(3), 11))
+    made = replace(odometer(4, 12, words=words), invariants=(never,))
+    violation = native.explore(made).violation
+    assert violation is not None
+    assert violation.length == 11 * 12**3
+    digits = [tuple(n // 12**i % 12 for i in range(4)) for n in range(violation.length + 1)]
+    assert violation.path == tuple(digits)
+
+
+def test_a_level_is_searched_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_SLICE", 7)
+    made = dontneed(2, 1, nested=False)
+    assert same(native.explore(made), reference.explore(made))
 
 
 # --------------------------------------------------------------------------- limits

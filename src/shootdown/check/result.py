@@ -85,6 +85,7 @@ class Result:
     one entry for each of ``System.lines``; ``goals`` one for each of ``System.goals``: was it
     true in some discovered state? ``stopped`` says why an UNKNOWN search ended: ``states``,
     ``memory``, ``time``, ``interrupt``, or ``progress``: too many states to look for endless loops.
+    ``keys`` counts what was stored where states were searched together (``check.native.lanes``).
     """
 
     system: System
@@ -101,6 +102,7 @@ class Result:
     violation: Violation | None = None
     stopped: str | None = None
     frontier: int = field(default=0)  # discovered but not expanded
+    keys: int | None = field(default=None)  # of the lanes; 0: asked for, but there is no leaf
 
 
 class Engine(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 ENGINES = ("native", "reference")
+LANES = ("off", "auto", "on")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -58,10 +59,18 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
-    """``--max-states``, ``--max-memory``, ``--max-time``, ``--engine``."""
+    """``--max-states``, ``--max-memory``, ``--max-time``, ``--engine``, ``--lanes``."""
     group = parser.add_argument_group("the search")
     add_limits(group)
     group.add_argument("--engine", choices=ENGINES, default="native", help="default: native")
+    group.add_argument(
+        "--lanes",
+        choices=LANES,
+        default="off",
+        help="search states that differ in a few variables only (a TLB's entries) together: the "
+        "same result, sooner and in less memory; auto: only if the search takes long; "
+        "default: off",
+    )
 
 
 def add_limits(group: argparse._ArgumentGroup) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shootdown.errors import ShootdownError
+from shootdown.errors import ShootdownError, UsageError
 from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def check_target(
         with time_limit(arguments.max_time, _too_late(target, arguments.max_time)):
             built = compiled(target, arguments)
         limits = Limits(arguments.max_states, arguments.max_memory, left())
-        explore = _engine(arguments.engine)
+        explore = _engine(arguments.engine, arguments.lanes)
         with Interruptible():
             result = with_progress(explore(built.system, limits, show), left())
         if result.violation is None or not told(Run(built.subject, result)):
@@ -78,11 +78,17 @@ def _too_late(target: Target, seconds: float | None) -> str:
     )
 
 
-def _engine(name: str) -> Engine:
+def _engine(name: str, lanes: str) -> Engine:
     if name == "reference":
+        if lanes == "on":
+            raise UsageError("--lanes on: only the native engine has lanes; leave out --engine")
         from shootdown.check.reference import explore
 
         return explore
-    from shootdown.check.native import explore as native
+    if lanes == "off":
+        from shootdown.check.native import explore as native
 
-    return native
+        return native
+    from shootdown.check.native import lanes as many
+
+    return many.explore if lanes == "on" else many.explore_auto

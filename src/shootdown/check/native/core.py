@@ -4,10 +4,14 @@ Nothing here runs as Python. ``context`` is the address of an array of 64-bit wo
 names below are its indices) that holds the whole search between two calls of :func:`run`.
 
 The states lie in an array in the order of their discovery, ``W`` words each, so the array is also
-the queue; ``parents`` has a 32-bit index for each. The table of known states has buckets of eight
-64-bit entries, one cache line each, compared all at once; a full bucket overflows into the next.
-An entry is 0 (free), or for ``W == 1`` the state itself (its topmost bit set), otherwise a 31-bit
-tag and the 32-bit index of the state plus one. Both are exact.
+the queue. No parents are kept: the parent of a state is the first one that generates it, and
+:func:`parent` finds it by expanding the level before again. ``levels`` says where that begins.
+
+The table of known states has buckets of eight 64-bit entries, one cache line each, compared all at
+once; a full bucket overflows into the next. An entry is 0 (free), or for ``W == 1`` the state
+itself (its topmost bit set), otherwise a 31-bit tag and the 32-bit index of the state plus one.
+Both are exact. The upper half of the hash chooses the bucket, in the order of the hashes: so a
+table of any size can be moved to a larger one from its beginning to its end, without a jump.
 
 Work goes in batches: expand some states, hash their successors and prefetch the buckets, then (for
 ``W > 1``) prefetch the states that the buckets point to, then look up and insert in order.
@@ -26,7 +30,7 @@ CONTEXT = (
     "EXPAND",  # address of the model's functions, see emit.py
     "CHECK",
     "STATES",  # addresses of the arrays
-    "PARENTS",
+    "LEVELS",
     "TABLE",
     "OUT",  # successors of one batch
     "HASHES",  # their hashes
@@ -34,8 +38,7 @@ CONTEXT = (
     "COVER",  # a byte for each line: covered by an action; by a property
     "PROPERTY_COVER",
     "GOALS",  # a byte for each goal
-    "BUCKETS",  # number of buckets - 1
-    "SHIFT",  # hash >> SHIFT is the first bucket
+    "BUCKETS",  # number of buckets
     "ROOM",  # states that arrays and table can hold before they must grow
     "LIMIT",  # states that the user allows
     "KNOWN",  # states discovered
@@ -43,6 +46,8 @@ CONTEXT = (
     "TRANSITIONS",
     "LEVEL_END",  # the first state that is farther away than the one expanded next
     "DEPTH",  # distance of the state expanded next
+    "LEVELS_KEPT",  # entries of LEVELS: see keep_level
+    "LAST_LEVEL",  # the last of them
     "NEEDED",  # GROW: room for how many more states
     "CODE",  # STOPPED: what check or expand returned
     "FAILED_AT",  # STOPPED: the number of the failing outcome
@@ -57,6 +62,7 @@ STATUS = {
     "LIMITED": 5,  # the next state would be one more than LIMIT
 }
 
+LEVEL_GAP = 16  # states between two entries of LEVELS: at most 2 bits a state
 BATCH = 64  # successors (and states) after which a batch is looked up
 DEADLOCK = 0xFFFF_FFFF  # what expand says instead of 1 + the failure
 
@@ -88,11 +94,21 @@ def run(context, budget):
         if status != MORE:
             return status
         if context[EXPANDED] == context[LEVEL_END] and context[KNOWN] > context[LEVEL_END]:
+            keep_level(context, context[LEVEL_END])
             context[LEVEL_END] = context[KNOWN]
             context[DEPTH] += 1
     if context[EXPANDED] == context[KNOWN]:
         return DONE
     return MORE
+
+
+def keep_level(context, start):
+    """Note where a level begins, unless it is near the last one noted: such levels are short."""
+    if start >= context[LAST_LEVEL] + LEVEL_GAP:
+        store32(context[LEVELS] + context[LEVELS_KEPT] * 4, start)
+        context[LEVELS_KEPT] += 1
+        context[LAST_LEVEL] = start
+    return 0
 
 
 def expand(context, here, n):
@@ -110,36 +126,61 @@ def replay(context, start, stop):
     return 0
 
 
+def parent(context, target, span):
+    """The first of the states from ``span >> 32`` to the lower half of ``span`` that generates
+    state ``target``; -1 if none does."""
+    here = span >> 32
+    stop = span & 0xFFFF_FFFF
+    wanted = context[STATES] + target * (8 * W)
+    while here < stop:
+        n = expand(context, here, 0) & 0xFFFF_FFFF
+        successor = context[OUT]
+        k = 0
+        while k < n:
+            if same(successor, wanted):
+                return here
+            successor += 8 * W
+            k += 1
+        here += 1
+    return 0 - 1
+
+
 def announce(context, start, stop):
     """Hash the successors from ``start`` to ``stop`` and prefetch their buckets."""
-    table = context[TABLE]
-    shift = context[SHIFT]
     hashes = context[HASHES]
     successor = context[OUT] + start * (8 * W)
     k = start
     while k < stop:
         h = hash_of(successor)
         hashes[k] = h
-        prefetch(table + (h >> shift) * 64)
+        prefetch(bucket_of(context, h))
         successor += 8 * W
         k += 1
     return stop
 
 
 def hash_of(state):
-    """A 64-bit hash: the upper bits choose the bucket, the lower 31 are the tag."""
+    """A 64-bit hash: the upper half is the tag. It is not 0, so no free entry has it."""
     h = 0
     k = 0
     while k < W:
         h = (h ^ state[k]) * 0x9E37_79B9_7F4A_7C15
         h = h ^ (h >> 32)
         k += 1
-    return h * 0xD6E8_FEB8_6659_FD93
+    return (h * 0xD6E8_FEB8_6659_FD93) | (1 << 32)
 
 
-def tag_of(h):
-    """The tag of an entry, in the upper half. It is not 0, so no free entry has it."""
-    return (h << 32) | (1 << 63)
+def bucket_of(context, h):
+    """The address of the bucket that the tag of a hash (or of an entry) belongs to."""
+    return context[TABLE] + ((((h >> 32) * context[BUCKETS]) >> 32) << 6)
+
+
+def next_bucket(context, line):
+    """The address of the bucket after one."""
+    line += 64
+    if line == context[TABLE] + (context[BUCKETS] << 6):
+        return context[TABLE]
+    return line
 
 
 def prefetch_states(context, n):
@@ -147,8 +188,8 @@ def prefetch_states(context, n):
     k = 0
     while k < n:
         h = context[HASHES][k]
-        bucket = context[TABLE] + (h >> context[SHIFT]) * 64
-        hits = equal8(bucket, TAG_MASK, tag_of(h))
+        bucket = bucket_of(context, h)
+        hits = equal8(bucket, TAG_MASK, h & TAG_MASK)
         if hits:
             index = (bucket[lowest_bit(hits)] & 0xFFFF_FFFF) - 1
             prefetch(context[STATES] + index * (8 * W))
@@ -176,7 +217,7 @@ def discover(context, first, stop, bad):
                 if known == context[LIMIT]:
                     context[TRANSITIONS] += k
                     return LIMITED
-                code = add(context, successor, known, here)
+                code = add(context, successor, known)
                 known += 1
                 if code:
                     context[TRANSITIONS] += k + 1
@@ -196,14 +237,13 @@ def discover(context, first, stop, bad):
     return MORE
 
 
-def add(context, state, known, parent):
+def add(context, state, known):
     """Append a state that is new and look at its properties; what the model's check says."""
     new = context[STATES] + known * (8 * W)
     k = 0
     while k < W:
         new[k] = state[k]
         k += 1
-    store32(context[PARENTS] + known * 4, parent)
     context[KNOWN] = known + 1
     return call3(context[CHECK], new, context[GOALS], context[PROPERTY_COVER])
 
@@ -217,26 +257,22 @@ def insert(context, state, h, known):
 
 def insert_word(context, entry, h):
     """Put an entry into the table of states of one word."""
-    table = context[TABLE]
-    bucket = h >> context[SHIFT]
+    line = bucket_of(context, h)
     while 1:
-        line = table + bucket * 64
         if equal8(line, NO_MASK, entry):
             return 0
         free = equal8(line, NO_MASK, 0)
         if free:
             line[lowest_bit(free)] = entry
             return 1
-        bucket = (bucket + 1) & context[BUCKETS]
+        line = next_bucket(context, line)
 
 
 def insert_tag(context, state, h, known):
     """Put a tag and an index into the table of longer states."""
-    table = context[TABLE]
-    bucket = h >> context[SHIFT]
-    tag = tag_of(h)
+    line = bucket_of(context, h)
+    tag = h & TAG_MASK
     while 1:
-        line = table + bucket * 64
         hits = equal8(line, TAG_MASK, tag)
         while hits:
             index = (line[lowest_bit(hits)] & 0xFFFF_FFFF) - 1
@@ -247,7 +283,7 @@ def insert_tag(context, state, h, known):
         if free:
             line[lowest_bit(free)] = tag | (known + 1)
             return 1
-        bucket = (bucket + 1) & context[BUCKETS]
+        line = next_bucket(context, line)
 
 
 def same(left, right):
@@ -264,8 +300,6 @@ def same(left, right):
 
 def refill(context, start, stop):
     """Put the states from ``start`` to ``stop`` into a new table (they are all different)."""
-    table = context[TABLE]
-    shift = context[SHIFT]
     while start < stop:
         end = start + BATCH
         if end > stop:
@@ -274,37 +308,59 @@ def refill(context, start, stop):
         while here < end:
             h = hash_of(context[STATES] + here * (8 * W))
             context[HASHES][here - start] = h
-            prefetch(table + (h >> shift) * 64)
+            prefetch(bucket_of(context, h))
             here += 1
         here = start
         while here < end:
-            insert_new(context, here, context[HASHES][here - start])
+            h = context[HASHES][here - start]
+            if W == 1:
+                insert_new(context, context[STATES][here] | (1 << 63), h)
+            else:
+                insert_new(context, (h & TAG_MASK) | (here + 1), h)
             here += 1
         start = end
     return 0
 
 
-def insert_new(context, number, h):
-    """Put a state that is not in the table into it."""
-    entry = tag_of(h) | (number + 1)
-    if W == 1:
-        entry = context[STATES][number] | (1 << 63)
-    bucket = h >> context[SHIFT]
-    while 1:
-        line = context[TABLE] + bucket * 64
-        free = equal8(line, NO_MASK, 0)
-        if free:
-            line[lowest_bit(free)] = entry
-            return 0
-        bucket = (bucket + 1) & context[BUCKETS]
+def move(context, line, stop):
+    """Put the entries of the buckets from address ``line`` to ``stop``, those of an old table,
+    into a new one."""
+    while line < stop:
+        if line[0]:
+            if W == 1:
+                # only the hash of the state: the topmost bit is not part of it
+                context[OUT][0] = line[0] & ((1 << 63) - 1)
+                insert_new(context, line[0], hash_of(context[OUT]))
+            else:
+                insert_new(context, line[0], line[0])
+        line += 8
+    return 0
 
 
-EXPORTED = (run, replay, refill)
+def insert_new(context, entry, h):
+    """Put an entry that is not in the table into it.
+
+    Word by word: what comes next often goes into the same bucket, and a load of eight words would
+    wait for the store of one.
+    """
+    place = bucket_of(context, h)
+    end = context[TABLE] + (context[BUCKETS] << 6)
+    while place[0]:
+        place += 8
+        if place == end:
+            place = context[TABLE]
+    place[0] = entry
+    return 0
+
+
+EXPORTED = (run, replay, refill, move, parent)
 HELPERS = (
     hash_of,
-    tag_of,
+    bucket_of,
+    next_bucket,
     same,
     expand,
+    keep_level,
     announce,
     prefetch_states,
     insert_word,
@@ -316,10 +372,13 @@ HELPERS = (
 )
 
 
+FUNCTIONS = tuple(function.__name__ for function in EXPORTED)
+
+
 @cache
 def text(words: int) -> str:
     """LLVM IR of the core for states of ``words`` words."""
     constants = {name: i for i, name in enumerate(CONTEXT)} | STATUS
-    constants |= {"W": words, "BATCH": BATCH, "DEADLOCK": DEADLOCK}
+    constants |= {"W": words, "BATCH": BATCH, "DEADLOCK": DEADLOCK, "LEVEL_GAP": LEVEL_GAP}
     constants |= {"NO_MASK": (1 << 64) - 1, "TAG_MASK": 0xFFFF_FFFF_0000_0000}
     return subset.compile_functions(EXPORTED, HELPERS, constants)

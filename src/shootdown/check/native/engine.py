@@ -17,7 +17,8 @@ from shootdown.check.memory import check_limits, memory_limit
 from shootdown.check.native import core, jit
 from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
-from shootdown.check.native.layout import plan
+from shootdown.check.native.interface import Counts, StateStore
+from shootdown.check.native.layout import WORD, plan
 from shootdown.check.native.store import Store, load_core
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
 from shootdown.errors import UnfinishedError
@@ -70,6 +71,7 @@ class Reached:
         """The states of a shortest path from the initial one to a combination in ``found``."""
         search, init = self._search, self.result.system.init
         assert search.store is not None
+        search.provide(search.functions)  # other searches have used the table since
         given = [number for number, _ in search.layout.given]
         path = []
         for state in map(list, search.path(search.store, self.found[values])):
@@ -148,7 +150,7 @@ class _Search:
         self.good_code_after = good_code_after
         self.prepared = prepared
         self.ir = ""
-        self.store: Store | None = None
+        self.store: StateStore | None = None
         self.violation: Violation | None = None
         self.stopped: str | None = None
 
@@ -162,6 +164,7 @@ class _Search:
             self.stopped = "time"
             return
         layout = self.layout
+        self.functions = functions
         self.provide(functions)
         lines, goals = len(system.lines), len(system.goals)
         limit = memory_limit(self.limits)
@@ -178,9 +181,9 @@ class _Search:
         if status in (BAD_STATE, BAD_STEP, LIMITED):
             store.settle()
         if status == BAD_STATE:
-            self.violation = self.bad_state(store, store["CODE"])
+            self.violation = self.bad_state(store, store.stop()[0])
         elif status == BAD_STEP:
-            self.violation = self.bad_step(store, store["CODE"])
+            self.violation = self.bad_step(store, *store.stop())
         elif status == LIMITED:
             self.stopped = "states"
 
@@ -198,7 +201,7 @@ class _Search:
         self.good_code_after = math.inf
         return functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
 
-    def search(self, store: Store) -> int:
+    def search(self, store: StateStore) -> int:
         """Run the core in slices until it ends or a limit is reached; the last status."""
         budget = 200  # states, then as many as fill a slice
         while not self.over_time(store):
@@ -217,7 +220,7 @@ class _Search:
                 return status
         return MORE
 
-    def improve(self, store: Store) -> None:
+    def improve(self, store: StateStore) -> None:
         """Go over to good code if the search takes long enough."""
         # compiling takes up to 0.05 ms a line, which a short search would not win back
         cost = self.ir.count("\n") * 5e-5
@@ -236,14 +239,14 @@ class _Search:
             table = ctypes.c_int64 * len(self.system.variables)
             table.from_address(functions.addresses["given"])[:] = list(self.system.init)
 
-    def over_time(self, store: Store) -> bool:
+    def over_time(self, store: StateStore) -> bool:
         """Whether time is up; reports progress by the way."""
         now = time.perf_counter()
         elapsed = now - self.began
         if self.on_progress and now - self.reported >= 0.1:
             self.reported = now
-            counts = store["KNOWN"], store["EXPANDED"], depth(store)
-            self.on_progress(Progress(*counts, elapsed, store.memory()))
+            at = store.counts()
+            self.on_progress(Progress(at.states, at.expanded, at.depth, elapsed, store.memory()))
         if self.limits.time is not None and elapsed >= self.limits.time:
             self.stopped = "time"
             return True
@@ -251,20 +254,20 @@ class _Search:
 
     # ------------------------------------------------------------------ violations
 
-    def bad_state(self, store: Store, code: int) -> Violation:
+    def bad_state(self, store: StateStore, code: int) -> Violation:
         """The violation in the state discovered last, from what ``check`` returned."""
-        path = self.path(store, store["KNOWN"] - 1)
+        path = self.path(store, store.counts().states - 1)
         if code >= FAILURE:
             return self.failed(code - FAILURE, path, None)
         index = code - INVARIANT
         return Violation(ViolationKind.INVARIANT, self.system.invariants[index].name, index, path)
 
-    def bad_step(self, store: Store, code: int) -> Violation:
+    def bad_step(self, store: StateStore, code: int, outcome: int) -> Violation:
         """The violation in the state that was to be expanded, from what ``expand`` returned."""
-        path = self.path(store, store["EXPANDED"])
+        path = self.path(store, store.counts().expanded)
         if code == core.DEADLOCK:
             return Violation(ViolationKind.DEADLOCK, "deadlock", -1, path)
-        return self.failed(code - 1, path, store["FAILED_AT"])
+        return self.failed(code - 1, path, outcome)
 
     def failed(self, index: int, path: Path, outcome: int | None) -> Violation:
         failure = self.system.failures[index]
@@ -274,8 +277,9 @@ class _Search:
         }[failure.kind]
         return Violation(kind, failure.name, index, path, outcome)
 
-    def path(self, store: Store, number: int) -> Path:
-        return tuple(self.layout.unpack(words) for words in store.path(number))
+    def path(self, store: StateStore, number: int) -> Path:
+        """The states of a path, from the initial one on."""
+        return tuple(self.layout.unpack(words) for words in store.path(number))[::-1]
 
     # ---------------------------------------------------------------------- result
 
@@ -288,23 +292,22 @@ class _Search:
             verdict = Verdict.UNKNOWN
         else:
             verdict = Verdict.HOLDS if all(goals) else Verdict.VACUOUS
-        states = 0 if store is None else store["KNOWN"]
-        expanded = 0 if store is None else store["EXPANDED"]
+        at = Counts(0, 0, 0, 0) if store is None else store.counts()
         return Result(
             system=self.system,
             engine="native",
             verdict=verdict,
-            states=states,
-            expanded=expanded,
-            transitions=0 if store is None else store["TRANSITIONS"],
-            depth=0 if store is None else depth(store),
+            states=at.states,
+            expanded=at.expanded,
+            transitions=at.transitions,
+            depth=at.depth,
             seconds=time.perf_counter() - self.began,
             memory=0 if store is None else store.memory(),
             goals=goals,
             covered=(False,) * len(self.system.lines) if store is None else store.covered(),
             violation=self.violation,
             stopped=None if self.violation else self.stopped,
-            frontier=states - expanded,
+            frontier=at.states - at.expanded,
         )
 
 
@@ -313,9 +316,10 @@ def sample(system: System, states: int) -> list[int]:
     words of each, the first one lowest."""
     search = _Search(system, Limits(states=states), None, math.inf)
     search.run()
-    return [] if search.store is None else search.store.states()
-
-
-def depth(store: Store) -> int:
-    """The distance of the state discovered last."""
-    return store["DEPTH"] + (store["KNOWN"] > store["LEVEL_END"])
+    if search.store is None:
+        return []
+    masks = [(word, (1 << WORD) - 1) for word in range(search.layout.words)]
+    return [
+        sum(value << WORD * word for word, value in words.items())
+        for words, _ in search.store.distinct(masks)
+    ]

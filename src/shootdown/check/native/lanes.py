@@ -1,20 +1,25 @@
 """Search of many states at once: those that differ in a few variables only (the leaf).
 
 The result is that of the ordinary search: the same verdict and the same counts, and of a violation
-the same length. Which of several violations of that length is found may differ.
+the same length. Which of several violations of that length is found may differ, and how many states
+are known then.
 """
 
 from __future__ import annotations
 
 import ctypes
 import math
+import pickle
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from shootdown.check.deadline import time_limit
 from shootdown.check.memory import check_limits, memory_limit
-from shootdown.check.native import jit, lanes_core
-from shootdown.check.native.emit import FUNCTIONS
+from shootdown.check.native import engine, jit, lanes_core
+from shootdown.check.native.emit import FUNCTIONS, emit
+from shootdown.check.native.lanes_choose import choose_leaf
 from shootdown.check.native.lanes_emit import emit_lanes, most_made
 from shootdown.check.native.lanes_leaf import Leaf
 from shootdown.check.native.lanes_store import EntryStore
@@ -29,9 +34,102 @@ MORE, GROW, BAD_STATE, BAD_STEP, LIMITED = (
     lanes_core.STATUS[name] for name in ("MORE", "GROW", "BAD_STATE", "BAD_STEP", "LIMITED")
 )
 NO_LIMITS = Limits()
+SHORT = 200_000
+"""States up to which a search is short: it is done in the ordinary way, without a plan."""
+
 _MOMENT = 0.3  # seconds
 _SLICE = 0.05  # seconds in native code, after which signals and limits are looked at
 _MOST_STATES = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A leaf, and the code for it: empty where it is still to be written."""
+
+    leaf: Leaf
+    most_made: int = 0  # bounds what one entry makes
+    code: bytes = b""
+
+
+def explore(
+    system: System,
+    limits: Limits = NO_LIMITS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Search ``system`` breadth-first, many states at a time if some variables make a leaf.
+
+    Where none do, it is the ordinary search, and ``Result.keys`` is 0.
+    """
+    check_limits(limits)
+    began = time.perf_counter()
+    file = _cache_file(system)
+    try:
+        with time_limit(limits.time, "choosing the lanes"):
+            chosen = _chosen(system, file)
+    except UnfinishedError:
+        chosen = None
+    rest = _left(limits, began)
+    if chosen is None:
+        return replace(engine.explore(system, rest, on_progress), keys=0)
+    search = _Search(system, chosen, rest, on_progress, 0.0)  # whoever has a plan has time
+    result = search.finished()
+    code = jit.read(jit.cache_file(search.ir)) if search.ir else None
+    if code is not None:
+        _keep(file, Plan(chosen.leaf, search.most_made, code))
+    return result
+
+
+def explore_auto(
+    system: System,
+    limits: Limits = NO_LIMITS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """The ordinary search up to ``SHORT`` states; if that is not all, many states at a time.
+
+    A violation that is found so is searched for again in the ordinary way, as far as the limits
+    allow: then the race and the counts are those of the ordinary search.
+    """
+    check_limits(limits)
+    began = time.perf_counter()
+    short = SHORT if limits.states is None else min(SHORT, limits.states)
+    first = engine.explore(system, replace(limits, states=short), on_progress)
+    if first.stopped != "states" or short == limits.states:
+        return first
+    found = explore(system, _left(limits, began), on_progress)
+    if found.keys == 0:
+        return replace(found, keys=None)
+    if found.violation is None:
+        return found
+    again = engine.explore(system, _left(limits, began), on_progress)
+    return found if again.violation is None else again
+
+
+def _left(limits: Limits, began: float) -> Limits:
+    """What is left of some limits."""
+    if limits.time is None:
+        return limits
+    return replace(limits, time=max(0.0, limits.time - (time.perf_counter() - began)))
+
+
+def _cache_file(system: System) -> Path:
+    """Where the plan for a system is kept, for these sources."""
+    return jit.cache_file(f"lanes\0{jit.sources()}\0{emit(system, plan(system))}")
+
+
+def _chosen(system: System, file: Path) -> Plan | None:
+    """The plan that is kept, else a new one."""
+    content = jit.read(file)
+    if content is not None:
+        kept: Plan | None = pickle.loads(content)
+        return kept
+    leaf = choose_leaf(system)
+    chosen = None if leaf is None else Plan(leaf)
+    _keep(file, chosen)
+    return chosen
+
+
+def _keep(file: Path, chosen: Plan | None) -> None:
+    jit.write(file, pickle.dumps(chosen, pickle.HIGHEST_PROTOCOL))
 
 
 def explore_lanes(
@@ -42,14 +140,9 @@ def explore_lanes(
     *,
     good_code_after: float = 1.0,
 ) -> Result:
-    """Search ``system`` breadth-first with this leaf; see :func:`native.explore`."""
+    """Search ``system`` breadth-first with this leaf; see :func:`engine.explore`."""
     check_limits(limits)
-    search = _Search(system, leaf, limits, on_progress, good_code_after)
-    try:
-        search.run()
-    except KeyboardInterrupt:
-        search.stopped = "interrupt"
-    return search.result()
+    return _Search(system, Plan(leaf), limits, on_progress, good_code_after).finished()
 
 
 class _Search:
@@ -58,22 +151,32 @@ class _Search:
     def __init__(
         self,
         system: System,
-        leaf: Leaf,
+        chosen: Plan,
         limits: Limits,
         on_progress: Callable[[Progress], None] | None,
         good_code_after: float,
     ) -> None:
         self.system = system
-        self.leaf = leaf
+        self.leaf = chosen.leaf
+        self.most_made = chosen.most_made
+        self.kept = chosen.code
         self.limits = limits
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
         self.good_code_after = good_code_after
-        self.layout = plan(system, leaf.variables)
+        self.layout = plan(system, self.leaf.variables)
         self.ir = ""
         self.store: EntryStore | None = None
         self.violation: Violation | None = None
         self.stopped: str | None = None
+
+    def finished(self) -> Result:
+        """Search; what was found."""
+        try:
+            self.run()
+        except KeyboardInterrupt:
+            self.stopped = "interrupt"
+        return self.result()
 
     def run(self) -> None:
         limit = self.limits.time  # a moment more: every search should see its first state
@@ -88,7 +191,7 @@ class _Search:
         most = self.limits.states
         store = EntryStore(
             self.layout.words - 1,
-            most_made(system, self.leaf),
+            self.most_made,
             len(system.lines),
             len(system.goals),
             memory_limit(self.limits),
@@ -107,7 +210,11 @@ class _Search:
 
     def code(self) -> jit.Library:
         """The functions of the model: good ones if they are at hand, else quick ones."""
+        if self.kept:
+            self.good_code_after = math.inf
+            return jit.Library(self.kept, FUNCTIONS)
         self.ir = emit_lanes(self.system, self.layout, self.leaf)
+        self.most_made = most_made(self.system, self.leaf)
         functions = jit.load_cached(self.ir, FUNCTIONS)
         if functions is None and self.good_code_after > 0:
             return jit.load(self.ir, FUNCTIONS, jit.FAST)
@@ -267,6 +374,7 @@ class _Search:
             violation=self.violation,
             stopped=None if self.violation else self.stopped,
             frontier=states - expanded,
+            keys=None if store is None else store["KEYS"],
         )
 
 

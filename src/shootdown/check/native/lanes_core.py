@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from shootdown.check.native import subset
-from shootdown.check.native.core import hash_of, same, tag_of
+from shootdown.check.native import jit, subset
+from shootdown.check.native.core import hash_of, same
 
 CONTEXT = (
     "EXPAND",  # address of the model's functions, see lanes_emit.py
@@ -138,6 +138,11 @@ def announce(context, start, stop):
         made += 8 * R
         k += 1
     return stop
+
+
+def tag_of(h):
+    """The tag of a table's word, in the upper half. It is not 0, so no free word has it."""
+    return (h << 32) | (1 << 63)
 
 
 def prefetch_entries(context, n):
@@ -334,10 +339,14 @@ NAMES = tuple(function.__name__ for function in EXPORTED)
 
 
 @cache
-def text(words: int) -> str:
-    """LLVM IR of the core for keys of ``words`` words."""
-    constants = {name: i for i, name in enumerate(CONTEXT)} | STATUS
-    constants |= {"W": words, "K": words, "R": words + 1, "E": words + 2, "BATCH": BATCH}
-    constants |= {"AHEAD": AHEAD, "ALL": NONE, "NONE": NONE, "NO_MASK": NONE}
-    constants |= {"TAG_MASK": 0xFFFF_FFFF_0000_0000}
-    return subset.compile_functions(EXPORTED, HELPERS, constants)
+def load(words: int) -> jit.Library:
+    """The code for keys of ``words`` words."""
+
+    def text() -> str:
+        constants = {name: i for i, name in enumerate(CONTEXT)} | STATUS
+        constants |= {"W": words, "K": words, "R": words + 1, "E": words + 2, "BATCH": BATCH}
+        constants |= {"AHEAD": AHEAD, "ALL": NONE, "NONE": NONE, "NO_MASK": NONE}
+        constants |= {"TAG_MASK": 0xFFFF_FFFF_0000_0000}
+        return subset.compile_functions(EXPORTED, HELPERS, constants)
+
+    return jit.load_kept(f"lanes core {words}\0{jit.sources()}", NAMES, text)

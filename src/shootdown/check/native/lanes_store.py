@@ -34,7 +34,7 @@ class EntryStore:
         self._cover = (ctypes.c_uint8 * lines)()
         self._property_cover = (ctypes.c_uint8 * lines)()
         self._goals = (ctypes.c_uint8 * goals)()
-        self._library = jit.load(lanes_core.text(words), lanes_core.NAMES, jit.GOOD)
+        self._library = lanes_core.load(words)
         self._reserve(most_made)
         self._new_table(_FIRST_SLOTS)
         self["LIMIT"] = most_states

@@ -1,21 +1,27 @@
-"""The memory of a native search: states, parents, the table of known states, and the context."""
+"""The store in memory: the states, the table of the known ones, and the core's context."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import mmap
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from shootdown.check.native import core, jit
+from shootdown.check.native.interface import Counts
 from shootdown.errors import UnfinishedError
 
 _HUGE_PAGE = 2 << 20
 _NORESERVE = 0x4000  # MAP_NORESERVE, which the mmap module of Python 3.11 does not name
 _MOST_STATES = (1 << 32) - 2  # an index plus one must fit into 32 bits
 _FIRST_SLOTS = 1 << 12
-_LOAD, _LAST_LOAD = 0.6, 0.94  # how full the table gets; if it cannot grow any more
-_REFILL = 1 << 20  # states put into a new table at a time, so that Ctrl-C is seen
+_SMALL = 1 << 17  # slots: a smaller table need not be tight
+_SMALL_LOAD, _LOAD = 0.6, 0.84  # how full the table gets
+_GROWTH = 1.15  # how much larger the next table is: 8 * 1.15 / 0.84 = 10.95 bytes a state at most
+_SLICE = 1 << 20  # states that one call works on, so that Ctrl-C is seen
+_CHUNK = 1 << 15  # buckets of an old table that are moved, then given back
+_BUCKET = 64  # bytes
 
 _FIELDS = {name: i for i, name in enumerate(core.CONTEXT)}
 
@@ -38,17 +44,26 @@ class _Memory:
         self._first = ctypes.c_char.from_buffer(self._map)
         self.address = ctypes.addressof(self._first)
 
+    def forget(self, start: int, size: int) -> None:
+        """Give back some of the memory: its contents are lost."""
+        self._map.madvise(mmap.MADV_DONTNEED, start, size)
+
 
 _NOTHING = _Memory(1)
 
 
 def load_core(words: int) -> jit.Library:
     """The code of the search for states of so many words."""
-    return jit.load(core.text(words), ("run", "replay", "refill"), jit.GOOD)
+    return jit.load(core.text(words), core.FUNCTIONS, jit.GOOD)
 
 
 class Store:
-    """The state of one search, which the compiled core works on."""
+    """The store in memory (see :class:`.interface.StateStore`), which the compiled core works on.
+
+    Besides the states it takes at most 12 bytes for each of them, once there are 100,000: the table
+    at most 10.95, the beginnings of the levels at most a quarter. While a table grows, a 32nd of
+    the old one is there twice.
+    """
 
     def __init__(
         self,
@@ -61,6 +76,7 @@ class Store:
     ) -> None:
         self.words = words
         self.limit = limit
+        self._state = words * 8 + 4 / core.LEVEL_GAP  # bytes, at most
         self._context = (ctypes.c_int64 * len(core.CONTEXT))()
         self._cover = (ctypes.c_uint8 * lines)()
         self._property_cover = (ctypes.c_uint8 * lines)()
@@ -75,6 +91,8 @@ class Store:
         self._run = _TWO(self._library.addresses["run"])
         self._replay = _THREE(self._library.addresses["replay"])
         self._refill = _THREE(self._library.addresses["refill"])
+        self._move = _THREE(self._library.addresses["move"])
+        self._parent = _THREE(self._library.addresses["parent"])
 
     def _reserve(self, most_outcomes: int) -> None:
         """Address space for as many states as the limit allows, and for one batch."""
@@ -88,7 +106,7 @@ class Store:
                 "there is no memory for so many"
             ) from error
         self._made = _Memory(core.BATCH * 8)
-        self.capacity = min(_MOST_STATES, self.limit // (self.words * 8 + 12))
+        self.capacity = min(_MOST_STATES, self.limit // (self.words * 8 + 8))
         while not self._reserve_states():
             self.capacity //= 2  # an address space limit, as by `ulimit -v`
             if self.capacity < _FIRST_SLOTS:
@@ -98,7 +116,7 @@ class Store:
             ("HASHES", self._hashes),
             ("MADE", self._made),
             ("STATES", self._states),
-            ("PARENTS", self._parents),
+            ("LEVELS", self._levels),
         ):
             self[name] = memory.address
         self["COVER"] = ctypes.addressof(self._cover)
@@ -110,10 +128,10 @@ class Store:
         try:
             # small searches stay on small pages: clearing a huge one takes 0.1 ms
             self._states = _Memory(self.capacity * self.words * 8, huge_from=_HUGE_PAGE)
-            self._parents = _Memory(self.capacity * 4, huge_from=_HUGE_PAGE)
+            self._levels = _Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
             _Memory(int(self.capacity / _LOAD) * 2 * 8)
         except OSError:
-            self._states = self._parents = _NOTHING
+            self._states = self._levels = _NOTHING
             return False
         return True
 
@@ -130,7 +148,7 @@ class Store:
         self.use(functions)
         self["LIMIT"] = _MOST_STATES if limit is None else limit
         (ctypes.c_uint64 * self.words).from_address(self["STATES"])[:] = list(init)
-        self["KNOWN"] = self["LEVEL_END"] = 1
+        self["KNOWN"] = self["LEVEL_END"] = self["LEVELS_KEPT"] = 1
         self._refill(self.context, 0, 1)
         check = _THREE(self["CHECK"])
         return int(check(self["STATES"], self["GOALS"], self["PROPERTY_COVER"]))
@@ -160,69 +178,86 @@ class Store:
         self._cover[:] = list(cover)
         self._replay(self.context, start, self["EXPANDED"] + 1)
 
-    def grow(self) -> bool:
-        """Make room for the batch that found none; False if the limits forbid it."""
-        states = self["KNOWN"] + self["NEEDED"]
-        slots = self.slots
-        while states > slots * _LOAD:
-            slots *= 2
-        if self._fits(states, slots):
-            if slots != self.slots:
-                try:
-                    self._new_table(slots)
-                except OSError:
-                    return False
-                for start in range(0, self["KNOWN"], _REFILL):
-                    self._refill(self.context, start, min(start + _REFILL, self["KNOWN"]))
-            self._set_room(_LOAD)
-            return True
-        self._set_room(_LAST_LOAD)
-        return states <= self["ROOM"]
+    def counts(self) -> Counts:
+        depth = self["DEPTH"] + (self["KNOWN"] > self["LEVEL_END"])
+        return Counts(self["KNOWN"], self["EXPANDED"], self["TRANSITIONS"], depth)
+
+    def stop(self) -> tuple[int, int]:
+        return self["CODE"], self["FAILED_AT"]
 
     # ---------------------------------------------------------------------- memory
 
     def memory(self) -> int:
         """Bytes in use."""
-        return self._bytes(self["KNOWN"], self.slots)
+        return self["KNOWN"] * self.words * 8 + self["LEVELS_KEPT"] * 4 + self.slots * 8
 
-    def _bytes(self, states: int, slots: int) -> int:
-        return states * (self.words * 8 + 4) + slots * 8
+    def grow(self) -> bool:
+        """Make room for the batch that found none; False if the limits forbid it."""
+        states = self["KNOWN"] + self["NEEDED"]
+        if states > self.capacity:
+            return False
+        slots = self.slots
+        while states > _most(slots):
+            slots = slots * 2 if slots < _SMALL else int(slots * _GROWTH)
+        slots = min(slots, self._affordable())
+        if slots > self.slots:
+            try:
+                self._enlarge(slots)
+            except OSError:
+                return False
+        self._set_room()
+        return states <= self["ROOM"]
 
-    def _fits(self, states: int, slots: int) -> bool:
-        return states <= self.capacity and self._bytes(states, slots) <= self.limit
+    def _affordable(self) -> int:
+        """The slots of the table that is full when the limit is reached."""
+        return int(self.limit / (self._state * _LOAD + 8))
 
     def _new_table(self, slots: int) -> None:
-        self._table = _NOTHING  # the old one goes first: both together could be too much
+        slots = -(-slots // 8) * 8
         self._table = _Memory(slots * 8)
         self.slots = slots
-        buckets = slots // 8
         self["TABLE"] = self._table.address
-        self["BUCKETS"] = buckets - 1
-        self["SHIFT"] = 64 - (buckets.bit_length() - 1)
-        self._set_room(_LOAD)
+        self["BUCKETS"] = slots // 8
+        self._set_room()
 
-    def _set_room(self, load: float) -> None:
-        rest = self.limit - self._bytes(0, self.slots)
-        by_memory = min(self.capacity, rest // self._bytes(1, 0))
-        self["ROOM"] = min(by_memory, int(self.slots * load))
+    def _enlarge(self, slots: int) -> None:
+        """Move to a larger table, and give the old one back by the way."""
+        old, buckets = self._table, self["BUCKETS"]
+        self._new_table(slots)
+        chunk = max(1, buckets // 32 // _CHUNK) * _CHUNK
+        for start in range(0, buckets, chunk):
+            size = min(chunk, buckets - start) * _BUCKET
+            here = old.address + start * _BUCKET
+            self._move(self.context, here, here + size)
+            old.forget(start * _BUCKET, size)
+
+    def _set_room(self) -> None:
+        by_memory = int((self.limit - self.slots * 8) / self._state)
+        self["ROOM"] = min(self.capacity, by_memory, _most(self.slots))
 
     # --------------------------------------------------------------------- reading
 
-    def path(self, number: int) -> list[list[int]]:
-        """The words of the states from the initial one to state ``number``."""
-        states = (ctypes.c_uint64 * (self["KNOWN"] * self.words)).from_address(self["STATES"])
-        parents = (ctypes.c_uint32 * self["KNOWN"]).from_address(self["PARENTS"])
-        numbers = [number]
-        while numbers[-1] != 0:
-            numbers.append(parents[numbers[-1]])
-        return [states[n * self.words : (n + 1) * self.words] for n in reversed(numbers)]
+    def path(self, number: int) -> Iterator[list[int]]:
+        """The words of the states from state ``number`` back to the initial one."""
+        count, width = self["KNOWN"], self.words
+        states = (ctypes.c_uint64 * (count * width)).from_address(self["STATES"])
+        kept = (ctypes.c_uint32 * self["LEVELS_KEPT"]).from_address(self["LEVELS"])
+        levels = [*kept, self["LEVEL_END"]]
+        yield states[number * width : (number + 1) * width]
+        while number != 0:
+            # the level before this one begins here or later
+            start = levels[max(0, bisect_right(levels, number) - 2)]
+            number = self._first_parent(number, start)
+            yield states[number * width : (number + 1) * width]
 
-    def states(self) -> list[int]:
-        """The known states in the order of their discovery, each as one number."""
-        size = self.words * 8
-        whole = ctypes.string_at(self["STATES"], self["KNOWN"] * size)
-        starts = range(0, len(whole), size)
-        return [int.from_bytes(whole[i : i + size], "little") for i in starts]
+    def _first_parent(self, number: int, start: int) -> int:
+        """The first state from ``start`` on that generates state ``number``."""
+        for first in range(start, number, _SLICE):
+            stop = min(first + _SLICE, number)
+            parent = int(self._parent(self.context, number, first << 32 | stop))
+            if parent >= 0:
+                return parent
+        raise AssertionError(f"no state generates state {number}")
 
     def distinct(self, masks: Sequence[tuple[int, int]]) -> Iterator[tuple[dict[int, int], int]]:
         """The known states, as far as some bits of some words go: each combination once, with the
@@ -245,3 +280,8 @@ class Store:
     def goals(self) -> tuple[bool, ...]:
         """For each goal, whether it was reached."""
         return tuple(map(bool, self._goals))
+
+
+def _most(slots: int) -> int:
+    """How many states a table of so many slots takes."""
+    return int(slots * (_SMALL_LOAD if slots < _SMALL else _LOAD))
