@@ -86,6 +86,7 @@ class _Expand(_Function):
         writer = self.writer
         self.number, self.own, self.count, self.progress = (writer.slot() for _ in range(4))
         self.all = writer.new("call i64 @llvm.ctpop.i64(i64 %lanes)")
+        self.first: str | None = None  # where the entries of an action begin that looks at the leaf
         self.can_stop = any(not p.daemon and p.actions for p in system.processes)
 
     def text(self) -> str:
@@ -121,9 +122,11 @@ class _Expand(_Function):
     def action(self, action: Action) -> None:
         for body in variants(action.body, self.leaf):
             use = use_of(body, self.leaf)
+            self.first = None
             if not use.read:
                 self.run(body, action.fair, "%lanes", (), use.overwritten)
                 continue
+            self.first = self.writer.new(f"load i64, ptr {self.number}")
             for values in self.leaf.combinations(use.read):
                 some, none = self.writer.fresh("some"), self.writer.fresh("none")
                 lanes = self.within(values)
@@ -202,13 +205,41 @@ class _Expand(_Function):
             self.advance(pairs, lanes, moved)
 
     def write(self, key: list[str], lanes: str) -> None:
+        """Write an entry; or add the lanes to the last one of the same action, if its key is the
+        same: that is frequent where an action looks at the leaf, and saves looking the key up."""
         writer = self.writer
         at = writer.new(f"load i64, ptr {self.number}")
-        record = f"[{self.layout.words} x i64]"
+        if self.first is None:
+            self.put(at, key, lanes)
+            return
+        more = writer.pure(f"icmp ugt i64 {at}, {self.first}")
+        last = writer.pure(f"select i1 {more}, i64 {writer.pure(f'sub i64 {at}, 1')}, i64 {at}")
+        change = "0"
+        for i, word in enumerate(key):
+            old = writer.new(f"load i64, ptr {self.address(last, i)}")
+            change = writer.pure(f"or i64 {change}, {writer.pure(f'xor i64 {old}, {word}')}")
+        same = writer.pure(f"icmp eq i64 {change}, 0")
+        add, new, after = (writer.fresh(name) for name in ("add", "new", "after"))
+        writer.branch(writer.pure(f"and i1 {more}, {same}"), add, new)
+        writer.label(add)
+        place = self.address(last, len(key))
+        both = writer.new(f"or i64 {writer.new(f'load i64, ptr {place}')}, {lanes}")
+        writer.do(f"store i64 {both}, ptr {place}")
+        writer.jump(after)
+        writer.label(new)
+        self.put(at, key, lanes)
+        writer.jump(after)
+        writer.label(after)
+
+    def put(self, at: str, key: list[str], lanes: str) -> None:
+        writer = self.writer
         for i, word in enumerate([*key, lanes]):
-            address = writer.new(f"getelementptr {record}, ptr %out, i64 {at}, i64 {i}")
-            writer.do(f"store i64 {word}, ptr {address}")
+            writer.do(f"store i64 {word}, ptr {self.address(at, i)}")
         writer.do(f"store i64 {writer.new(f'add i64 {at}, 1')}, ptr {self.number}")
+
+    def address(self, at: str, word: int) -> str:
+        record = f"[{self.layout.words} x i64]"
+        return self.writer.pure(f"getelementptr {record}, ptr %out, i64 {at}, i64 {word}")
 
     def add(self, slot: str, number: str) -> None:
         total = self.writer.new(f"load i64, ptr {slot}")
