@@ -10,30 +10,37 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dontneed_ir import COUNTS, dontneed
 from random_ir import systems
 from shootdown.check import reference
+from shootdown.check.native import explore as ordinary
+from shootdown.check.native import lanes
 from shootdown.check.native.lanes import explore_lanes
-from shootdown.check.native.lanes_leaf import LANES, Leaf
+from shootdown.check.native.lanes_choose import choose_leaf
+from shootdown.check.native.lanes_leaf import LANES, Leaf, use_of, variants
 from shootdown.check.reference import holds, is_deadlock, outcomes
 from shootdown.check.result import Limits, Result, Verdict, Violation, ViolationKind
-from shootdown.lang.ir import System
+from shootdown.errors import ShootdownError
+from shootdown.lang.ir import Block, Body, Choice, Const, Done, Place, Reg, Store, System
+from shootdown.races import library
+from small_ir import action, binary, body, load, process, prop, put, system
 
-EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "100"))
 
 
-def some_leaf(system: System, random: Random) -> Leaf | None:
+def some_leaf(sys: System, random: Random) -> Leaf | None:
     """A leaf of variables chosen by chance."""
-    steps = {process.pc for process in system.processes}
-    variables = [v for v in range(len(system.variables)) if v not in steps]
+    steps = {process.pc for process in sys.processes}
+    variables = [v for v in range(len(sys.variables)) if v not in steps]
     random.shuffle(variables)
     chosen: list[int] = []
     lanes = 1
     most = random.choice([4, 6, 12, LANES])  # small ones: code for many lanes takes long to compile
     for variable in variables:
-        if 1 < system.variables[variable].size * lanes <= most:
+        if 1 < sys.variables[variable].size * lanes <= most:
             chosen.append(variable)
-            lanes *= system.variables[variable].size
-    return Leaf.of(system, chosen) if lanes > 1 else None
+            lanes *= sys.variables[variable].size
+    return Leaf.of(sys, chosen) if lanes > 1 else None
 
 
 def counts(result: Result) -> dict[str, object]:
@@ -49,49 +56,45 @@ def counts(result: Result) -> dict[str, object]:
     }
 
 
-def is_race(system: System, violation: Violation) -> bool:
+def is_race(sys: System, violation: Violation) -> bool:
     """Whether a violation is one, by the meaning of the system."""
     path = violation.path
-    if path[0] != system.init:
+    if path[0] != sys.init:
         return False
     for here, there in pairwise(path):
-        if all(outcome.state != there for outcome in outcomes(system, here)):
+        if all(outcome.state != there for outcome in outcomes(sys, here)):
             return False
     last = path[-1]
-    ends = list(outcomes(system, last))
+    ends = list(outcomes(sys, last))
     if violation.failing_outcome is not None:
         return ends[violation.failing_outcome].failure == violation.index
     if violation.kind is ViolationKind.DEADLOCK:
-        return is_deadlock(system, last, ends)
+        return is_deadlock(sys, last, ends)
     if violation.kind is ViolationKind.INVARIANT:
-        return not holds(system, system.invariants[violation.index], last)
+        return not holds(sys, sys.invariants[violation.index], last)
     return any(
         reference.judge_property(prop, last).failure == violation.index
-        for prop in (*system.invariants, *system.goals)
+        for prop in (*sys.invariants, *sys.goals)
     )
 
 
-def agree(system: System, leaf: Leaf, limits: Limits, *, good: bool) -> None:
-    """Compare both engines."""
-    expected = reference.explore(system, limits)
-    found = explore_lanes(system, leaf, limits, good_code_after=0 if good else 9)
-    if found.verdict is Verdict.UNKNOWN:
-        # a violation that the other order finds just before the limit
-        assert expected.verdict is not Verdict.HOLDS
-        assert (found.stopped, found.states) == ("states", limits.states)
+def agree(found: Result, expected: Result) -> None:
+    """Compare results of the two ways to search."""
+    if expected.verdict is Verdict.UNKNOWN or found.verdict is Verdict.UNKNOWN:
+        # where the limit falls before a violation for one of them only
+        assert {found.verdict, expected.verdict} <= {Verdict.UNKNOWN, Verdict.VIOLATED}
+        if found.verdict is Verdict.UNKNOWN:
+            assert found.stopped == "states"
+            assert found.states == max(found.states, expected.states)
         return
-    if expected.verdict is Verdict.UNKNOWN:
-        assert found.verdict is Verdict.VIOLATED
-    else:
-        assert found.verdict == expected.verdict
-    if found.violation is None:
+    assert found.verdict == expected.verdict
+    if found.violation is None or expected.violation is None:
         assert counts(found) == counts(expected)
         return
-    assert is_race(system, found.violation)
-    if expected.violation is not None:
-        lengths = [v.length for v in (found.violation, expected.violation)]
-        deadlock = ViolationKind.DEADLOCK in (found.violation.kind, expected.violation.kind)
-        assert abs(lengths[0] - lengths[1]) <= deadlock
+    assert is_race(found.system, found.violation)
+    lengths = [v.length for v in (found.violation, expected.violation)]
+    deadlock = ViolationKind.DEADLOCK in (found.violation.kind, expected.violation.kind)
+    assert abs(lengths[0] - lengths[1]) <= deadlock
 
 
 @pytest.mark.slow
@@ -111,4 +114,167 @@ def agree(system: System, leaf: Leaf, limits: Limits, *, good: bool) -> None:
 def test_random_systems(system: System, states: int, good: int, seed: int) -> None:
     leaf = some_leaf(system, Random(seed))
     if leaf is not None:
-        agree(system, leaf, Limits(states=states), good=good == 0)
+        limits = Limits(states=states)
+        found = explore_lanes(system, leaf, limits, good_code_after=0 if good == 0 else 9)
+        agree(found, reference.explore(system, limits))
+
+
+@pytest.mark.parametrize("size", [(2, 1), (3, 1)])
+def test_dontneed(size: tuple[int, int]) -> None:
+    model = dontneed(*size)
+    leaf = choose_leaf(model)
+    assert leaf is not None
+    found = explore_lanes(model, leaf)
+    assert found.states == COUNTS[size][0]
+    assert found.keys is not None
+    assert found.states > 1.5 * found.keys
+    agree(found, ordinary(model))
+
+
+def test_the_historic_bug_has_a_race_of_the_same_length() -> None:
+    model = dontneed(2, 1, nested=False)
+    leaf = choose_leaf(model)
+    assert leaf is not None
+    agree(explore_lanes(model, leaf), ordinary(model))
+
+
+# ------------------------------------------------------------------------------ the leaf
+
+
+def flags(count: int) -> System:
+    """So many bits that change by themselves."""
+    rules = [
+        action(f"flip{v}", body(put(v, binary("sub", 1, load(v)))), fair=False)
+        for v in range(count)
+    ]
+    last = binary("eq", load(count - 1), 1)
+    return system([2] * count, [0] * count, rules=rules, goals=[prop("last", last)])
+
+
+def test_bits_that_change_by_themselves_are_a_leaf() -> None:
+    leaf = choose_leaf(flags(8))
+    assert leaf is not None
+    assert leaf.lanes == LANES
+    found = explore_lanes(flags(8), leaf)
+    assert (found.states, found.keys) == (256, 4)
+    agree(found, ordinary(flags(8)))
+
+
+def test_the_topmost_lane() -> None:
+    leaf = Leaf.of(flags(6), range(6))
+    found = explore_lanes(flags(6), leaf)
+    assert (found.states, found.keys, found.depth) == (64, 1, 6)
+    assert found.goals == (True,)
+
+
+def test_where_a_process_stands_is_no_leaf() -> None:
+    steps = process(0, body(), body())
+    assert choose_leaf(system([3], [0], processes=[steps]), 0.0) == Leaf((), ())
+
+
+def choice_of_a_flag(value: int) -> Body:
+    """Put a value into one of three flags."""
+    chosen = Place(0, ((Reg(0), 1, 3),))
+    ask = Block((), Choice(0, Const(0b111), 3, 1))
+    return Body((ask, Block((Store(chosen, Const(value)),), Done())), 1)
+
+
+def test_a_choice_of_the_variable_makes_a_body_for_each() -> None:
+    leaf = Leaf.of(flags(3), range(3))
+    found = [use for _, use in variants(choice_of_a_flag(1), leaf)]
+    assert [(use.read, use.overwritten) for use in found] == [((), (v,)) for v in range(3)]
+    assert use_of(choice_of_a_flag(1), leaf).read == (0, 1, 2)
+
+
+def test_overwriting_counts_each_outcome_once() -> None:
+    model = system([2] * 3, [0] * 3, rules=[action("set", choice_of_a_flag(1), fair=False)])
+    agree(explore_lanes(model, Leaf.of(model, range(3))), reference.explore(model))
+
+
+def test_a_deadlock_of_some_lanes_only() -> None:
+    """The thread waits for a flag that a rule clears for ever."""
+    wait = body(put(0, 1), put(1, 0))
+    clear = action("clear", body(put(1, 0)), fair=False)
+    blocked = Body((Block((), Done()),), 1)
+    model = system([2, 2], [0, 1], processes=[process(0, wait)], rules=[clear])
+    agree(explore_lanes(model, Leaf.of(model, [1])), reference.explore(model))
+    stuck = system([2, 2], [0, 1], processes=[process(0, blocked)], rules=[clear])
+    found = explore_lanes(stuck, Leaf.of(stuck, [1]))
+    assert found.verdict is Verdict.VIOLATED
+    agree(found, reference.explore(stuck))
+
+
+# ------------------------------------------------------------------------------ limits
+
+
+def test_limits() -> None:
+    model = flags(10)
+    leaf = Leaf.of(model, [0, 1])
+    found = explore_lanes(model, leaf, Limits(states=1000))
+    assert (found.verdict, found.stopped, found.states) == (Verdict.UNKNOWN, "states", 1000)
+    assert explore_lanes(model, leaf, Limits(states=1024)).verdict is Verdict.HOLDS
+    assert explore_lanes(flags(24), leaf, Limits(memory=16 << 20)).stopped == "memory"
+    assert explore_lanes(flags(24), leaf, Limits(time=0.2)).stopped == "time"
+
+
+def test_growing() -> None:
+    model = flags(18)
+    found = explore_lanes(model, Leaf.of(model, [17]))
+    assert (found.states, found.keys, found.depth) == (1 << 18, 1 << 17, 18)
+    assert found.verdict is Verdict.HOLDS
+
+
+# ------------------------------------------------------------------------------ how it is chosen
+
+
+def test_without_a_leaf_it_is_the_ordinary_search() -> None:
+    model = system([2, 2], [0, 0], processes=[process(0, body(put(0, 1), put(1, 1)))])
+    found = lanes.explore(model)
+    assert found.keys == 0
+    assert counts(found) == counts(ordinary(model))
+
+
+def test_what_was_chosen_is_kept() -> None:
+    first, second = lanes.explore(flags(8)), lanes.explore(flags(8))
+    assert first.keys == 4
+    assert counts(first) == counts(second)
+    assert second.keys == 4
+
+
+def test_a_short_search_is_the_ordinary_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = flags(8)
+    assert lanes.explore_auto(model).keys is None
+    monkeypatch.setattr(lanes, "SHORT", 50)
+    found = lanes.explore_auto(model)
+    assert found.keys == 4
+    assert counts(found) == counts(ordinary(model))
+    stopped = lanes.explore_auto(model, Limits(states=50))
+    assert (stopped.stopped, stopped.keys) == ("states", None)
+
+
+def test_after_a_short_search_the_race_is_still_the_ordinary_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = dontneed(2, 1, nested=False)
+    monkeypatch.setattr(lanes, "SHORT", 20)
+    found = lanes.explore_auto(model)
+    assert found.violation == ordinary(model).violation
+
+
+# ------------------------------------------------------------------------------ the library
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", [scenario.name for scenario in library()])
+def test_scenarios_with_explicit_entries(name: str) -> None:
+    scenario = next(s for s in library() if s.name == name)
+    try:
+        model = scenario.compile(options={"tlb": "explicit"})
+    except ShootdownError:
+        pytest.skip("no TLB")
+    expected = ordinary(model, Limits(states=60_000))
+    if expected.stopped:
+        pytest.skip("large")
+    leaf = choose_leaf(model, 0.0)
+    if leaf is not None and leaf.variables:
+        agree(explore_lanes(model, leaf), expected)

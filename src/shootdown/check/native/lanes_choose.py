@@ -14,11 +14,12 @@ from dataclasses import replace
 from random import Random
 
 from shootdown.check.native.engine import sample
-from shootdown.check.native.lanes_leaf import LANES, Leaf
+from shootdown.check.native.lanes_leaf import LANES, Leaf, code_size, variants
 from shootdown.check.native.layout import WORD, Slot, plan
 from shootdown.check.reference import Outcome, outcomes
+from shootdown.lang.bodies import body_stores
 from shootdown.lang.interpret import State
-from shootdown.lang.ir import System
+from shootdown.lang.ir import Action, System
 
 LEAST_GAIN = 1.5
 """States for each key below which a leaf is not worth it."""
@@ -27,6 +28,7 @@ _RUNS = 2
 _STOPS = 4  # states of each run from which a search begins
 _STEPS = 400  # of a run
 _STATES = 4000  # of one search
+_MOST_CODE = 10_000  # operations, written for all lanes: compiled in about a second
 
 
 def choose_leaf(system: System, least_gain: float = LEAST_GAIN) -> Leaf | None:
@@ -59,7 +61,11 @@ def _greedy(
                 costs.append((-saved / size, found, variable))
         if not costs:
             return keys, tuple(sorted(chosen))
-        _, keys, variable = min(costs)
+        _, found, variable = min(costs)
+        if _code_size(system, [*chosen, variable]) > _MOST_CODE:
+            left.remove(variable)
+            continue
+        keys = found
         chosen.append(variable)
         lanes *= system.variables[variable].size
 
@@ -70,11 +76,20 @@ def _keys(states: list[int], leaf: list[Slot]) -> int:
     return len({state & kept for state in states})
 
 
+def _code_size(system: System, variables: list[int]) -> int:
+    leaf = Leaf.of(system, variables)
+    return sum(code_size(variants(action.body, leaf), leaf) for action in _actions(system))
+
+
+def _actions(system: System) -> list[Action]:
+    return [*(a for process in system.processes for a in process.actions), *system.rules]
+
+
 def candidates(system: System) -> list[int]:
     """The variables that can be in a leaf."""
     places = {process.pc for process in system.processes}
-    actions = [a for process in system.processes for a in process.actions]
-    written = {v for action in (*actions, *system.rules) for v in action.writes}
+    stores = [place for action in _actions(system) for place in body_stores(action.body)]
+    written = {v for place in stores for v in place.variables()}
     return [
         number
         for number in sorted(written - places)

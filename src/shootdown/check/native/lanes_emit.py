@@ -43,11 +43,8 @@ def most_made(system: System, leaf: Leaf) -> int:
     """An upper bound of the entries that one entry makes."""
 
     def made(action: Action) -> int:
-        total = 0
-        for body in variants(action.body, leaf):
-            read = use_of(body, leaf).read
-            total += most_ways(body) * sum(1 for _ in leaf.combinations(read))
-        return total
+        bodies = variants(action.body, leaf)
+        return sum(most_ways(body) * leaf.number(use.read) for body, use in bodies)
 
     steps = [max(map(made, process.actions), default=0) for process in system.processes]
     return sum(steps) + sum(map(made, system.rules))
@@ -120,8 +117,7 @@ class _Expand(_Function):
         writer.label(after)
 
     def action(self, action: Action) -> None:
-        for body in variants(action.body, self.leaf):
-            use = use_of(body, self.leaf)
+        for body, use in variants(action.body, self.leaf):
             self.first = None
             if not use.read:
                 self.run(body, action.fair, "%lanes", (), use.overwritten)

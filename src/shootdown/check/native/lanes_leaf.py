@@ -6,6 +6,7 @@ leaf: which of its variables it looks at, and which it only overwrites.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,10 +74,7 @@ class Leaf:
     @cached_property
     def lanes(self) -> int:
         """How many lanes there are."""
-        lanes = 1
-        for size in self.sizes:
-            lanes *= size
-        return lanes
+        return math.prod(self.sizes)
 
     def mask(self, variable: int, value: int) -> int:
         """The lanes in which a variable has a value."""
@@ -102,6 +100,10 @@ class Leaf:
     def word(self, layout: Layout, values: Iterable[tuple[int, int]]) -> int:
         """The last word of a state with these values, all others 0."""
         return sum(value << layout.slots[variable].shift for variable, value in values)
+
+    def number(self, variables: Sequence[int]) -> int:
+        """How many valuations some of the variables have."""
+        return math.prod(self.size_of[v] for v in variables)
 
     def combinations(self, variables: Sequence[int]) -> Iterator[tuple[tuple[int, int], ...]]:
         """All values of some of the variables together."""
@@ -185,19 +187,32 @@ def _expressions(op: Op) -> Iterator[Expr]:
 # --------------------------------------------------------------------------- variants
 
 
-def variants(body: Body, leaf: Leaf) -> list[Body]:
+def variants(body: Body, leaf: Leaf) -> list[tuple[Body, Use]]:
     """Bodies that have the outcomes of this one between them, each once.
 
-    Where a choice decides which variable of the leaf is meant, each of its values gets a body.
+    Where a choice decides which variable of the leaf is meant, each of its values gets a body, if
+    that does not make too much code.
     """
+    whole = [(body, use_of(body, leaf))]
     found = [body]
     while True:
         split = [
             part for one in found for part in (_split(one) if _names_by_index(one, leaf) else [one])
         ]
         if len(split) > _MOST_VARIANTS or all(map(is_, split, found)):
-            return found
+            break
         found = split
+    parts = [(part, use_of(part, leaf)) for part in found]
+    # constant indices make better code than the size says
+    return parts if code_size(parts, leaf) <= 4 * code_size(whole, leaf) else whole
+
+
+def code_size(bodies: Iterable[tuple[Body, Use]], leaf: Leaf) -> int:
+    """How many operations and jumps are written for some bodies, about."""
+    return sum(
+        leaf.number(use.read) * sum(len(block.ops) + 1 for block in body.blocks)
+        for body, use in bodies
+    )
 
 
 def _names_by_index(body: Body, leaf: Leaf) -> bool:
