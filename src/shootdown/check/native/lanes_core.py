@@ -29,7 +29,7 @@ CONTEXT = (
     "QUEUE",
     "LEVELS",  # the first record at each distance
     "OUT",  # keys and lanes made by one batch
-    "HASHES",  # the hashes of their keys
+    "HASHES",  # the hashes of their keys, and what entry each probably has (an index plus one)
     "MADE",  # for each expansion of the batch: how many, lanes of the same key, outcomes
     "COVER",  # a byte for each line: covered by an action; by a property
     "PROPERTY_COVER",
@@ -133,7 +133,7 @@ def announce(context, start, stop):
     k = start
     while k < stop:
         h = hash_of(made)
-        hashes[k] = h
+        hashes[k * 2] = h
         prefetch(table + (h >> shift) * 64)
         made += 8 * R
         k += 1
@@ -146,20 +146,22 @@ def tag_of(h):
 
 
 def prefetch_entries(context, n):
-    """Prefetch the entry that each key will probably be compared with."""
+    """Guess the entry of each key by the first tag that is the same, and prefetch it."""
     table = context[TABLE]
     shift = context[SHIFT]
     hashes = context[HASHES]
     entries = context[ENTRIES]
-    k = 0
-    while k < n:
-        h = hashes[k]
+    end = hashes + n * 16
+    while hashes < end:
+        h = hashes[0]
         bucket = table + (h >> shift) * 64
         hits = equal8(bucket, TAG_MASK, tag_of(h))
+        guess = 0
         if hits:
-            index = (bucket[lowest_bit(hits)] & 0xFFFF_FFFF) - 1
-            prefetch(entries + index * (8 * E))
-        k += 1
+            guess = bucket[lowest_bit(hits)] & 0xFFFF_FFFF
+            prefetch(entries + guess * (8 * E) - 8 * E)
+        hashes[1] = guess
+        hashes += 16
     return 0
 
 
@@ -179,11 +181,12 @@ def discover(context, first, stop, bad):
             return LIMITED
         k = 0
         while k < counts[0]:
-            if merge(context, find(context, made, hashes[k]), made[K]):
+            index = find(context, made, hashes[0], hashes[1])
+            if merge(context, index, made[K]):
                 return LIMITED
             made += 8 * R
+            hashes += 16
             k += 1
-        hashes += counts[0] * 8
         context[TRANSITIONS] += counts[2]
         context[EXPANDED] += ones(context[QUEUE][here * 2 + 1])
         counts += 24
@@ -217,8 +220,11 @@ def merge(context, index, lanes):
     return 0
 
 
-def find(context, key, h):
+def find(context, key, h, guess):
     """The index of the entry of a key; a new one if there is none."""
+    if guess:
+        if same(context[ENTRIES] + (guess - 1) * (8 * E), key):
+            return guess - 1
     table = context[TABLE]
     bucket = h >> context[SHIFT]
     tag = tag_of(h)

@@ -47,7 +47,7 @@ class EntryStore:
             entries = min(_MOST_ENTRIES, records)
             try:
                 self._out = _Memory(batch * (self.words + 1) * 8)
-                self._hashes = _Memory(batch * 8)
+                self._hashes = _Memory(batch * 16)
                 self._made = _Memory((lanes_core.BATCH + 1) * 24)
                 self._entries = _Memory(entries * self.entry_bytes, huge_from=_HUGE_FROM)
                 self._queue = _Memory(records * _RECORD, huge_from=_HUGE_FROM)
