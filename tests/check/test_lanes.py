@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from itertools import pairwise
 from random import Random
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dontneed_ir import COUNTS, dontneed
+from lanes_agree import agree, counts, some_leaf
 from random_ir import systems
 from shootdown.check import reference
 from shootdown.check.native import explore as ordinary
@@ -18,83 +18,13 @@ from shootdown.check.native import lanes
 from shootdown.check.native.lanes import explore_lanes
 from shootdown.check.native.lanes_choose import choose_leaf
 from shootdown.check.native.lanes_leaf import LANES, Leaf, use_of, variants
-from shootdown.check.reference import holds, is_deadlock, outcomes
-from shootdown.check.result import Limits, Result, Verdict, Violation, ViolationKind
+from shootdown.check.result import Limits, Verdict
 from shootdown.errors import ShootdownError
 from shootdown.lang.ir import Block, Body, Choice, Const, Done, Place, Reg, Store, System
 from shootdown.races import library
 from small_ir import action, binary, body, load, process, prop, put, system
 
 EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "100"))
-
-
-def some_leaf(sys: System, random: Random) -> Leaf | None:
-    """A leaf of variables chosen by chance."""
-    steps = {process.pc for process in sys.processes}
-    variables = [v for v in range(len(sys.variables)) if v not in steps]
-    random.shuffle(variables)
-    chosen: list[int] = []
-    lanes = 1
-    most = random.choice([4, 6, 12, LANES])  # small ones: code for many lanes takes long to compile
-    for variable in variables:
-        if 1 < sys.variables[variable].size * lanes <= most:
-            chosen.append(variable)
-            lanes *= sys.variables[variable].size
-    return Leaf.of(sys, chosen) if lanes > 1 else None
-
-
-def counts(result: Result) -> dict[str, object]:
-    """Everything that does not depend on the machine."""
-    return {
-        "states": result.states,
-        "expanded": result.expanded,
-        "transitions": result.transitions,
-        "depth": result.depth,
-        "goals": result.goals,
-        "covered": result.covered,
-        "frontier": result.frontier,
-    }
-
-
-def is_race(sys: System, violation: Violation) -> bool:
-    """Whether a violation is one, by the meaning of the system."""
-    path = violation.path
-    if path[0] != sys.init:
-        return False
-    for here, there in pairwise(path):
-        if all(outcome.state != there for outcome in outcomes(sys, here)):
-            return False
-    last = path[-1]
-    ends = list(outcomes(sys, last))
-    if violation.failing_outcome is not None:
-        return ends[violation.failing_outcome].failure == violation.index
-    if violation.kind is ViolationKind.DEADLOCK:
-        return is_deadlock(sys, last, ends)
-    if violation.kind is ViolationKind.INVARIANT:
-        return not holds(sys, sys.invariants[violation.index], last)
-    return any(
-        reference.judge_property(prop, last).failure == violation.index
-        for prop in (*sys.invariants, *sys.goals)
-    )
-
-
-def agree(found: Result, expected: Result) -> None:
-    """Compare results of the two ways to search."""
-    if expected.verdict is Verdict.UNKNOWN or found.verdict is Verdict.UNKNOWN:
-        # where the limit falls before a violation for one of them only
-        assert {found.verdict, expected.verdict} <= {Verdict.UNKNOWN, Verdict.VIOLATED}
-        if found.verdict is Verdict.UNKNOWN:
-            assert found.stopped == "states"
-            assert found.states == max(found.states, expected.states)
-        return
-    assert found.verdict == expected.verdict
-    if found.violation is None or expected.violation is None:
-        assert counts(found) == counts(expected)
-        return
-    assert is_race(found.system, found.violation)
-    lengths = [v.length for v in (found.violation, expected.violation)]
-    deadlock = ViolationKind.DEADLOCK in (found.violation.kind, expected.violation.kind)
-    assert abs(lengths[0] - lengths[1]) <= deadlock
 
 
 @pytest.mark.slow
@@ -239,6 +169,15 @@ def test_what_was_chosen_is_kept() -> None:
     assert first.keys == 4
     assert counts(first) == counts(second)
     assert second.keys == 4
+
+
+def test_an_interrupt_while_choosing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: System) -> Leaf:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lanes, "choose_leaf", interrupted)
+    found = lanes.explore(flags(9))
+    assert (found.verdict, found.stopped, found.states) == (Verdict.UNKNOWN, "interrupt", 0)
 
 
 def test_a_short_search_is_the_ordinary_one(monkeypatch: pytest.MonkeyPatch) -> None:

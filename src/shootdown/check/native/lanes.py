@@ -67,7 +67,11 @@ def explore(
         with time_limit(limits.time, "choosing the lanes"):
             chosen = _chosen(system, file)
     except UnfinishedError:
-        chosen = None
+        chosen = None  # there is no time left for a search either
+    except KeyboardInterrupt:
+        search = _Search(system, Plan(Leaf((), ())), limits, None, 0.0)
+        search.stopped = "interrupt"
+        return search.result()
     rest = _left(limits, began)
     if chosen is None:
         return replace(engine.explore(system, rest, on_progress), keys=0)

@@ -44,7 +44,7 @@ class EntryStore:
         batch = lanes_core.BATCH + most_made + 1
         records = self.limit // _RECORD
         while True:
-            entries = min(_MOST_ENTRIES, records)
+            entries = min(_MOST_ENTRIES, records * _RECORD // self.entry_bytes)
             try:
                 self._out = _Memory(batch * (self.words + 1) * 8)
                 self._hashes = _Memory(batch * 16)
