@@ -116,8 +116,13 @@ def _left(limits: Limits, began: float) -> Limits:
 
 
 def _cache_file(system: System) -> Path:
-    """Where the plan for a system is kept, for these sources."""
-    return jit.cache_file(f"lanes\0{jit.sources()}\0{emit(system, plan(system))}")
+    """Where the plan for a system is kept, for these sources.
+
+    The code says all that matters but which variable is which; that is in the slots.
+    """
+    layout = plan(system)
+    key = (jit.sources(), layout.slots, [v.size for v in system.variables], emit(system, layout))
+    return jit.cache_file(f"lanes {key}")
 
 
 def _chosen(system: System, file: Path) -> Plan | None:
@@ -220,10 +225,19 @@ class _Search:
         self.ir = emit_lanes(self.system, self.layout, self.leaf)
         self.most_made = most_made(self.system, self.leaf)
         functions = jit.load_cached(self.ir, FUNCTIONS)
-        if functions is None and self.good_code_after > 0:
+        if functions is not None:
+            self.good_code_after = math.inf
+            return functions
+        if self.good_code_after > 0 or not self.time_for_good_code():
             return jit.load(self.ir, FUNCTIONS, jit.FAST)
         self.good_code_after = math.inf
-        return functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
+        return jit.load(self.ir, FUNCTIONS, jit.GOOD)
+
+    def time_for_good_code(self) -> bool:
+        """Whether there is time to compile: up to 0.05 ms a line."""
+        elapsed = time.perf_counter() - self.began
+        most = self.limits.time
+        return most is None or elapsed + self.ir.count("\n") * 5e-5 < most
 
     def search(self, store: EntryStore) -> int:
         """Run the core in slices until it ends or a limit is reached; the last status."""
@@ -247,9 +261,7 @@ class _Search:
         """Go over to good code if the search takes long enough."""
         cost = self.ir.count("\n") * 5e-5
         elapsed = time.perf_counter() - self.began
-        if self.limits.time is not None and elapsed + cost >= self.limits.time:
-            return
-        if elapsed >= self.good_code_after + 2 * cost:
+        if elapsed >= self.good_code_after + 2 * cost and self.time_for_good_code():
             self.good_code_after = math.inf
             functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
             self.provide(functions)
