@@ -39,6 +39,10 @@ def choose_leaf(system: System, least_gain: float = LEAST_GAIN) -> Leaf | None:
     for thrifty in (False, True):
         best = min(best, _greedy(system, slots, states, thrifty))
     keys, variables = best
+    while variables and _code_size(system, variables) > _MOST_CODE:
+        variables = variables[:-1]
+        keys = _keys(states, [slots[v] for v in variables])
+    variables = tuple(sorted(variables))
     return Leaf.of(system, variables) if len(states) >= least_gain * keys else None
 
 
@@ -60,12 +64,8 @@ def _greedy(
                 size = math.log(system.variables[variable].size) if thrifty else 1.0
                 costs.append((-saved / size, found, variable))
         if not costs:
-            return keys, tuple(sorted(chosen))
-        _, found, variable = min(costs)
-        if _code_size(system, [*chosen, variable]) > _MOST_CODE:
-            left.remove(variable)
-            continue
-        keys = found
+            return keys, tuple(chosen)
+        _, keys, variable = min(costs)
         chosen.append(variable)
         lanes *= system.variables[variable].size
 
@@ -76,7 +76,7 @@ def _keys(states: list[int], leaf: list[Slot]) -> int:
     return len({state & kept for state in states})
 
 
-def _code_size(system: System, variables: list[int]) -> int:
+def _code_size(system: System, variables: tuple[int, ...]) -> int:
     leaf = Leaf.of(system, variables)
     return sum(code_size(variants(action.body, leaf), leaf) for action in _actions(system))
 

@@ -42,7 +42,7 @@ from shootdown.lang.ir import (
 from shootdown.lang.prune import live_blocks
 
 LANES = 64
-_MOST_VARIANTS = 64  # bodies that one body becomes
+_MOST_VARIANTS = 16  # bodies that one body becomes
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def _taking(body: Body, number: int, choice: Choice, value: int) -> Body:
         else:
             before.append(block)
         after.append(Block(block.ops, _moved(block.end, count)))
-    return live_blocks(_folded(Body((*before, *after), body.registers)))
+    return live_blocks(_folded(live_blocks(Body((*before, *after), body.registers))))
 
 
 def _moved(end: Terminator, by: int) -> Terminator:
@@ -309,7 +309,7 @@ def _folded(body: Body) -> Body:
         blocks[number] = Block(tuple(ops), end)
         for target in targets_of(blocks[number]):
             old = known.get(target, registers)
-            known[target] = {r: c for r, c in registers.items() if old.get(r) == c}
+            known[target] = dict(registers.items() & old.items()) if old != registers else old
     return Body(tuple(blocks), body.registers)
 
 
