@@ -45,7 +45,7 @@ def test_random_systems(system: System, states: int, good: int, seed: int) -> No
     leaf = some_leaf(system, Random(seed))
     if leaf is not None:
         limits = Limits(states=states)
-        found = explore_lanes(system, leaf, limits, good_code_after=0 if good == 0 else 9)
+        found = explore_lanes(system, leaf, limits, good_code=good == 0)
         agree(found, reference.explore(system, limits))
 
 
@@ -216,4 +216,4 @@ def test_scenarios_with_explicit_entries(name: str) -> None:
         pytest.skip("large")
     leaf = choose_leaf(model, 0.0)
     if leaf is not None and leaf.variables:
-        agree(explore_lanes(model, leaf), expected)
+        agree(explore_lanes(model, leaf, good_code=False), expected)

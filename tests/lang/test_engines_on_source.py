@@ -123,4 +123,4 @@ def test_both_engines_agree_on_random_source(rng: Random, directory: Path) -> No
     assert told(native(system, limits)) == told(expected), path.read_text(encoding="utf-8")
     leaf = some_leaf(system, rng)
     if leaf is not None:
-        agree(explore_lanes(system, leaf, limits, good_code_after=9), expected)
+        agree(explore_lanes(system, leaf, limits, good_code=False), expected)

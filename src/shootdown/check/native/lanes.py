@@ -8,7 +8,6 @@ are known then.
 from __future__ import annotations
 
 import ctypes
-import math
 import pickle
 import time
 from collections.abc import Callable, Iterator
@@ -69,13 +68,13 @@ def explore(
     except UnfinishedError:
         chosen = None  # there is no time left for a search either
     except KeyboardInterrupt:
-        search = _Search(system, Plan(Leaf((), ())), limits, None, 0.0)
+        search = _Search(system, Plan(Leaf((), ())), limits, None, good_code=True)
         search.stopped = "interrupt"
         return search.result()
     rest = _left(limits, began)
     if chosen is None:
         return replace(engine.explore(system, rest, on_progress), keys=0)
-    search = _Search(system, chosen, rest, on_progress, 0.0)  # whoever has a plan has time
+    search = _Search(system, chosen, rest, on_progress, good_code=True)
     result = search.finished()
     code = jit.read(jit.cache_file(search.ir)) if search.ir else None
     if code is not None:
@@ -147,11 +146,11 @@ def explore_lanes(
     limits: Limits = NO_LIMITS,
     on_progress: Callable[[Progress], None] | None = None,
     *,
-    good_code_after: float = 1.0,
+    good_code: bool = True,
 ) -> Result:
-    """Search ``system`` breadth-first with this leaf; see :func:`engine.explore`."""
+    """Search ``system`` breadth-first with this leaf; ``good_code`` takes longer to compile."""
     check_limits(limits)
-    return _Search(system, Plan(leaf), limits, on_progress, good_code_after).finished()
+    return _Search(system, Plan(leaf), limits, on_progress, good_code=good_code).finished()
 
 
 class _Search:
@@ -163,7 +162,8 @@ class _Search:
         chosen: Plan,
         limits: Limits,
         on_progress: Callable[[Progress], None] | None,
-        good_code_after: float,
+        *,
+        good_code: bool,
     ) -> None:
         self.system = system
         self.leaf = chosen.leaf
@@ -172,7 +172,7 @@ class _Search:
         self.limits = limits
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
-        self.good_code_after = good_code_after
+        self.good_code = good_code
         self.layout = plan(system, self.leaf.variables)
         self.ir = ""
         self.store: EntryStore | None = None
@@ -218,20 +218,20 @@ class _Search:
             self.stopped = "states"
 
     def code(self) -> jit.Library:
-        """The functions of the model: good ones if they are at hand, else quick ones."""
+        """The functions of the model: good ones unless there is no time to make them.
+
+        Code is never changed later: what is linked when large memory is reserved already may lie
+        too far from its constants.
+        """
         if self.kept:
-            self.good_code_after = math.inf
             return jit.Library(self.kept, FUNCTIONS)
         self.ir = emit_lanes(self.system, self.layout, self.leaf)
         self.most_made = most_made(self.system, self.leaf)
         functions = jit.load_cached(self.ir, FUNCTIONS)
         if functions is not None:
-            self.good_code_after = math.inf
             return functions
-        if self.good_code_after > 0 or not self.time_for_good_code():
-            return jit.load(self.ir, FUNCTIONS, jit.FAST)
-        self.good_code_after = math.inf
-        return jit.load(self.ir, FUNCTIONS, jit.GOOD)
+        good = self.good_code and self.time_for_good_code()
+        return jit.load(self.ir, FUNCTIONS, jit.GOOD if good else jit.FAST)
 
     def time_for_good_code(self) -> bool:
         """Whether there is time to compile: up to 0.05 ms a line."""
@@ -252,20 +252,9 @@ class _Search:
             elif status == MORE:
                 seconds = max(time.perf_counter() - began, 1e-6)
                 budget = max(1, int(budget * min(4.0, _SLICE / seconds)))
-                self.improve(store)
             else:
                 return status
         return MORE
-
-    def improve(self, store: EntryStore) -> None:
-        """Go over to good code if the search takes long enough."""
-        cost = self.ir.count("\n") * 5e-5
-        elapsed = time.perf_counter() - self.began
-        if elapsed >= self.good_code_after + 2 * cost and self.time_for_good_code():
-            self.good_code_after = math.inf
-            functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
-            self.provide(functions)
-            store.use(functions)
 
     def provide(self, functions: jit.Library) -> None:
         """Put the values that no action writes into the table beside the code."""
