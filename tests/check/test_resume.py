@@ -137,7 +137,7 @@ def test_interrupts(kept: Kept, delay: float) -> None:
 
 
 def test_the_end_of_time(kept: Kept) -> None:
-    system = dontneed(3, 2)
+    system = dontneed(4, 1)
     first = kept(system, Limits(time=0.02))
     second = kept(system, Limits(time=0.1), resume=True)
     last = kept(system, resume=True)

@@ -224,3 +224,18 @@ def test_reductions_by_name(shootdown: Shootdown) -> None:
     assert ran.code == 2
     assert "'fast' is no reduction: write auto, none, or some of symmetry, order, merge" in ran.err
     assert shootdown("check", "mine.py::safe", "--reduce", "none", *ENGINE).code == 0
+
+
+def test_lanes(shootdown: Shootdown) -> None:
+    """The same verdict; the line of the states says how they were searched."""
+    usual, lanes = (shootdown("check", "mine.py::safe", "--lanes", how) for how in ("off", "on"))
+    assert usual.code == lanes.code == 0
+    assert "no variables make lanes" in " ".join(lanes.out.split())
+    assert "lanes" not in usual.out
+    assert shootdown("check", "mine.py::race", "--lanes", "on").code == 1
+
+
+def test_lanes_need_the_native_engine(shootdown: Shootdown) -> None:
+    ran = shootdown("check", "mine.py::safe", "--lanes", "on", *ENGINE)
+    assert ran.code == 2
+    assert "only the native engine has lanes" in ran.err

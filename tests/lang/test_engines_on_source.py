@@ -10,9 +10,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 
+from lanes_agree import agree, some_leaf
 from lang.generate import KEEP, Generator
 from lang.small import IMPORT, SETUP
 from shootdown.check.native import explore as native
+from shootdown.check.native.lanes import explore_lanes
 from shootdown.check.reference import explore as reference
 from shootdown.check.result import Limits, Result
 from shootdown.errors import ModelError
@@ -119,3 +121,6 @@ def test_both_engines_agree_on_random_source(rng: Random, directory: Path) -> No
     expected = reference(system, limits)
     event(expected.verdict.value)
     assert told(native(system, limits)) == told(expected), path.read_text(encoding="utf-8")
+    leaf = some_leaf(system, rng)
+    if leaf is not None:
+        agree(explore_lanes(system, leaf, limits, good_code=False), expected)

@@ -93,6 +93,7 @@ class Result:
     true in some discovered state? ``stopped`` says why an UNKNOWN search ended: ``states``,
     ``memory``, ``time``, ``interrupt``, or ``progress``: too many states to look for endless loops.
     ``checkpoint`` is the file from which the search can go on, if it is stopped and there is one.
+    ``keys`` counts what was stored where states were searched together (``check.native.lanes``).
     """
 
     system: System
@@ -109,6 +110,7 @@ class Result:
     violation: Violation | None = None
     stopped: str | None = None
     frontier: int = field(default=0)  # discovered but not expanded
+    keys: int | None = None  # of the lanes; 0: asked for, but there is no leaf
     checkpoint: str | None = None
     reductions: tuple[str, ...] = ()  # that were on: the counts are those of the smaller graph
 

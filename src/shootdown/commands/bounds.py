@@ -77,6 +77,7 @@ class _Table:
         self.console = console
         self.arguments = argparse.Namespace(**vars(arguments))
         self.arguments.engine = "native"
+        self.arguments.lanes = "off"
         self.row_time: float = arguments.max_time or ROW_TIME
         self.began = time.monotonic()
         self.states = 0

@@ -6,6 +6,7 @@ import argparse
 
 ENGINES = ("native", "reference")
 REDUCTIONS = ("symmetry", "order", "merge")
+LANES = ("off", "auto", "on")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _LARGEST = 1 << 62  # bytes
 _LONGEST = 10**9  # seconds: timers take no more than some centuries
@@ -74,11 +75,19 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
-    """``--max-states``, ``--max-memory``, ``--max-time``, ``--reduce``, ``--engine``."""
+    """The limits, ``--reduce``, ``--engine``, ``--lanes``."""
     group = parser.add_argument_group("the search")
     add_limits(group)
     add_reduce(group)
     group.add_argument("--engine", choices=ENGINES, default="native", help="default: native")
+    group.add_argument(
+        "--lanes",
+        choices=LANES,
+        default="off",
+        help="search states that differ in a few variables only (a TLB's entries) together: the "
+        "same result, sooner and in less memory; auto: only if the search takes long; "
+        "default: off",
+    )
 
 
 def add_reduce(group: argparse._ArgumentGroup) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shootdown.errors import ShootdownError
+from shootdown.errors import ShootdownError, UsageError
 from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ def _searched(
 ) -> Result:
     from shootdown.check.reduce.auto import chosen, explore_auto
 
+    if arguments.lanes != "off":
+        return _many(arguments)(system, limits, show)
     explore = engine_named(arguments.engine, keeper)
     if arguments.reduce is None:
         return explore_auto(explore, system, limits, show, keeper)
@@ -168,3 +170,18 @@ def engine_named(name: str, keeper: Keeper | None = None) -> Engine:
     from shootdown.check.native import explore as native
 
     return native if keeper is None else partial(native, keeper=keeper)
+
+
+def _many(
+    arguments: argparse.Namespace,
+) -> Callable[[System, Limits, Callable[[Progress], None]], Result]:
+    """The search of many states at once, as ``--lanes`` asks for it."""
+    from shootdown.check.native import lanes
+
+    if arguments.engine != "native":
+        raise UsageError("--lanes: only the native engine has lanes; leave out --engine")
+    if arguments.reduce:
+        raise UsageError("--lanes: a reduced search has none; leave out --reduce")
+    if getattr(arguments, "checkpoint", None) or getattr(arguments, "resume", None):
+        raise UsageError("--lanes: such a search cannot be kept; leave out --checkpoint, --resume")
+    return lanes.explore if arguments.lanes == "on" else lanes.explore_auto

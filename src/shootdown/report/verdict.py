@@ -228,7 +228,12 @@ def _explored(result: Result) -> str:
     text = f"{count(result.states, 'state')}, depth {result.depth:,}, in {duration(result.seconds)}"
     if result.verdict is Verdict.UNKNOWN:
         text += f"; {result.frontier:,} of them still to be expanded"
-    return f"{text} ({result.engine} engine, {size(result.memory)})"
+    lanes = ""
+    if result.keys:
+        lanes = f", {result.states / result.keys:.1f} states at a time"
+    elif result.keys == 0:
+        lanes = ", one state at a time: no variables make lanes"
+    return f"{text} ({result.engine} engine{lanes}, {size(result.memory)})"
 
 
 def _invariants(system: System) -> str:

@@ -60,11 +60,12 @@ class BodyWriter:
             if number == 0:
                 env = Env(words[:], [ZERO] * max(1, self.body.registers))
             else:
+                if number not in self.edges:
+                    continue  # what is known decides that nothing leads there
                 env = self.enter(number)
             block = self.body.blocks[number]
-            for op in block.ops:
-                self.operation(op, env)
-            self.terminate(block, env)
+            if all(self.operation(op, env) for op in block.ops):
+                self.terminate(block, env)
 
     def enter(self, number: int) -> Env:
         """Begin a block, with phis where its predecessors differ."""
@@ -96,7 +97,8 @@ class BodyWriter:
         self.edges.setdefault(target, []).append((self.writer.label_now, env.copy()))
         return self.labels[target]
 
-    def operation(self, op: Op, env: Env) -> None:
+    def operation(self, op: Op, env: Env) -> bool:
+        """Write an operation; False where the way is over for certain."""
         writer = self.writer
         match op:
             case Set(reg, value):
@@ -104,22 +106,33 @@ class BodyWriter:
             case Store(place, value):
                 writer.store(place, writer.value(value, env), env)
             case Guard(condition):
-                go_on, stop = writer.fresh("held"), writer.fresh("abandoned")
-                writer.branch(writer.condition(condition, env), go_on, stop)
-                writer.label(stop)
-                self.over(env)
-                writer.label(go_on)
+                held = writer.condition(condition, env)
+                if held == "false":
+                    self.over(env)
+                    return False
+                if held != "true":
+                    go_on, stop = writer.fresh("held"), writer.fresh("abandoned")
+                    writer.branch(held, go_on, stop)
+                    writer.label(stop)
+                    self.over(env)
+                    writer.label(go_on)
             case Check(condition, failure):
-                go_on, stop = writer.fresh("passed"), writer.fresh("failed")
-                writer.branch(writer.condition(condition, env), go_on, stop)
-                writer.label(stop)
-                self.fail(failure)
-                writer.label(go_on)
+                passed = writer.condition(condition, env)
+                if passed == "false":
+                    self.fail(failure)
+                    return False
+                if passed != "true":
+                    go_on, stop = writer.fresh("passed"), writer.fresh("failed")
+                    writer.branch(passed, go_on, stop)
+                    writer.label(stop)
+                    self.fail(failure)
+                    writer.label(go_on)
             case Cover(line):
                 address = writer.pure(f"getelementptr i8, ptr %cover, i64 {line}")
                 writer.do(f"store i8 1, ptr {address}")
             case Note():
                 pass
+        return True
 
     def terminate(self, block: Block, env: Env) -> None:
         writer = self.writer
@@ -128,7 +141,10 @@ class BodyWriter:
                 writer.jump(self.edge(target, env))
             case Branch(condition, then, orelse):
                 text = writer.condition(condition, env)
-                writer.branch(text, self.edge(then, env), self.edge(orelse, env))
+                if text in ("true", "false"):
+                    writer.jump(self.edge(then if text == "true" else orelse, env))
+                else:
+                    writer.branch(text, self.edge(then, env), self.edge(orelse, env))
             case Choice():
                 self.choose(block.end, env)
             case Done():
@@ -199,11 +215,12 @@ class BodyWriter:
 
 def most_outcomes(system: System) -> int:
     """An upper bound of the outcomes of one state."""
-    steps = [max((_ways(a.body) for a in p.actions), default=0) for p in system.processes]
-    return sum(steps) + sum(_ways(rule.body) for rule in system.rules)
+    steps = [max((most_ways(a.body) for a in p.actions), default=0) for p in system.processes]
+    return sum(steps) + sum(most_ways(rule.body) for rule in system.rules)
 
 
-def _ways(body: Body) -> int:
+def most_ways(body: Body) -> int:
+    """An upper bound of the ways through a body that reach its end."""
     ways: dict[int, int] = {}
     for number in reversed(body.order()):
         match body.blocks[number].end:

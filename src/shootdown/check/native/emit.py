@@ -47,6 +47,11 @@ def emit(system: System, layout: Layout, reduce: Reduction = NONE) -> str:
         functions += reduced(system, layout, tables, reduce)
     if reduce.symmetry is not None:
         functions.append(reduce.symmetry.native(system, layout))
+    return module(system, tables, functions)
+
+
+def module(system: System, tables: dict[str, str], functions: list[str]) -> str:
+    """A module of these functions, with the tables that they need."""
     constants = [
         f"{name} = private unnamed_addr constant [{content.count('i32')} x i32] [{content}]"
         for content, name in tables.items()

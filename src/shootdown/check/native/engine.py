@@ -20,7 +20,7 @@ from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
 from shootdown.check.native.interface import Counts, StateStore
 from shootdown.check.native.keep import Keeper
-from shootdown.check.native.layout import plan
+from shootdown.check.native.layout import WORD, plan
 from shootdown.check.native.store import Store, load_core
 from shootdown.check.reduce.concretize import with_real_path
 from shootdown.check.reduce.reduction import NONE, Reduction
@@ -360,3 +360,17 @@ class _Search:
             checkpoint=self.checkpoint,
             reductions=self.reduce.names,
         )
+
+
+def sample(system: System, states: int) -> list[int]:
+    """The first so many states that a search discovers (or all, or those up to a violation): the
+    words of each, the first one lowest."""
+    search = _Search(system, Limits(states=states), None, math.inf)
+    search.run()
+    if search.store is None:
+        return []
+    masks = [(word, (1 << WORD) - 1) for word in range(search.layout.words)]
+    return [
+        sum(value << WORD * word for word, value in words.items())
+        for words, _ in search.store.distinct(masks)
+    ]

@@ -15,6 +15,7 @@ from shootdown.check.native.values import (
     Value,
     bounded,
     constant,
+    known,
     signed,
 )
 from shootdown.lang.ir import Binary, Const, Expr, Load, Place, Reg, Select, System, Unary
@@ -225,7 +226,8 @@ class Writer:
         if not dimensions:
             slot = self.layout.slots[base]
             text = self.extract(env.words[slot.word], str(slot.shift), slot.bits)
-            return Value(text, 0, high)
+            number = known(text)
+            return Value(text, 0, high) if number is None else constant(number)
         target = self.locate(base, dimensions, env)
         words = [env.words[w] for w in target.words]
         word = words[0]
@@ -251,6 +253,9 @@ class Writer:
         return self.select(inside, found, ZERO)
 
     def extract(self, word: str, shift: str, bits: int) -> str:
+        number, by = known(word), known(shift)
+        if number is not None and by is not None:
+            return str(number >> by & (1 << bits) - 1)
         if shift != "0":
             word = self.pure(f"lshr i64 {word}, {shift}")
         return self.pure(f"and i64 {word}, {(1 << bits) - 1}")
@@ -288,6 +293,9 @@ class Writer:
         return text if shift == "0" else self.pure(f"shl i64 {text}, {shift}")
 
     def combine(self, word: str, keep: str, put: str) -> str:
+        old, rest, new = known(word), known(keep), known(put)
+        if old is not None and rest is not None and new is not None:
+            return signed(old & rest | new)
         kept = self.pure(f"and i64 {word}, {keep}")
         return kept if put == "0" else self.pure(f"or i64 {kept}, {put}")
 

@@ -7,7 +7,9 @@ import hashlib
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from functools import cache
+from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,16 @@ def load(ir: str, names: tuple[str, ...], level: int) -> Library:
         write(cache_file(ir), code)
         library = Library(code, names)
     return library
+
+
+def load_kept(key: str, names: tuple[str, ...], ir: Callable[[], str]) -> Library:
+    """Good code of a module that is written only if the cache has nothing for the key."""
+    file = cache_file(key)
+    code = read(file)
+    if code is None:
+        code = _compile(ir(), GOOD)
+        write(file, code)
+    return Library(code, names)
 
 
 def load_cached(ir: str, names: tuple[str, ...]) -> Library | None:
@@ -179,3 +191,13 @@ def _shrink(folder: Path) -> None:
             break
         file.unlink(missing_ok=True)
         size -= status.st_size
+
+
+@cache
+def sources() -> str:
+    """A digest of this package: a part of the key of what it makes."""
+    digest = hashlib.sha256()
+    for entry in sorted(files("shootdown.check.native").iterdir(), key=lambda e: e.name):
+        if entry.name.endswith(".py"):
+            digest.update(entry.read_bytes())
+    return digest.hexdigest()

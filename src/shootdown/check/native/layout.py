@@ -8,7 +8,7 @@ so that the index becomes a shift.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias
@@ -75,15 +75,21 @@ class Layout:
 Dimension: TypeAlias = tuple[Expr, int, int]  # (expression, stride, extent), as in ``Place``
 
 
-def plan(system: System) -> Layout:
-    """Choose the layout: first fit, large groups first."""
+def plan(system: System, apart: Collection[int] = ()) -> Layout:
+    """Choose the layout: first fit, large groups first.
+
+    The variables ``apart`` (which fit into a word together) lie in a last word of their own.
+    """
     bits = [0 if v.given else (v.size - 1).bit_length() for v in system.variables]
+    aside = [(v, bits[v]) for v in apart]
+    for v in apart:
+        bits[v] = 0
     usable = WORD - 1 if sum(bits) < WORD else WORD
     chunks = [
         chunk
         for group in _groups(system)
-        if bits[group[0]]
-        for chunk in _split(group, bits, usable)
+        if (rest := [v for v in group if bits[v]])
+        for chunk in _split(rest, bits, usable)
     ]
     chunks.sort(key=lambda chunk: -sum(bits[v] for v in chunk))
     used: list[int] = []
@@ -97,6 +103,12 @@ def plan(system: System) -> Layout:
             slots[variable] = Slot(word, used[word], bits[variable])
             used[word] += bits[variable]
     words = 2 if used == [WORD] else max(1, len(used))
+    if aside:
+        shift = 0
+        for variable, width in aside:
+            slots[variable] = Slot(words, shift, width)
+            shift += width
+        words += 1
     given = tuple((v, system.init[v]) for v, var in enumerate(system.variables) if var.given)
     return Layout(words, tuple(slots), given)
 

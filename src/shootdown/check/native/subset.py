@@ -93,11 +93,33 @@ define internal i64 @equal8(i64 %a, i64 %mask, i64 %value) alwaysinline {
   ret i64 %r
 }
 """,
-    # call3(function address, a, b, c)
+    # ones(x): how many bits of x are set
+    "ones": """\
+define internal i64 @ones(i64 %x) alwaysinline {
+  %r = call i64 @llvm.ctpop.i64(i64 %x)
+  ret i64 %r
+}
+declare i64 @llvm.ctpop.i64(i64)
+""",
+    # call3(function address, a, b, c); call4 and call5 in the same way
     "call3": """\
 define internal i64 @call3(i64 %f, i64 %a, i64 %b, i64 %c) alwaysinline {
   %p = inttoptr i64 %f to ptr
   %r = call i64 %p(i64 %a, i64 %b, i64 %c)
+  ret i64 %r
+}
+""",
+    "call4": """\
+define internal i64 @call4(i64 %f, i64 %a, i64 %b, i64 %c, i64 %d) alwaysinline {
+  %p = inttoptr i64 %f to ptr
+  %r = call i64 %p(i64 %a, i64 %b, i64 %c, i64 %d)
+  ret i64 %r
+}
+""",
+    "call5": """\
+define internal i64 @call5(i64 %f, i64 %a, i64 %b, i64 %c, i64 %d, i64 %e) alwaysinline {
+  %p = inttoptr i64 %f to ptr
+  %r = call i64 %p(i64 %a, i64 %b, i64 %c, i64 %d, i64 %e)
   ret i64 %r
 }
 """,

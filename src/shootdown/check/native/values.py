@@ -37,6 +37,11 @@ ZERO = constant(0)
 """The number 0."""
 
 
+def known(text: str) -> int | None:
+    """The number that an operand is, if it is written as one."""
+    return int(text) if text.lstrip("-").isdigit() else None
+
+
 def signed(number: int) -> str:
     """A 64-bit pattern as LLVM writes it."""
     return str((number + (1 << 63)) % (1 << 64) - (1 << 63))

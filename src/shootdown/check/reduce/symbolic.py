@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import product
 
 from shootdown.check.reduce.bdd import FALSE, TRUE, ZERO, Diagrams, Function, Vector
-from shootdown.lang.bodies import block_targets
 from shootdown.lang.ir import (
     Binary,
     Body,
@@ -88,7 +87,7 @@ class Symbolic:
         arriving: dict[int, list[_Here]] = {0: [_Here(TRUE, {}, {}, frozenset())]}
         finished: list[_Here] = []
         failures: dict[int, Function] = {}
-        for number in _order(body):
+        for number in body.order():
             here = self._meet(arriving.pop(number, []))
             if here.reached == FALSE:
                 continue
@@ -303,7 +302,7 @@ class Symbolic:
 def choices_of(body: Body) -> list[tuple[int, int]]:
     """The choices of a body in order: the number of the block, and the width."""
     found = []
-    for number in _order(body):
+    for number in body.order():
         end = body.blocks[number].end
         if isinstance(end, Choice):
             found.append((number, end.width))
@@ -312,20 +311,3 @@ def choices_of(body: Body) -> list[tuple[int, int]]:
 
 def _copy(here: _Here, reached: Function) -> _Here:
     return _Here(reached, dict(here.variables), dict(here.registers), here.choices)
-
-
-def _order(body: Body) -> list[int]:
-    """The blocks, each after those that lead to it."""
-    order: list[int] = []
-    seen = {0}
-    stack = [(0, iter(block_targets(body.blocks[0])))]
-    while stack:
-        number, targets = stack[-1]
-        target = next((t for t in targets if t not in seen), None)
-        if target is None:
-            order.append(number)
-            stack.pop()
-        else:
-            seen.add(target)
-            stack.append((target, iter(block_targets(body.blocks[target]))))
-    return order[::-1]

@@ -1,0 +1,396 @@
+"""Search of many states at once: those that differ in a few variables only (the leaf).
+
+The result is that of the ordinary search: the same verdict and the same counts, and of a violation
+the same length. Which of several violations of that length is found may differ, and how many states
+are known then.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shootdown.check.deadline import time_limit
+from shootdown.check.memory import check_limits, memory_limit
+from shootdown.check.native import engine, jit, lanes_core
+from shootdown.check.native.emit import FUNCTIONS, emit
+from shootdown.check.native.lanes_choose import choose_leaf
+from shootdown.check.native.lanes_emit import emit_lanes, most_made
+from shootdown.check.native.lanes_leaf import Leaf
+from shootdown.check.native.lanes_store import EntryStore
+from shootdown.check.native.layout import plan
+from shootdown.check.outcomes import is_deadlock, judge_property, outcomes
+from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
+from shootdown.errors import UnfinishedError
+from shootdown.lang.interpret import State
+from shootdown.lang.ir import FailureKind, System
+
+MORE, GROW, BAD_STATE, BAD_STEP, LIMITED = (
+    lanes_core.STATUS[name] for name in ("MORE", "GROW", "BAD_STATE", "BAD_STEP", "LIMITED")
+)
+NO_LIMITS = Limits()
+SHORT = 200_000
+"""States up to which a search is short: it is done in the ordinary way, without a plan."""
+
+_MOMENT = 0.3  # seconds
+_SLICE = 0.05  # seconds in native code, after which signals and limits are looked at
+_MOST_STATES = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A leaf, and the code for it: empty where it is still to be written."""
+
+    leaf: Leaf
+    most_made: int = 0  # bounds what one entry makes
+    code: bytes = b""
+
+
+def explore(
+    system: System,
+    limits: Limits = NO_LIMITS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Search ``system`` breadth-first, many states at a time if some variables make a leaf.
+
+    Where none do, it is the ordinary search, and ``Result.keys`` is 0.
+    """
+    check_limits(limits)
+    began = time.perf_counter()
+    file = _cache_file(system)
+    try:
+        with time_limit(limits.time, "choosing the lanes"):
+            chosen = _chosen(system, file)
+    except UnfinishedError:
+        chosen = None  # there is no time left for a search either
+    except KeyboardInterrupt:
+        search = _Search(system, Plan(Leaf((), ())), limits, None, good_code=True)
+        search.stopped = "interrupt"
+        return search.result()
+    rest = _left(limits, began)
+    if chosen is None:
+        return replace(engine.explore(system, rest, on_progress), keys=0)
+    search = _Search(system, chosen, rest, on_progress, good_code=True)
+    result = search.finished()
+    code = jit.read(jit.cache_file(search.ir)) if search.ir else None
+    if code is not None:
+        _keep(file, Plan(chosen.leaf, search.most_made, code))
+    return result
+
+
+def explore_auto(
+    system: System,
+    limits: Limits = NO_LIMITS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """The ordinary search up to ``SHORT`` states; if that is not all, many states at a time.
+
+    A violation that is found so is searched for again in the ordinary way, as far as the limits
+    allow: then the race and the counts are those of the ordinary search.
+    """
+    check_limits(limits)
+    began = time.perf_counter()
+    short = SHORT if limits.states is None else min(SHORT, limits.states)
+    first = engine.explore(system, replace(limits, states=short), on_progress)
+    if first.stopped != "states" or short == limits.states:
+        return first
+    found = explore(system, _left(limits, began), on_progress)
+    if found.keys == 0:
+        return replace(found, keys=None)
+    if found.violation is None:
+        return found
+    again = engine.explore(system, _left(limits, began), on_progress)
+    return found if again.violation is None else again
+
+
+def _left(limits: Limits, began: float) -> Limits:
+    """What is left of some limits."""
+    if limits.time is None:
+        return limits
+    return replace(limits, time=max(0.0, limits.time - (time.perf_counter() - began)))
+
+
+def _cache_file(system: System) -> Path:
+    """Where the plan for a system is kept, for these sources.
+
+    The code says all that matters but which variable is which; that is in the slots.
+    """
+    layout = plan(system)
+    key = (jit.sources(), layout.slots, [v.size for v in system.variables], emit(system, layout))
+    return jit.cache_file(f"lanes {key}")
+
+
+def _chosen(system: System, file: Path) -> Plan | None:
+    """The plan that is kept, else a new one."""
+    content = jit.read(file)
+    if content is not None:
+        kept: Plan | None = pickle.loads(content)
+        return kept
+    leaf = choose_leaf(system)
+    chosen = None if leaf is None else Plan(leaf)
+    _keep(file, chosen)
+    return chosen
+
+
+def _keep(file: Path, chosen: Plan | None) -> None:
+    jit.write(file, pickle.dumps(chosen, pickle.HIGHEST_PROTOCOL))
+
+
+def explore_lanes(
+    system: System,
+    leaf: Leaf,
+    limits: Limits = NO_LIMITS,
+    on_progress: Callable[[Progress], None] | None = None,
+    *,
+    good_code: bool = True,
+) -> Result:
+    """Search ``system`` breadth-first with this leaf; ``good_code`` takes longer to compile."""
+    check_limits(limits)
+    return _Search(system, Plan(leaf), limits, on_progress, good_code=good_code).finished()
+
+
+class _Search:
+    """One search."""
+
+    def __init__(
+        self,
+        system: System,
+        chosen: Plan,
+        limits: Limits,
+        on_progress: Callable[[Progress], None] | None,
+        *,
+        good_code: bool,
+    ) -> None:
+        self.system = system
+        self.leaf = chosen.leaf
+        self.most_made = chosen.most_made
+        self.kept = chosen.code
+        self.limits = limits
+        self.on_progress = on_progress
+        self.began = self.reported = time.perf_counter()
+        self.good_code = good_code
+        self.layout = plan(system, self.leaf.variables)
+        self.ir = ""
+        self.store: EntryStore | None = None
+        self.violation: Violation | None = None
+        self.stopped: str | None = None
+
+    def finished(self) -> Result:
+        """Search; what was found."""
+        try:
+            self.run()
+        except KeyboardInterrupt:
+            self.stopped = "interrupt"
+        return self.result()
+
+    def run(self) -> None:
+        limit = self.limits.time  # a moment more: every search should see its first state
+        try:
+            with time_limit(None if limit is None else limit + _MOMENT, "writing the code"):
+                functions = self.code()
+        except UnfinishedError:
+            self.stopped = "time"
+            return
+        system = self.system
+        self.provide(functions)
+        most = self.limits.states
+        store = EntryStore(
+            self.layout.words - 1,
+            self.most_made,
+            len(system.lines),
+            len(system.goals),
+            memory_limit(self.limits),
+            _MOST_STATES if most is None else most,
+        )
+        key, lane = self.split(system.init)
+        store.begin(functions, key, lane)
+        self.store = store
+        status = self.search(store)
+        if status == BAD_STEP:
+            status = store.call("judge")
+        if status in (BAD_STATE, BAD_STEP):
+            self.violation = self.found(store, status)
+        elif status == LIMITED:
+            self.stopped = "states"
+
+    def code(self) -> jit.Library:
+        """The functions of the model: good ones unless there is no time to make them.
+
+        Code is never changed later: what is linked when large memory is reserved already may lie
+        too far from its constants.
+        """
+        if self.kept:
+            return jit.Library(self.kept, FUNCTIONS)
+        self.ir = emit_lanes(self.system, self.layout, self.leaf)
+        self.most_made = most_made(self.system, self.leaf)
+        functions = jit.load_cached(self.ir, FUNCTIONS)
+        if functions is not None:
+            return functions
+        good = self.good_code and self.time_for_good_code()
+        return jit.load(self.ir, FUNCTIONS, jit.GOOD if good else jit.FAST)
+
+    def time_for_good_code(self) -> bool:
+        """Whether there is time to compile: up to 0.05 ms a line."""
+        elapsed = time.perf_counter() - self.began
+        most = self.limits.time
+        return most is None or elapsed + self.ir.count("\n") * 5e-5 < most
+
+    def search(self, store: EntryStore) -> int:
+        """Run the core in slices until it ends or a limit is reached; the last status."""
+        budget = 200  # states, then as many as fill a slice
+        while not self.over_time(store):
+            began = time.perf_counter()
+            status = store.call("run", budget)
+            if status == GROW:
+                if not store.grow():
+                    self.stopped = "memory"
+                    return status
+            elif status == MORE:
+                seconds = max(time.perf_counter() - began, 1e-6)
+                budget = max(1, int(budget * min(4.0, _SLICE / seconds)))
+            else:
+                return status
+        return MORE
+
+    def provide(self, functions: jit.Library) -> None:
+        """Put the values that no action writes into the table beside the code."""
+        if self.layout.given:
+            table = ctypes.c_int64 * len(self.system.variables)
+            table.from_address(functions.addresses["given"])[:] = list(self.system.init)
+
+    def over_time(self, store: EntryStore) -> bool:
+        """Whether time is up; reports progress by the way."""
+        now = time.perf_counter()
+        elapsed = now - self.began
+        if self.on_progress and now - self.reported >= 0.1:
+            self.reported = now
+            counts = store["KNOWN"], store["EXPANDED"], store.depth()
+            self.on_progress(Progress(*counts, elapsed, store.memory()))
+        if self.limits.time is not None and elapsed >= self.limits.time:
+            self.stopped = "time"
+            return True
+        return False
+
+    # ------------------------------------------------------------------ states
+
+    def split(self, state: State) -> tuple[list[int], int]:
+        """The key and the lane of a state."""
+        lane = self.leaf.lane((v, state[v]) for v in self.leaf.variables)
+        return self.layout.pack(state)[:-1], lane
+
+    def state(self, key: list[int], lane: int) -> State:
+        """The state that a key and a lane make."""
+        return self.layout.unpack([*key, self.leaf.word(self.layout, self.leaf.values(lane))])
+
+    # ------------------------------------------------------------------ violations
+
+    def found(self, store: EntryStore, status: int) -> Violation:
+        """The violation in the record that was expanded last."""
+        record = store["HEAD"]
+        key = store.key(record)
+        judge = self.bad_state if status == BAD_STATE else self.bad_step
+        for lane in _ones(store.lanes(record)):
+            state = self.state(key, lane)
+            violation = judge(state)
+            if violation is not None:
+                kind, name, index, outcome = violation
+                path = (*self.path(store, record, lane), state)
+                return Violation(kind, name, index, path, outcome)
+        raise AssertionError("the compiled code found a violation that the meaning does not have")
+
+    def bad_state(self, state: State) -> tuple[ViolationKind, str, int, None] | None:
+        """The first property that a state violates."""
+        properties = (*self.system.invariants, *self.system.goals)
+        for index, prop in enumerate(properties):
+            way = judge_property(prop, state)
+            if way.failure is not None:
+                return (*self.failed(way.failure), None)
+            if index < len(self.system.invariants) and way.registers[0] == 0:
+                return ViolationKind.INVARIANT, prop.name, index, None
+        return None
+
+    def bad_step(self, state: State) -> tuple[ViolationKind, str, int, int | None] | None:
+        """The first failing outcome of a state, or that it is a deadlock."""
+        found = []
+        for outcome in outcomes(self.system, state):
+            found.append(outcome)
+            if outcome.failure is not None:
+                return (*self.failed(outcome.failure), outcome.number)
+        if is_deadlock(self.system, state, found):
+            return ViolationKind.DEADLOCK, "deadlock", -1, None
+        return None
+
+    def failed(self, index: int) -> tuple[ViolationKind, str, int]:
+        failure = self.system.failures[index]
+        kind = {
+            FailureKind.ASSERTION: ViolationKind.ASSERTION,
+            FailureKind.MODEL_ERROR: ViolationKind.MODEL_ERROR,
+        }[failure.kind]
+        return kind, failure.name, index
+
+    def path(self, store: EntryStore, record: int, lane: int) -> tuple[State, ...]:
+        """The states of a shortest path to a state, without the state itself.
+
+        The state before one at some distance is among the records of the distance before: the first
+        one that makes it.
+        """
+        backwards: list[State] = []
+        for distance in reversed(range(store["DEPTH"])):
+            target, bit = store.address(record), _signed(1 << lane)
+            record = store.call("source", *store.level(distance), target, bit)
+            here = store.address(record)
+            lane = next(
+                lane
+                for lane in _ones(store.lanes(record))
+                if store.call("makes", here, _signed(1 << lane), target, bit)
+            )
+            backwards.append(self.state(store.key(record), lane))
+        return tuple(reversed(backwards))
+
+    # ---------------------------------------------------------------------- result
+
+    def result(self) -> Result:
+        store = self.store
+        goals = (False,) * len(self.system.goals) if store is None else store.goals()
+        if self.violation is not None:
+            verdict = Verdict.VIOLATED
+        elif self.stopped is not None:
+            verdict = Verdict.UNKNOWN
+        else:
+            verdict = Verdict.HOLDS if all(goals) else Verdict.VACUOUS
+        states = 0 if store is None else store["KNOWN"]
+        expanded = 0 if store is None else store["EXPANDED"]
+        return Result(
+            system=self.system,
+            engine="native",
+            verdict=verdict,
+            states=states,
+            expanded=expanded,
+            transitions=0 if store is None else store["TRANSITIONS"],
+            depth=0 if store is None else store.depth(),
+            seconds=time.perf_counter() - self.began,
+            memory=0 if store is None else store.memory(),
+            goals=goals,
+            covered=(False,) * len(self.system.lines) if store is None else store.covered(),
+            violation=self.violation,
+            stopped=None if self.violation else self.stopped,
+            frontier=states - expanded,
+            keys=None if store is None else store["KEYS"],
+        )
+
+
+def _ones(lanes: int) -> Iterator[int]:
+    """The numbers of the bits that are set."""
+    while lanes:
+        lowest = lanes & -lanes
+        yield lowest.bit_length() - 1
+        lanes ^= lowest
+
+
+def _signed(lanes: int) -> int:
+    """As ctypes takes it."""
+    return ctypes.c_int64(lanes).value
