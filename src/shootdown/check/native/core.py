@@ -7,14 +7,16 @@ The states lie in an array in the order of their discovery, ``W`` words each, so
 the queue. No parents are kept: the parent of a state is the first one that generates it, and
 :func:`parent` finds it by expanding the level before again. ``levels`` says where that begins.
 
-The table of known states has buckets of eight 64-bit entries, one cache line each, compared all at
-once; a full bucket overflows into the next. An entry is 0 (free), or for ``W == 1`` the state
-itself (its topmost bit set), otherwise a 31-bit tag and the 32-bit index of the state plus one.
-Both are exact. The upper half of the hash chooses the bucket, in the order of the hashes: so a
-table of any size can be moved to a larger one from its beginning to its end, without a jump.
+The table of known states has buckets of 64 bytes, one cache line each: 12 tags of one byte (0 is
+free, the others come from the hash), a filter of 32 bits, and 12 numbers of states, of four bytes
+each. The tags are compared all at once; where one is equal, the state itself decides, so the table
+is exact. A bucket is filled from its beginning; what has no room goes into the next one, and sets
+a bit in the filter of each bucket that it passed: a look-up goes on only where its bit is set. So
+also a table that is nearly full needs few. The upper half of the hash chooses the bucket, among any
+number of them.
 
-Work goes in batches: expand some states, hash their successors and prefetch the buckets, then (for
-``W > 1``) prefetch the states that the buckets point to, then look up and insert in order.
+Work goes in batches: expand some states, hash their successors and prefetch the buckets; then
+prefetch the states that the buckets point to; then look up and insert in order.
 """
 
 # ruff: noqa: F821
@@ -64,6 +66,7 @@ STATUS = {
 }
 
 LEVEL_GAP = 16  # states between two entries of LEVELS: at most 2 bits a state
+SLOTS = 12  # in a bucket
 BATCH = 64  # successors (and states) after which a batch is looked up
 DEADLOCK = 0xFFFF_FFFF  # what expand says instead of 1 + the failure
 
@@ -89,8 +92,7 @@ def run(context, budget):
         if context[KNOWN] + n > context[ROOM]:
             context[NEEDED] = n
             return GROW
-        if W > 1:
-            prefetch_states(context, n)
+        prefetch_states(context, n)
         status = discover(context, first, here, bad)
         if status != MORE:
             return status
@@ -161,19 +163,29 @@ def announce(context, start, stop):
 
 
 def hash_of(state):
-    """A 64-bit hash: the upper half is the tag. It is not 0, so no free entry has it."""
+    """A 64-bit hash of a state."""
     h = 0
     k = 0
     while k < W:
         h = (h ^ state[k]) * 0x9E37_79B9_7F4A_7C15
         h = h ^ (h >> 32)
         k += 1
-    return (h * 0xD6E8_FEB8_6659_FD93) | (1 << 32)
+    return h * 0xD6E8_FEB8_6659_FD93
 
 
 def bucket_of(context, h):
-    """The address of the bucket that the tag of a hash (or of an entry) belongs to."""
+    """The address of the bucket that a hash belongs to."""
     return context[TABLE] + ((((h >> 32) * context[BUCKETS]) >> 32) << 6)
+
+
+def tag_of(h):
+    """The tag, from 1 to 255; from the best of the bits that do not choose the bucket."""
+    return (((h & 0xFFFF_FFFF) * 255) >> 32) + 1
+
+
+def passing(h):
+    """The bit that what overflows sets in the filters. It hardly depends on the bucket."""
+    return 1 << ((h >> 32) & 31)
 
 
 def next_bucket(context, line):
@@ -184,16 +196,20 @@ def next_bucket(context, line):
     return line
 
 
+def number_in(line, slot):
+    """The number in a slot of a bucket."""
+    return load32(line + NUMBERS + slot * 4)
+
+
 def prefetch_states(context, n):
     """Prefetch the state that each successor will probably be compared with."""
     k = 0
     while k < n:
         h = context[HASHES][k]
-        bucket = bucket_of(context, h)
-        hits = equal8(bucket, TAG_MASK, h & TAG_MASK)
-        if hits:
-            index = (bucket[lowest_bit(hits)] & 0xFFFF_FFFF) - 1
-            prefetch(context[STATES] + index * (8 * W))
+        line = bucket_of(context, h)
+        # any state if no tag is equal: a jump would often be mispredicted
+        hits = equal16(line, tag_of(h)) | LAST_SLOT
+        prefetch(context[STATES] + number_in(line, lowest_bit(hits)) * (8 * W))
         k += 1
     return 0
 
@@ -252,39 +268,31 @@ def add(context, state, known):
 
 def insert(context, state, h, known):
     """Put a state into the table, as number ``known``; 0 where it is there already."""
-    if W == 1:
-        return insert_word(context, state[0] | (1 << 63), h)
-    return insert_tag(context, state, h, known)
-
-
-def insert_word(context, entry, h):
-    """Put an entry into the table of states of one word."""
     line = bucket_of(context, h)
+    tag = tag_of(h)
     while 1:
-        if equal8(line, NO_MASK, entry):
-            return 0
-        free = equal8(line, NO_MASK, 0)
-        if free:
-            line[lowest_bit(free)] = entry
+        hits = equal16(line, tag) & SLOTS
+        while hits:
+            number = number_in(line, lowest_bit(hits))
+            if same(context[STATES] + number * (8 * W), state):
+                return 0
+            hits = hits & (hits - 1)
+        if (load32(line + FILTER) & passing(h)) == 0:
+            put(context, line, h, known)
             return 1
         line = next_bucket(context, line)
 
 
-def insert_tag(context, state, h, known):
-    """Put a tag and an index into the table of longer states."""
-    line = bucket_of(context, h)
-    tag = h & TAG_MASK
+def put(context, line, h, number):
+    """Put a state that is not in the table into a bucket or behind it."""
     while 1:
-        hits = equal8(line, TAG_MASK, tag)
-        while hits:
-            index = (line[lowest_bit(hits)] & 0xFFFF_FFFF) - 1
-            if same(context[STATES] + index * (8 * W), state):
-                return 0
-            hits = hits & (hits - 1)
-        free = equal8(line, NO_MASK, 0)
+        free = equal16(line, 0) & SLOTS
         if free:
-            line[lowest_bit(free)] = tag | (known + 1)
-            return 1
+            slot = lowest_bit(free)
+            store8(line + slot, tag_of(h))
+            store32(line + NUMBERS + slot * 4, number)
+            return 0
+        store32(line + FILTER, load32(line + FILTER) | passing(h))
         line = next_bucket(context, line)
 
 
@@ -315,60 +323,27 @@ def refill(context, start, stop):
         here = start
         while here < end:
             h = context[HASHES][here - start]
-            if W == 1:
-                insert_new(context, context[STATES][here] | (1 << 63), h)
-            else:
-                insert_new(context, (h & TAG_MASK) | (here + 1), h)
+            put(context, bucket_of(context, h), h, here)
             here += 1
         start = end
     return 0
 
 
-def move(context, line, stop):
-    """Put the entries of the buckets from address ``line`` to ``stop``, those of an old table,
-    into a new one."""
-    while line < stop:
-        if line[0]:
-            if W == 1:
-                # only the hash of the state: the topmost bit is not part of it
-                context[OUT][0] = line[0] & ((1 << 63) - 1)
-                insert_new(context, line[0], hash_of(context[OUT]))
-            else:
-                insert_new(context, line[0], line[0])
-        line += 8
-    return 0
-
-
-def insert_new(context, entry, h):
-    """Put an entry that is not in the table into it.
-
-    Word by word: what comes next often goes into the same bucket, and a load of eight words would
-    wait for the store of one.
-    """
-    place = bucket_of(context, h)
-    end = context[TABLE] + (context[BUCKETS] << 6)
-    while place[0]:
-        place += 8
-        if place == end:
-            place = context[TABLE]
-    place[0] = entry
-    return 0
-
-
-EXPORTED = (run, replay, refill, move, parent)
+EXPORTED = (run, replay, refill, parent)
 HELPERS = (
     hash_of,
     bucket_of,
+    tag_of,
+    passing,
     next_bucket,
+    number_in,
     same,
     expand,
     keep_level,
     announce,
     prefetch_states,
-    insert_word,
-    insert_tag,
+    put,
     insert,
-    insert_new,
     add,
     discover,
 )
@@ -382,5 +357,6 @@ def text(words: int) -> str:
     """LLVM IR of the core for states of ``words`` words."""
     constants = {name: i for i, name in enumerate(CONTEXT)} | STATUS
     constants |= {"W": words, "BATCH": BATCH, "DEADLOCK": DEADLOCK, "LEVEL_GAP": LEVEL_GAP}
-    constants |= {"NO_MASK": (1 << 64) - 1, "TAG_MASK": 0xFFFF_FFFF_0000_0000}
+    constants |= {"FILTER": SLOTS, "NUMBERS": 16}  # where they begin in a bucket
+    constants |= {"SLOTS": (1 << SLOTS) - 1, "LAST_SLOT": 1 << SLOTS - 1}  # as sets of slots
     return subset.compile_functions(EXPORTED, HELPERS, constants)
