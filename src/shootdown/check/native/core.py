@@ -10,13 +10,17 @@ the queue. No parents are kept: the parent of a state is the first one that gene
 The table of known states has buckets of 64 bytes, one cache line each: 12 tags of one byte (0 is
 free, the others come from the hash), a filter of 32 bits, and 12 numbers of states, of four bytes
 each. The tags are compared all at once; where one is equal, the state itself decides, so the table
-is exact. A bucket is filled from its beginning; what has no room goes into the next one, and sets
-a bit in the filter of each bucket that it passed: a look-up goes on only where its bit is set. So
-also a table that is nearly full needs few. The upper half of the hash chooses the bucket, among any
-number of them.
+is exact. A bucket is filled from its beginning; what has no room goes into another one, which a
+second hash chooses, and so on, and sets a bit in the filter of each bucket that it passed: a
+look-up goes on only where its bit is set. So also a table that is nearly full needs few. The upper
+half of the hash chooses the bucket, among any number of them.
 
 Work goes in batches: expand some states, hash their successors and prefetch the buckets; then
-prefetch the states that the buckets point to; then look up and insert in order.
+prefetch the states that the buckets point to; then look up all successors and list those that are
+not known; at last look up and insert these, in order.
+
+``skips`` has a 32-bit set for each state that waits to be expanded: the rules whose outcomes are
+known to be known (see :mod:`.commuting`). States that are too far ahead have the empty set.
 """
 
 # ruff: noqa: F821
@@ -36,7 +40,14 @@ CONTEXT = (
     "TABLE",
     "OUT",  # successors of one batch
     "HASHES",  # their hashes
-    "MADE",  # how many of them each state of the batch made
+    "KINDS",  # their rules: see emit.py
+    "UNKNOWN",  # the numbers of those that are not known
+    "MADE",  # for each state of the batch: how many outcomes it has
+    "ENDS",  # ... where its successors end
+    "LEFT",  # ... where its part of UNKNOWN ends
+    "SKIPPED",  # ... the rules whose outcomes are known
+    "SKIPS",
+    "MOST_SKIPS",  # how far ahead of the state expanded next they are kept
     "COVER",  # a byte for each line: covered by an action; by a property
     "PROPERTY_COVER",
     "GOALS",  # a byte for each goal
@@ -65,7 +76,7 @@ STATUS = {
     "LIMITED": 5,  # the next state would be one more than LIMIT
 }
 
-LEVEL_GAP = 16  # states between two entries of LEVELS: at most 2 bits a state
+LEVEL_GAP = 64  # states between two entries of LEVELS: at most half a bit a state
 SLOTS = 12  # in a bucket
 BATCH = 64  # successors (and states) after which a batch is looked up
 DEADLOCK = 0xFFFF_FFFF  # what expand says instead of 1 + the failure
@@ -84,15 +95,19 @@ def run(context, budget):
         n = 0
         bad = 0
         while here < last and n < BATCH and bad == 0:
-            result = expand(context, here, n)
-            context[MADE][here - first] = result & 0xFFFF_FFFF
+            skip = load32(context[SKIPS] + here * 4)
+            result = expand(context, here, n, skip)
             bad = result >> 32
+            context[SKIPPED][here - first] = skip
+            context[MADE][here - first] = (result & 0xFFFF_FFFF) + ones(skip)
             n = announce(context, n, n + (result & 0xFFFF_FFFF))
+            context[ENDS][here - first] = n
             here += 1
+        prefetch_states(context, n)
+        n = look_up(context, here - first)
         if context[KNOWN] + n > context[ROOM]:
             context[NEEDED] = n
             return GROW
-        prefetch_states(context, n)
         status = discover(context, first, here, bad)
         if status != MORE:
             return status
@@ -114,17 +129,18 @@ def keep_level(context, start):
     return 0
 
 
-def expand(context, here, n):
+def expand(context, here, n, skip):
     """Write the successors of a state from position ``n`` on; the model's result."""
     state = context[STATES] + here * (8 * W)
-    return call3(context[EXPAND], state, context[OUT] + n * (8 * W), context[COVER])
+    out = context[OUT] + n * (8 * W)
+    return call5(context[EXPAND], state, out, context[COVER], skip, context[KINDS] + n * 8)
 
 
 def replay(context, start, stop):
     """Cover what the expansion of the states from ``start`` to ``stop`` covers."""
     here = start
     while here < stop:
-        expand(context, here, 0)
+        expand(context, here, 0, 0)
         here += 1
     return 0
 
@@ -134,17 +150,24 @@ def parent(context, target, span):
     state ``target``; -1 if none does."""
     here = span >> 32
     stop = span & 0xFFFF_FFFF
-    wanted = context[STATES] + target * (8 * W)
     while here < stop:
-        n = expand(context, here, 0) & 0xFFFF_FFFF
-        successor = context[OUT]
-        k = 0
-        while k < n:
-            if same(successor, wanted):
-                return here
-            successor += 8 * W
-            k += 1
+        if outcome_to(context, here, target) >= 0:
+            return here
         here += 1
+    return 0 - 1
+
+
+def outcome_to(context, here, target):
+    """The number of the first outcome of state ``here`` that leads to state ``target``, or -1."""
+    n = expand(context, here, 0, 0) & 0xFFFF_FFFF
+    wanted = context[STATES] + target * (8 * W)
+    successor = context[OUT]
+    k = 0
+    while k < n:
+        if same(successor, wanted):
+            return k
+        successor += 8 * W
+        k += 1
     return 0 - 1
 
 
@@ -188,12 +211,9 @@ def passing(h):
     return 1 << ((h >> 32) & 31)
 
 
-def next_bucket(context, line):
-    """The address of the bucket after one."""
-    line += 64
-    if line == context[TABLE] + (context[BUCKETS] << 6):
-        return context[TABLE]
-    return line
+def further(h):
+    """The hash that chooses the bucket for what has no room in that of ``h``."""
+    return h * 0x9E37_79B9_7F4A_7C15 + 1
 
 
 def number_in(line, slot):
@@ -202,98 +222,149 @@ def number_in(line, slot):
 
 
 def prefetch_states(context, n):
-    """Prefetch the state that each successor will probably be compared with."""
+    """Prefetch what each successor will probably need: a state, or the bucket after a full one."""
+    hashes = context[HASHES]
+    states = context[STATES]
     k = 0
     while k < n:
-        h = context[HASHES][k]
+        h = hashes[k]
         line = bucket_of(context, h)
-        # any state if no tag is equal: a jump would often be mispredicted
-        hits = equal16(line, tag_of(h)) | LAST_SLOT
-        prefetch(context[STATES] + number_in(line, lowest_bit(hits)) * (8 * W))
+        hits = equal16(line, tag_of(h)) & SLOTS
+        free = equal16(line, 0) & LAST_SLOT
+        # no jumps: they would often be mispredicted
+        overflow = 0 - (((hits | free) - 1) >> 63)
+        state = states + number_in(line, lowest_bit(hits | LAST_SLOT)) * (8 * W)
+        prefetch(state ^ ((state ^ bucket_of(context, further(h))) & overflow))
         k += 1
     return 0
 
 
+def look_up(context, count):
+    """Look up the successors of ``count`` states; how many are not known.
+
+    An outcome whose successor is known is known before all that are new.
+    """
+    kinds = context[KINDS]
+    hashes = context[HASHES]
+    unknown = context[UNKNOWN]
+    successor = context[OUT]
+    n = 0
+    k = 0
+    i = 0
+    while i < count:
+        skipped = context[SKIPPED][i]
+        end = context[ENDS][i]
+        while k < end:
+            known = is_known(context, successor, hashes[k])
+            skipped = skipped | (kinds[k] & (0 - known))
+            unknown[n] = k
+            n += 1 - known
+            successor += 8 * W
+            k += 1
+        context[SKIPPED][i] = skipped
+        context[LEFT][i] = n
+        i += 1
+    return n
+
+
+def is_known(context, state, h):
+    """1 if a state is in the table, else 0."""
+    tag = tag_of(h)
+    bit = passing(h)
+    while 1:
+        line = bucket_of(context, h)
+        hits = equal16(line, tag) & SLOTS
+        while hits:
+            number = number_in(line, lowest_bit(hits))
+            if same(context[STATES] + number * (8 * W), state):
+                return 1
+            hits = hits & (hits - 1)
+        if (load32(line + FILTER) & bit) == 0:
+            return 0
+        h = further(h)
+
+
 def discover(context, first, stop, bad):
-    """Take the outcomes of the states from ``first`` to ``stop`` in order; a status.
+    """Take the unknown successors of the states from ``first`` to ``stop`` in order; a status.
 
     ``bad`` is not 0 where the last of them is a deadlock or has a failing outcome.
     """
-    successor = context[OUT]
-    hashes = context[HASHES]
     known = context[KNOWN]
     here = first
+    n = 0
     while here < stop:
-        count = context[MADE][here - first]
         if here == stop - 1 and bad == DEADLOCK:
             context[CODE] = bad
             return BAD_STEP
-        k = 0
-        while k < count:
-            if insert(context, successor, hashes[k], known):
+        skipped = context[SKIPPED][here - first]
+        end = context[LEFT][here - first]
+        while n < end:
+            k = context[UNKNOWN][n]
+            successor = context[OUT] + k * (8 * W)
+            h = context[HASHES][k]
+            kind = context[KINDS][k]
+            # another successor of the batch may be the same
+            if is_known(context, successor, h) == 0:
+                new = append(context, successor, known)
                 if known == context[LIMIT]:
-                    context[TRANSITIONS] += k
-                    context[PARTIAL] = k
+                    context[PARTIAL] = outcome_to(context, here, known)
+                    context[TRANSITIONS] += context[PARTIAL]
                     return LIMITED
-                code = add(context, successor, known)
+                put(context, h, known)
+                keep_skip(context, known, skipped & (kind >> 32))
                 known += 1
+                context[KNOWN] = known
+                code = call3(context[CHECK], new, context[GOALS], context[PROPERTY_COVER])
                 if code:
-                    context[TRANSITIONS] += k + 1
+                    context[TRANSITIONS] += outcome_to(context, here, known - 1) + 1
                     context[CODE] = code
                     return BAD_STATE
-            successor += 8 * W
-            k += 1
-        hashes += count * 8
-        context[TRANSITIONS] += count
+            # known before the new ones that follow
+            skipped = skipped | kind
+            n += 1
         if here == stop - 1 and bad:
-            context[TRANSITIONS] += 1
+            count = expand(context, here, 0, 0) & 0xFFFF_FFFF
+            context[TRANSITIONS] += count + 1
             context[CODE] = bad
             context[FAILED_AT] = count
             return BAD_STEP
+        context[TRANSITIONS] += context[MADE][here - first]
         here += 1
         context[EXPANDED] = here
     return MORE
 
 
-def add(context, state, known):
-    """Append a state that is new and look at its properties; what the model's check says."""
+def append(context, state, known):
+    """Put a state that is new behind the others; its address there."""
     new = context[STATES] + known * (8 * W)
     k = 0
     while k < W:
         new[k] = state[k]
         k += 1
-    context[KNOWN] = known + 1
-    return call3(context[CHECK], new, context[GOALS], context[PROPERTY_COVER])
+    return new
 
 
-def insert(context, state, h, known):
-    """Put a state into the table, as number ``known``; 0 where it is there already."""
-    line = bucket_of(context, h)
+def keep_skip(context, new, skip):
+    """Keep the set of a new state, unless too many wait."""
+    if new < context[EXPANDED] + context[MOST_SKIPS]:
+        store32(context[SKIPS] + new * 4, skip)
+    return 0
+
+
+def put(context, h, number):
+    """Put a state that is not in the table into the first bucket that has room."""
     tag = tag_of(h)
+    bit = passing(h)
     while 1:
-        hits = equal16(line, tag) & SLOTS
-        while hits:
-            number = number_in(line, lowest_bit(hits))
-            if same(context[STATES] + number * (8 * W), state):
-                return 0
-            hits = hits & (hits - 1)
-        if (load32(line + FILTER) & passing(h)) == 0:
-            put(context, line, h, known)
-            return 1
-        line = next_bucket(context, line)
-
-
-def put(context, line, h, number):
-    """Put a state that is not in the table into a bucket or behind it."""
-    while 1:
+        line = bucket_of(context, h)
         free = equal16(line, 0) & SLOTS
         if free:
             slot = lowest_bit(free)
-            store8(line + slot, tag_of(h))
+            store8(line + slot, tag)
             store32(line + NUMBERS + slot * 4, number)
             return 0
-        store32(line + FILTER, load32(line + FILTER) | passing(h))
-        line = next_bucket(context, line)
+        store32(line + FILTER, load32(line + FILTER) | bit)
+        h = further(h)
 
 
 def same(left, right):
@@ -322,8 +393,7 @@ def refill(context, start, stop):
             here += 1
         here = start
         while here < end:
-            h = context[HASHES][here - start]
-            put(context, bucket_of(context, h), h, here)
+            put(context, context[HASHES][here - start], here)
             here += 1
         start = end
     return 0
@@ -335,16 +405,19 @@ HELPERS = (
     bucket_of,
     tag_of,
     passing,
-    next_bucket,
+    further,
     number_in,
     same,
     expand,
     keep_level,
+    keep_skip,
+    outcome_to,
     announce,
     prefetch_states,
+    is_known,
+    look_up,
+    append,
     put,
-    insert,
-    add,
     discover,
 )
 

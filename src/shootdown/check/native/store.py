@@ -14,12 +14,14 @@ from shootdown.check.native.interface import Counts, Numbers
 from shootdown.errors import UnfinishedError
 
 _HUGE_PAGE = 2 << 20
+_PIECE = 1 << 18
 _NORESERVE = 0x4000  # MAP_NORESERVE, which the mmap module of Python 3.11 does not name
 _MOST_STATES = (1 << 32) - 2  # an index plus one must fit into 32 bits
 _FIRST_BUCKETS = 1 << 8
 _BUCKET = 64  # bytes
-_LOAD = 0.9  # how full the table gets
-_GROWTH = 1.9  # how much larger the next one is: 64 / 12 * 1.9 / 0.9 = 11.3 bytes a state at most
+_LOAD = 0.8  # how full the table gets
+_GROWTH = 1.5  # how much larger the next one is: 64 / 12 * 1.5 / 0.8 = 10 bytes a state at most
+_AHEAD = 3.2  # states that there is room for, for each that waits with a set: 4 * 1.5 / 3.2 bytes
 _SLICE = 1 << 20  # states that one call works on, so that Ctrl-C is seen
 
 _SNAPSHOT = {
@@ -31,6 +33,8 @@ _SNAPSHOT = {
     "levels": "LEVELS_KEPT",
     "last_level": "LAST_LEVEL",
 }
+_OF_BATCH = ("HASHES", "KINDS", "UNKNOWN")  # a number for each successor of a batch
+_OF_STATES = ("MADE", "ENDS", "LEFT", "SKIPPED")  # and for each state
 _ASK = 16 << 20  # bytes that a table grows by: for less it is not looked what the machine has
 
 _FIELDS = {name: i for i, name in enumerate(core.CONTEXT)}
@@ -53,10 +57,14 @@ class _Memory:
                 self._map.madvise(mmap.MADV_HUGEPAGE, huge_from, size - huge_from)
         self._first = ctypes.c_char.from_buffer(self._map)
         self.address = ctypes.addressof(self._first)
+        self._forgotten = 0
 
-    def forget(self, start: int, size: int) -> None:
-        """Give back some of the memory: its contents are lost."""
-        self._map.madvise(mmap.MADV_DONTNEED, start, size)
+    def forget(self, stop: int) -> None:
+        """Give back the memory before ``stop``, in large pieces: its contents are lost."""
+        stop -= stop % _PIECE
+        if stop > self._forgotten:
+            self._map.madvise(mmap.MADV_DONTNEED, self._forgotten, stop - self._forgotten)
+            self._forgotten = stop
 
 
 _NOTHING = _Memory(1)
@@ -71,8 +79,8 @@ class Store:
     """The store in memory (see :class:`.interface.StateStore`), which the compiled core works on.
 
     Besides the states it takes at most 12 bytes for each of them, once there are 100,000: the table
-    at most 11.3, the beginnings of the levels at most a quarter. A full table is given back, and a
-    larger one filled from the states.
+    at most 10, the sets of the states that wait at most 1.88, the beginnings of the levels 0.06. A
+    full table is given back, and a larger one filled from the states.
     """
 
     def __init__(
@@ -88,7 +96,7 @@ class Store:
         self.words = words
         self._watch = watch
         self.limit = limit
-        self._state = words * 8 + 4 / core.LEVEL_GAP  # bytes, at most
+        self._state = words * 8 + 4 / core.LEVEL_GAP + 4 / _AHEAD  # bytes, at most
         self._context = (ctypes.c_int64 * len(core.CONTEXT))()
         self._cover = (ctypes.c_uint8 * lines)()
         self._property_cover = (ctypes.c_uint8 * lines)()
@@ -110,13 +118,17 @@ class Store:
         batch = core.BATCH + most_outcomes + 1
         try:
             self._out = _Memory(batch * self.words * 8)
-            self._hashes = _Memory(batch * 8)
+            self._lists = _Memory((len(_OF_BATCH) * batch + len(_OF_STATES) * core.BATCH) * 8)
         except (OSError, OverflowError) as error:
             raise UnfinishedError(
                 f"a state of this model has up to {most_outcomes:,} successors: "
                 "there is no memory for so many"
             ) from error
-        self._made = _Memory(core.BATCH * 8)
+        for number, name in enumerate(_OF_BATCH):
+            self[name] = self._lists.address + number * batch * 8
+        for number, name in enumerate(_OF_STATES):
+            begin = len(_OF_BATCH) * batch + number * core.BATCH
+            self[name] = self._lists.address + begin * 8
         self.capacity = min(_MOST_STATES, self.limit // (self.words * 8 + 8))
         while not self._reserve_states():
             self.capacity //= 2  # an address space limit, as by `ulimit -v`
@@ -124,10 +136,9 @@ class Store:
                 raise UnfinishedError("there is no memory to start a check")
         for name, memory in (
             ("OUT", self._out),
-            ("HASHES", self._hashes),
-            ("MADE", self._made),
             ("STATES", self._states),
             ("LEVELS", self._levels),
+            ("SKIPS", self._skips),
         ):
             self[name] = memory.address
         self["COVER"] = ctypes.addressof(self._cover)
@@ -140,9 +151,10 @@ class Store:
             # small searches stay on small pages: clearing a huge one takes 0.1 ms
             self._states = _Memory(self.capacity * self.words * 8, huge_from=_HUGE_PAGE)
             self._levels = _Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
+            self._skips = _Memory(self.capacity * 4)
             _Memory(_least(self.capacity) * 2 * _BUCKET)
         except OSError:
-            self._states = self._levels = _NOTHING
+            self._states = self._levels = self._skips = _NOTHING
             return False
         return True
 
@@ -177,7 +189,9 @@ class Store:
 
     def run(self, budget: int) -> int:
         """Expand up to about ``budget`` states; one of ``core.STATUS``."""
-        return int(self._run(self.context, budget))
+        status = int(self._run(self.context, budget))
+        self._skips.forget(self["EXPANDED"] * 4)
+        return status
 
     def mark(self) -> None:
         """Remember what is covered now, between two batches."""
@@ -200,8 +214,9 @@ class Store:
 
     def memory(self) -> int:
         """Bytes in use."""
-        at = self["KNOWN"] * self.words * 8 + self["LEVELS_KEPT"] * 4
-        return at + self["BUCKETS"] * _BUCKET
+        waiting = min(self["KNOWN"] - self["EXPANDED"], self["MOST_SKIPS"])
+        states = self["KNOWN"] * self.words * 8 + (waiting + self["LEVELS_KEPT"]) * 4
+        return states + self["BUCKETS"] * _BUCKET
 
     def grow(self) -> bool:
         """Make room for the batch that found none; False if the limits forbid it."""
@@ -240,6 +255,7 @@ class Store:
     def _set_room(self) -> None:
         by_memory = int((self.limit - self["BUCKETS"] * _BUCKET) / self._state)
         self["ROOM"] = min(self.capacity, by_memory, _most(self["BUCKETS"]))
+        self["MOST_SKIPS"] = int(self["ROOM"] / _AHEAD)
 
     # ---------------------------------------------------------------- interruptions
 
