@@ -17,11 +17,13 @@ from pathlib import Path
 
 from peers import Contestant, PeerError, Run, Size, ours, rumur, spin
 from peers.report import Row, StartUp, page, table, wrong
+from probe import rate
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 CONTESTANTS = (*ours.CONTESTANTS, *spin.CONTESTANTS, *rumur.CONTESTANTS)
 START_UP_RUNS = 5
+PROBED = 96 << 20  # bytes: the table of dontneed(3,3)
 
 
 def size(text: str) -> Size:
@@ -127,6 +129,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = [c for c in CONTESTANTS if any(w in c.name.lower() for w in words)]
 
     begin = list(machine())
+    reads = rate(PROBED)
+    begin.append(
+        f"random reads with prefetch, {PROBED >> 20} MiB on huge pages, one thread: "
+        f"{reads / 1e6:.0f} million/s"
+    )
     results = []
     with tempfile.TemporaryDirectory(prefix="shootdown-bench-") as directory:
         for member in sizes:

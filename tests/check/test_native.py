@@ -74,10 +74,10 @@ def test_a_word_is_packed_tightly() -> None:
     assert sum(slot.mask for slot in layout.slots if slot.bits) == (1 << 14) - 1
 
 
-def test_one_word_leaves_a_bit_free() -> None:
+def test_a_word_has_64_bits() -> None:
     assert plan(system([1 << 63], [0])).words == 1
-    assert plan(system([1 << 32, 1 << 32], [0, 0])).words == 2
-    assert plan(system([1 << 31, 1 << 32], [0, 0])).words == 1
+    assert plan(system([1 << 32, 1 << 32], [0, 0])).words == 1
+    assert plan(system([1 << 32, 1 << 33], [0, 0])).words == 2
 
 
 def test_the_topmost_bit_of_a_state_counts() -> None:
@@ -267,8 +267,8 @@ def test_twelve_bytes_besides_the_state(words: int, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(engine, "Store", Watched)
     native.explore(odometer(9, 6, words=words), Limits(states=400_000))
-    assert max(each for states, each in besides if states > 100_000) <= 12
-    assert len(besides) > 10
+    large = [each for states, each in besides if states > 100_000]
+    assert 10 < max(large) <= 12
 
 
 def test_the_memory_that_is_said_to_be_used_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,9 @@ class BodyWriter:
     """The text of one body.
 
     ``done`` writes what happens at the end of a way, ``fail`` what happens at a failed check. A way
-    that is over goes on with the next value of its choice, at last at label ``end``.
+    that is over goes on with the next value of its choice, at last at label ``end``. ``only_if`` is
+    a condition (of type i1) without which the body, which has no choice, is not even tried; a body
+    that is abandoned by its guard looks at it there.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class BodyWriter:
         end: str,
         done: Callable[[Env], None],
         fail: Callable[[int], None],
+        only_if: str = "",
     ) -> None:
         self.writer = writer
         self.body = body
         self.end = end
         self.done = done
         self.fail = fail
+        self.only_if = only_if
         self.labels = [writer.fresh("block") for _ in body.blocks]
         self.edges: dict[int, list[tuple[str, Env]]] = {}  # block -> where it is entered from
         self.retries: list[str] = []  # the label of each choice
@@ -56,6 +60,11 @@ class BodyWriter:
     def write(self, words: list[str]) -> None:
         """Write the body, beginning with a working state of ``words``."""
         self.words = words
+        if self.only_if and not any(isinstance(op, Guard) for op in self.body.blocks[0].ops):
+            go_on = self.writer.fresh("tried")
+            self.writer.branch(self.only_if, go_on, self.end)
+            self.writer.label(go_on)
+            self.only_if = ""
         for number in self.body.order():
             if number == 0:
                 env = Env(words[:], [ZERO] * max(1, self.body.registers))
@@ -107,6 +116,8 @@ class BodyWriter:
                 writer.store(place, writer.value(value, env), env)
             case Guard(condition):
                 held = writer.condition(condition, env)
+                if self.only_if:  # one jump for both is better predicted
+                    held, self.only_if = writer.both(self.only_if, held), ""
                 if held == "false":
                     self.over(env)
                     return False

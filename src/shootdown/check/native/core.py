@@ -7,14 +7,20 @@ The states lie in an array in the order of their discovery, ``W`` words each, so
 the queue. No parents are kept: the parent of a state is the first one that generates it, and
 :func:`parent` finds it by expanding the level before again. ``levels`` says where that begins.
 
-The table of known states has buckets of eight 64-bit entries, one cache line each, compared all at
-once; a full bucket overflows into the next. An entry is 0 (free), or for ``W == 1`` the state
-itself (its topmost bit set), otherwise a 31-bit tag and the 32-bit index of the state plus one.
-Both are exact. The upper half of the hash chooses the bucket, in the order of the hashes: so a
-table of any size can be moved to a larger one from its beginning to its end, without a jump.
+The table of known states has buckets of 64 bytes, one cache line each: 12 tags of one byte (0 is
+free, the others come from the hash), a filter of 32 bits, and 12 numbers of states, of four bytes
+each. The tags are compared all at once; where one is equal, the state itself decides, so the table
+is exact. A bucket is filled from its beginning; what has no room goes into another one, which a
+second hash chooses, and so on, and sets a bit in the filter of each bucket that it passed: a
+look-up goes on only where its bit is set. So also a table that is nearly full needs few. The upper
+half of the hash chooses the bucket, among any number of them.
 
-Work goes in batches: expand some states, hash their successors and prefetch the buckets, then (for
-``W > 1``) prefetch the states that the buckets point to, then look up and insert in order.
+Work goes in batches: expand some states, hash their successors and prefetch the buckets; then
+prefetch the states that the buckets point to; then look up all successors and list those that are
+not known; at last look up and insert these, in order.
+
+``skips`` has a 32-bit set for each state that waits to be expanded: the rules whose outcomes are
+known to be known (see :mod:`.commuting`). States that are too far ahead have the empty set.
 """
 
 # ruff: noqa: F821
@@ -34,7 +40,14 @@ CONTEXT = (
     "TABLE",
     "OUT",  # successors of one batch
     "HASHES",  # their hashes
-    "MADE",  # how many of them each state of the batch made
+    "KINDS",  # their rules: see emit.py
+    "UNKNOWN",  # the numbers of those that are not known
+    "MADE",  # for each state of the batch: how many outcomes it has
+    "ENDS",  # ... where its successors end
+    "LEFT",  # ... where its part of UNKNOWN ends
+    "SKIPPED",  # ... the rules whose outcomes are known
+    "SKIPS",
+    "MOST_SKIPS",  # how far ahead of the state expanded next they are kept
     "COVER",  # a byte for each line: covered by an action; by a property
     "PROPERTY_COVER",
     "GOALS",  # a byte for each goal
@@ -63,7 +76,8 @@ STATUS = {
     "LIMITED": 5,  # the next state would be one more than LIMIT
 }
 
-LEVEL_GAP = 16  # states between two entries of LEVELS: at most 2 bits a state
+LEVEL_GAP = 64  # states between two entries of LEVELS: at most half a bit a state
+SLOTS = 12  # in a bucket
 BATCH = 64  # successors (and states) after which a batch is looked up
 DEADLOCK = 0xFFFF_FFFF  # what expand says instead of 1 + the failure
 
@@ -81,16 +95,19 @@ def run(context, budget):
         n = 0
         bad = 0
         while here < last and n < BATCH and bad == 0:
-            result = expand(context, here, n)
-            context[MADE][here - first] = result & 0xFFFF_FFFF
+            skip = load32(context[SKIPS] + here * 4)
+            result = expand(context, here, n, skip)
             bad = result >> 32
+            context[SKIPPED][here - first] = skip
+            context[MADE][here - first] = (result & 0xFFFF_FFFF) + ones(skip)
             n = announce(context, n, n + (result & 0xFFFF_FFFF))
+            context[ENDS][here - first] = n
             here += 1
+        prefetch_states(context, n)
+        n = look_up(context, here - first)
         if context[KNOWN] + n > context[ROOM]:
             context[NEEDED] = n
             return GROW
-        if W > 1:
-            prefetch_states(context, n)
         status = discover(context, first, here, bad)
         if status != MORE:
             return status
@@ -112,17 +129,18 @@ def keep_level(context, start):
     return 0
 
 
-def expand(context, here, n):
+def expand(context, here, n, skip):
     """Write the successors of a state from position ``n`` on; the model's result."""
     state = context[STATES] + here * (8 * W)
-    return call3(context[EXPAND], state, context[OUT] + n * (8 * W), context[COVER])
+    out = context[OUT] + n * (8 * W)
+    return call5(context[EXPAND], state, out, context[COVER], skip, context[KINDS] + n * 8)
 
 
 def replay(context, start, stop):
     """Cover what the expansion of the states from ``start`` to ``stop`` covers."""
     here = start
     while here < stop:
-        expand(context, here, 0)
+        expand(context, here, 0, 0)
         here += 1
     return 0
 
@@ -132,17 +150,24 @@ def parent(context, target, span):
     state ``target``; -1 if none does."""
     here = span >> 32
     stop = span & 0xFFFF_FFFF
-    wanted = context[STATES] + target * (8 * W)
     while here < stop:
-        n = expand(context, here, 0) & 0xFFFF_FFFF
-        successor = context[OUT]
-        k = 0
-        while k < n:
-            if same(successor, wanted):
-                return here
-            successor += 8 * W
-            k += 1
+        if outcome_to(context, here, target) >= 0:
+            return here
         here += 1
+    return 0 - 1
+
+
+def outcome_to(context, here, target):
+    """The number of the first outcome of state ``here`` that leads to state ``target``, or -1."""
+    n = expand(context, here, 0, 0) & 0xFFFF_FFFF
+    wanted = context[STATES] + target * (8 * W)
+    successor = context[OUT]
+    k = 0
+    while k < n:
+        if same(successor, wanted):
+            return k
+        successor += 8 * W
+        k += 1
     return 0 - 1
 
 
@@ -161,131 +186,185 @@ def announce(context, start, stop):
 
 
 def hash_of(state):
-    """A 64-bit hash: the upper half is the tag. It is not 0, so no free entry has it."""
+    """A 64-bit hash of a state."""
     h = 0
     k = 0
     while k < W:
         h = (h ^ state[k]) * 0x9E37_79B9_7F4A_7C15
         h = h ^ (h >> 32)
         k += 1
-    return (h * 0xD6E8_FEB8_6659_FD93) | (1 << 32)
+    return h * 0xD6E8_FEB8_6659_FD93
 
 
 def bucket_of(context, h):
-    """The address of the bucket that the tag of a hash (or of an entry) belongs to."""
+    """The address of the bucket that a hash belongs to."""
     return context[TABLE] + ((((h >> 32) * context[BUCKETS]) >> 32) << 6)
 
 
-def next_bucket(context, line):
-    """The address of the bucket after one."""
-    line += 64
-    if line == context[TABLE] + (context[BUCKETS] << 6):
-        return context[TABLE]
-    return line
+def tag_of(h):
+    """The tag, from 1 to 255; from the best of the bits that do not choose the bucket."""
+    return (((h & 0xFFFF_FFFF) * 255) >> 32) + 1
+
+
+def passing(h):
+    """The bit that what overflows sets in the filters. It hardly depends on the bucket."""
+    return 1 << ((h >> 32) & 31)
+
+
+def further(h):
+    """The hash that chooses the bucket for what has no room in that of ``h``."""
+    return h * 0x9E37_79B9_7F4A_7C15 + 1
+
+
+def number_in(line, slot):
+    """The number in a slot of a bucket."""
+    return load32(line + NUMBERS + slot * 4)
 
 
 def prefetch_states(context, n):
-    """Prefetch the state that each successor will probably be compared with."""
+    """Prefetch what each successor will probably need: a state, or the bucket after a full one."""
+    hashes = context[HASHES]
+    states = context[STATES]
     k = 0
     while k < n:
-        h = context[HASHES][k]
-        bucket = bucket_of(context, h)
-        hits = equal8(bucket, TAG_MASK, h & TAG_MASK)
-        if hits:
-            index = (bucket[lowest_bit(hits)] & 0xFFFF_FFFF) - 1
-            prefetch(context[STATES] + index * (8 * W))
+        h = hashes[k]
+        line = bucket_of(context, h)
+        hits = equal16(line, tag_of(h)) & SLOTS
+        free = equal16(line, 0) & LAST_SLOT
+        # no jumps: they would often be mispredicted
+        overflow = 0 - (((hits | free) - 1) >> 63)
+        state = states + number_in(line, lowest_bit(hits | LAST_SLOT)) * (8 * W)
+        prefetch(state ^ ((state ^ bucket_of(context, further(h))) & overflow))
         k += 1
     return 0
 
 
+def look_up(context, count):
+    """Look up the successors of ``count`` states; how many are not known.
+
+    An outcome whose successor is known is known before all that are new.
+    """
+    kinds = context[KINDS]
+    hashes = context[HASHES]
+    unknown = context[UNKNOWN]
+    successor = context[OUT]
+    n = 0
+    k = 0
+    i = 0
+    while i < count:
+        skipped = context[SKIPPED][i]
+        end = context[ENDS][i]
+        while k < end:
+            known = is_known(context, successor, hashes[k])
+            skipped = skipped | (kinds[k] & (0 - known))
+            unknown[n] = k
+            n += 1 - known
+            successor += 8 * W
+            k += 1
+        context[SKIPPED][i] = skipped
+        context[LEFT][i] = n
+        i += 1
+    return n
+
+
+def is_known(context, state, h):
+    """1 if a state is in the table, else 0."""
+    tag = tag_of(h)
+    bit = passing(h)
+    while 1:
+        line = bucket_of(context, h)
+        hits = equal16(line, tag) & SLOTS
+        while hits:
+            number = number_in(line, lowest_bit(hits))
+            if same(context[STATES] + number * (8 * W), state):
+                return 1
+            hits = hits & (hits - 1)
+        if (load32(line + FILTER) & bit) == 0:
+            return 0
+        h = further(h)
+
+
 def discover(context, first, stop, bad):
-    """Take the outcomes of the states from ``first`` to ``stop`` in order; a status.
+    """Take the unknown successors of the states from ``first`` to ``stop`` in order; a status.
 
     ``bad`` is not 0 where the last of them is a deadlock or has a failing outcome.
     """
-    successor = context[OUT]
-    hashes = context[HASHES]
     known = context[KNOWN]
     here = first
+    n = 0
     while here < stop:
-        count = context[MADE][here - first]
         if here == stop - 1 and bad == DEADLOCK:
             context[CODE] = bad
             return BAD_STEP
-        k = 0
-        while k < count:
-            if insert(context, successor, hashes[k], known):
+        skipped = context[SKIPPED][here - first]
+        end = context[LEFT][here - first]
+        while n < end:
+            k = context[UNKNOWN][n]
+            successor = context[OUT] + k * (8 * W)
+            h = context[HASHES][k]
+            kind = context[KINDS][k]
+            # another successor of the batch may be the same
+            if is_known(context, successor, h) == 0:
+                new = append(context, successor, known)
                 if known == context[LIMIT]:
-                    context[TRANSITIONS] += k
-                    context[PARTIAL] = k
+                    context[PARTIAL] = outcome_to(context, here, known)
+                    context[TRANSITIONS] += context[PARTIAL]
                     return LIMITED
-                code = add(context, successor, known)
+                put(context, h, known)
+                keep_skip(context, known, skipped & (kind >> 32))
                 known += 1
+                context[KNOWN] = known
+                code = call3(context[CHECK], new, context[GOALS], context[PROPERTY_COVER])
                 if code:
-                    context[TRANSITIONS] += k + 1
+                    context[TRANSITIONS] += outcome_to(context, here, known - 1) + 1
                     context[CODE] = code
                     return BAD_STATE
-            successor += 8 * W
-            k += 1
-        hashes += count * 8
-        context[TRANSITIONS] += count
+            # known before the new ones that follow
+            skipped = skipped | kind
+            n += 1
         if here == stop - 1 and bad:
-            context[TRANSITIONS] += 1
+            count = expand(context, here, 0, 0) & 0xFFFF_FFFF
+            context[TRANSITIONS] += count + 1
             context[CODE] = bad
             context[FAILED_AT] = count
             return BAD_STEP
+        context[TRANSITIONS] += context[MADE][here - first]
         here += 1
         context[EXPANDED] = here
     return MORE
 
 
-def add(context, state, known):
-    """Append a state that is new and look at its properties; what the model's check says."""
+def append(context, state, known):
+    """Put a state that is new behind the others; its address there."""
     new = context[STATES] + known * (8 * W)
     k = 0
     while k < W:
         new[k] = state[k]
         k += 1
-    context[KNOWN] = known + 1
-    return call3(context[CHECK], new, context[GOALS], context[PROPERTY_COVER])
+    return new
 
 
-def insert(context, state, h, known):
-    """Put a state into the table, as number ``known``; 0 where it is there already."""
-    if W == 1:
-        return insert_word(context, state[0] | (1 << 63), h)
-    return insert_tag(context, state, h, known)
+def keep_skip(context, new, skip):
+    """Keep the set of a new state, unless too many wait."""
+    if new < context[EXPANDED] + context[MOST_SKIPS]:
+        store32(context[SKIPS] + new * 4, skip)
+    return 0
 
 
-def insert_word(context, entry, h):
-    """Put an entry into the table of states of one word."""
-    line = bucket_of(context, h)
+def put(context, h, number):
+    """Put a state that is not in the table into the first bucket that has room."""
+    tag = tag_of(h)
+    bit = passing(h)
     while 1:
-        if equal8(line, NO_MASK, entry):
+        line = bucket_of(context, h)
+        free = equal16(line, 0) & SLOTS
+        if free:
+            slot = lowest_bit(free)
+            store8(line + slot, tag)
+            store32(line + NUMBERS + slot * 4, number)
             return 0
-        free = equal8(line, NO_MASK, 0)
-        if free:
-            line[lowest_bit(free)] = entry
-            return 1
-        line = next_bucket(context, line)
-
-
-def insert_tag(context, state, h, known):
-    """Put a tag and an index into the table of longer states."""
-    line = bucket_of(context, h)
-    tag = h & TAG_MASK
-    while 1:
-        hits = equal8(line, TAG_MASK, tag)
-        while hits:
-            index = (line[lowest_bit(hits)] & 0xFFFF_FFFF) - 1
-            if same(context[STATES] + index * (8 * W), state):
-                return 0
-            hits = hits & (hits - 1)
-        free = equal8(line, NO_MASK, 0)
-        if free:
-            line[lowest_bit(free)] = tag | (known + 1)
-            return 1
-        line = next_bucket(context, line)
+        store32(line + FILTER, load32(line + FILTER) | bit)
+        h = further(h)
 
 
 def same(left, right):
@@ -314,62 +393,31 @@ def refill(context, start, stop):
             here += 1
         here = start
         while here < end:
-            h = context[HASHES][here - start]
-            if W == 1:
-                insert_new(context, context[STATES][here] | (1 << 63), h)
-            else:
-                insert_new(context, (h & TAG_MASK) | (here + 1), h)
+            put(context, context[HASHES][here - start], here)
             here += 1
         start = end
     return 0
 
 
-def move(context, line, stop):
-    """Put the entries of the buckets from address ``line`` to ``stop``, those of an old table,
-    into a new one."""
-    while line < stop:
-        if line[0]:
-            if W == 1:
-                # only the hash of the state: the topmost bit is not part of it
-                context[OUT][0] = line[0] & ((1 << 63) - 1)
-                insert_new(context, line[0], hash_of(context[OUT]))
-            else:
-                insert_new(context, line[0], line[0])
-        line += 8
-    return 0
-
-
-def insert_new(context, entry, h):
-    """Put an entry that is not in the table into it.
-
-    Word by word: what comes next often goes into the same bucket, and a load of eight words would
-    wait for the store of one.
-    """
-    place = bucket_of(context, h)
-    end = context[TABLE] + (context[BUCKETS] << 6)
-    while place[0]:
-        place += 8
-        if place == end:
-            place = context[TABLE]
-    place[0] = entry
-    return 0
-
-
-EXPORTED = (run, replay, refill, move, parent)
+EXPORTED = (run, replay, refill, parent)
 HELPERS = (
     hash_of,
     bucket_of,
-    next_bucket,
+    tag_of,
+    passing,
+    further,
+    number_in,
     same,
     expand,
     keep_level,
+    keep_skip,
+    outcome_to,
     announce,
     prefetch_states,
-    insert_word,
-    insert_tag,
-    insert,
-    insert_new,
-    add,
+    is_known,
+    look_up,
+    append,
+    put,
     discover,
 )
 
@@ -382,5 +430,6 @@ def text(words: int) -> str:
     """LLVM IR of the core for states of ``words`` words."""
     constants = {name: i for i, name in enumerate(CONTEXT)} | STATUS
     constants |= {"W": words, "BATCH": BATCH, "DEADLOCK": DEADLOCK, "LEVEL_GAP": LEVEL_GAP}
-    constants |= {"NO_MASK": (1 << 64) - 1, "TAG_MASK": 0xFFFF_FFFF_0000_0000}
+    constants |= {"FILTER": SLOTS, "NUMBERS": 16}  # where they begin in a bucket
+    constants |= {"SLOTS": (1 << SLOTS) - 1, "LAST_SLOT": 1 << SLOTS - 1}  # as sets of slots
     return subset.compile_functions(EXPORTED, HELPERS, constants)

@@ -1,8 +1,10 @@
 """A system as two LLVM functions, which the search core calls once for each state.
 
-``expand(state, out, cover)`` writes the successors of a state, in order, from ``out`` on and
-returns their number in the lower 32 bits. The upper 32 are 0, or one more than the failure of the
-outcome after these, or ``DEADLOCK``. It marks covered lines in the bytes at ``cover``.
+``expand(state, out, cover, skip, kinds)`` writes the successors of a state, in order, from ``out``
+on and returns their number in the lower 32 bits. The upper 32 are 0, or one more than the failure
+of the outcome after these, or ``DEADLOCK``. It marks covered lines in the bytes at ``cover``. It
+leaves out the outcomes of the rules in ``skip``, and says with a number for each successor from
+``kinds`` on which rule it is by and which rules commute with it: see :mod:`.commuting`.
 
 ``check(state, goals, cover)`` returns 0 and marks the goals that are true in the bytes at
 ``goals``; or it returns :data:`INVARIANT` plus the index of the first false invariant, or
@@ -14,10 +16,11 @@ outcome after these, or ``DEADLOCK``. It marks covered lines in the bytes at ``c
 from __future__ import annotations
 
 from shootdown.check.native.bodies import BodyWriter
+from shootdown.check.native.commuting import ITEMS, Commuting, commuting
 from shootdown.check.native.expressions import Env, Writer
 from shootdown.check.native.layout import Layout
 from shootdown.check.native.reduced import as_numbers, once, read_state, reduced
-from shootdown.check.native.values import ZERO, Value, constant
+from shootdown.check.native.values import ZERO, Value, constant, signed
 from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.lang.ir import Action, Load, Place, Process, Property, System
 
@@ -36,7 +39,7 @@ declare i64 @llvm.smax.i64(i64, i64)
 def emit(system: System, layout: Layout, reduce: Reduction = NONE) -> str:
     """LLVM IR of a module with ``expand`` and ``check`` for ``system``.
 
-    With reductions, ``expand`` gives the edges of the smaller graph.
+    With reductions, ``expand`` gives the edges of the smaller graph, and leaves nothing out.
     """
     tables: dict[str, str] = {}
     functions = [_CheckProperties(system, layout, tables).text()]
@@ -66,11 +69,14 @@ def module(system: System, tables: dict[str, str], functions: list[str]) -> str:
 class _Expand:
     """The function ``expand``."""
 
+    leaves_out = True
+
     def __init__(
         self, system: System, layout: Layout, tables: dict[str, str], reduce: Reduction
     ) -> None:
         self.system = system
         self.reduce = reduce
+        self.known = commuting(system) if self.leaves_out and reduce == NONE else None
         self.writer = Writer(system, layout, tables)
         self.words = read_state(self.writer)
         self.number = self.writer.slot()
@@ -80,7 +86,10 @@ class _Expand:
     def text(self) -> str:
         writer = self.writer
         writer.do(f"store i64 0, ptr {self.number}")
-        writer.do(f"store i64 0, ptr {self.progress}")
+        progress = "0"
+        if self.known is not None and self.known.fair:  # what is left out is progress: see kind()
+            progress = writer.pure(f"and i64 %skip, {self.known.fair}")
+        writer.do(f"store i64 {progress}, ptr {self.progress}")
         for process in self.system.processes:
             self.begin()
             self.process(process)
@@ -89,7 +98,10 @@ class _Expand:
             self.action(rule)
         self.begin()
         self.finish()
-        return writer.function("@expand(ptr noalias %state, ptr noalias %out, ptr noalias %cover)")
+        return writer.function(
+            "@expand(ptr noalias %state, ptr noalias %out, ptr noalias %cover, "
+            "i64 %skip, ptr noalias %kinds)"
+        )
 
     def begin(self) -> None:
         """The outcomes of the next process or rule begin here."""
@@ -115,30 +127,51 @@ class _Expand:
         end = writer.fresh("end")
 
         def done(env: Env) -> None:
-            self.outcome(env, action.fair)
+            self.outcome(env, action)
 
-        BodyWriter(writer, action.body, end, done, self.fail).write(self.words)
+        wanted = ""
+        if self.known is not None and (bit := self.known.bits.get(id(action))):
+            skipped = writer.pure(f"and i64 %skip, {bit}")
+            wanted = writer.pure(f"icmp eq i64 {skipped}, 0")
+        BodyWriter(writer, action.body, end, done, self.fail, wanted).write(self.words)
         writer.label(end)
 
-    def outcome(self, env: Env, fair: bool) -> None:
-        """Write a successor."""
+    def outcome(self, env: Env, action: Action) -> None:
+        """Write a successor, and its kind."""
         writer = self.writer
         number = writer.new(f"load i64, ptr {self.number}")
-        kind = f"[{len(self.words)} x i64]"
+        row = f"[{len(self.words)} x i64]"
         for i, word in enumerate(env.words):
-            address = writer.new(f"getelementptr {kind}, ptr %out, i64 {number}, i64 {i}")
+            address = writer.new(f"getelementptr {row}, ptr %out, i64 {number}, i64 {i}")
             writer.do(f"store i64 {word}, ptr {address}")
         if self.reduce.symmetry is not None:
-            address = writer.new(f"getelementptr {kind}, ptr %out, i64 {number}")
+            address = writer.new(f"getelementptr {row}, ptr %out, i64 {number}")
             writer.new(f"call i64 @canonical(ptr {address})")
         writer.do(f"store i64 {writer.new(f'add i64 {number}, 1')}, ptr {self.number}")
-        if fair and self.can_stop:
-            progress = writer.new(f"load i64, ptr {self.progress}")
+        change = "0"
+        if action.fair and self.can_stop:
             for old, new in zip(self.words, env.words, strict=True):
                 if old != new:
-                    change = writer.pure(f"xor i64 {old}, {new}")
-                    progress = writer.pure(f"or i64 {progress}, {change}")
+                    changed = writer.pure(f"xor i64 {old}, {new}")
+                    change = writer.pure(f"or i64 {change}, {changed}")
+            progress = writer.new(f"load i64, ptr {self.progress}")
+            progress = writer.pure(f"or i64 {progress}, {change}")
             writer.do(f"store i64 {progress}, ptr {self.progress}")
+        if self.known is not None:
+            address = writer.new(f"getelementptr i64, ptr %kinds, i64 {number}")
+            writer.do(f"store i64 {self.kind(self.known, action, change)}, ptr {address}")
+
+    def kind(self, known: Commuting, action: Action, change: str) -> str:
+        """The bit of the rule of an outcome, and above it the bits of those that commute with it.
+
+        A fair outcome that changes nothing is not left out, so all that are left out are progress.
+        """
+        bit, others = known.bits.get(id(action), 0), known.others[id(action)]
+        kind = signed(others << ITEMS | bit)
+        if not (bit and action.fair and self.can_stop):
+            return kind
+        same = self.writer.pure(f"icmp eq i64 {change}, 0")
+        return self.writer.pure(f"select i1 {same}, i64 0, i64 {kind}")
 
     def fail(self, failure: int) -> None:
         """End the search with a failed check as the last outcome."""
@@ -173,6 +206,7 @@ class _Everything(_Expand):
     and rule, and of the end, at ``starts``. Its arguments are numbers."""
 
     agent = 0
+    leaves_out = False
 
     def begin(self) -> None:
         number = self.writer.new(f"load i64, ptr {self.number}")

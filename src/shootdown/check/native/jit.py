@@ -18,7 +18,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 CACHE_BYTES = 64 << 20
-_MAGIC = b"shootdown-code-2"
+_MAGIC = b"shootdown-code-3"
 _serial = count()
 
 
@@ -95,16 +95,21 @@ def _jit() -> Any:
     return llvm.create_lljit_compiler(_machine(2), use_jit_link=False)
 
 
-def _compile(ir: str, level: int) -> bytes:
-    machine = _machine(level)
+def _compile(ir: str, level: int, machine: Any = None) -> bytes:
+    machine = machine or _machine(level)
     module = llvm.parse_assembly(ir)
     module.verify()
     if level != FAST:
         builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(level))
         passes = llvm.create_new_module_pass_manager()
         passes.add_always_inliner_pass()
-        # three passes: all that LLVM offers take four times as long and gain nothing here
+        # a few passes: all that LLVM offers take four times as long and gain nothing here
         passes.add_sroa_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
+        # loops over the words of a state
+        passes.add_loop_rotate_pass()
+        passes.add_loop_unroll_pass()
         passes.add_instruction_combine_pass()
         passes.add_simplify_cfg_pass()
         passes.run(module, builder)

@@ -50,7 +50,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A slot for each variable. A state of one word leaves the topmost bit free."""
+    """A slot for each variable."""
 
     words: int
     slots: tuple[Slot, ...]
@@ -84,25 +84,24 @@ def plan(system: System, apart: Collection[int] = ()) -> Layout:
     aside = [(v, bits[v]) for v in apart]
     for v in apart:
         bits[v] = 0
-    usable = WORD - 1 if sum(bits) < WORD else WORD
     chunks = [
         chunk
         for group in _groups(system)
         if (rest := [v for v in group if bits[v]])
-        for chunk in _split(rest, bits, usable)
+        for chunk in _split(rest, bits)
     ]
     chunks.sort(key=lambda chunk: -sum(bits[v] for v in chunk))
     used: list[int] = []
     slots = [Slot(0, 0, 0)] * len(bits)
     for chunk in chunks:
         need = sum(bits[v] for v in chunk)
-        word = next((w for w, u in enumerate(used) if u + need <= usable), len(used))
+        word = next((w for w, u in enumerate(used) if u + need <= WORD), len(used))
         if word == len(used):
             used.append(0)
         for variable in chunk:
             slots[variable] = Slot(word, used[word], bits[variable])
             used[word] += bits[variable]
-    words = 2 if used == [WORD] else max(1, len(used))
+    words = max(1, len(used))
     if aside:
         shift = 0
         for variable, width in aside:
@@ -113,9 +112,9 @@ def plan(system: System, apart: Collection[int] = ()) -> Layout:
     return Layout(words, tuple(slots), given)
 
 
-def _split(group: list[int], bits: list[int], usable: int) -> Iterator[list[int]]:
+def _split(group: list[int], bits: list[int]) -> Iterator[list[int]]:
     """Parts of a group that fit into a word each."""
-    fit = usable // bits[group[0]]
+    fit = WORD // bits[group[0]]
     for start in range(0, len(group), fit):
         yield group[start : start + fit]
 

@@ -159,7 +159,8 @@ class _Reduced:
             "  %r = call i64 @edges(i64 %n.c, i64 %n.state, i64 %n.out, i64 %n.cover)",
             "  ret i64 %r",
         ]
-        head = "define i64 @expand(ptr noalias %state, ptr noalias %out, ptr noalias %cover) {"
+        pointers = "ptr noalias %state, ptr noalias %out, ptr noalias %cover"
+        head = f"define i64 @expand({pointers}, i64 %skip, ptr noalias %kinds) {{"
         return "\n".join([head, *lines, "}", ""])
 
     # ------------------------------------------------------------------- functions

@@ -14,15 +14,15 @@ from shootdown.check.native.interface import Counts, Numbers
 from shootdown.errors import UnfinishedError
 
 _HUGE_PAGE = 2 << 20
+_PIECE = 1 << 18
 _NORESERVE = 0x4000  # MAP_NORESERVE, which the mmap module of Python 3.11 does not name
 _MOST_STATES = (1 << 32) - 2  # an index plus one must fit into 32 bits
-_FIRST_SLOTS = 1 << 12
-_SMALL = 1 << 17  # slots: a smaller table need not be tight
-_SMALL_LOAD, _LOAD = 0.6, 0.84  # how full the table gets
-_GROWTH = 1.15  # how much larger the next table is: 8 * 1.15 / 0.84 = 10.95 bytes a state at most
-_SLICE = 1 << 20  # states that one call works on, so that Ctrl-C is seen
-_CHUNK = 1 << 15  # buckets of an old table that are moved, then given back
+_FIRST_BUCKETS = 1 << 8
 _BUCKET = 64  # bytes
+_LOAD = 0.8  # how full the table gets
+_GROWTH = 1.5  # how much larger the next one is: 64 / 12 * 1.5 / 0.8 = 10 bytes a state at most
+_AHEAD = 3.2  # states that there is room for, for each that waits with a set: 4 * 1.5 / 3.2 bytes
+_SLICE = 1 << 20  # states that one call works on, so that Ctrl-C is seen
 
 _SNAPSHOT = {
     "states": "KNOWN",
@@ -33,6 +33,8 @@ _SNAPSHOT = {
     "levels": "LEVELS_KEPT",
     "last_level": "LAST_LEVEL",
 }
+_OF_BATCH = ("HASHES", "KINDS", "UNKNOWN")  # a number for each successor of a batch
+_OF_STATES = ("MADE", "ENDS", "LEFT", "SKIPPED")  # and for each state
 _ASK = 16 << 20  # bytes that a table grows by: for less it is not looked what the machine has
 
 _FIELDS = {name: i for i, name in enumerate(core.CONTEXT)}
@@ -55,10 +57,14 @@ class _Memory:
                 self._map.madvise(mmap.MADV_HUGEPAGE, huge_from, size - huge_from)
         self._first = ctypes.c_char.from_buffer(self._map)
         self.address = ctypes.addressof(self._first)
+        self._forgotten = 0
 
-    def forget(self, start: int, size: int) -> None:
-        """Give back some of the memory: its contents are lost."""
-        self._map.madvise(mmap.MADV_DONTNEED, start, size)
+    def forget(self, stop: int) -> None:
+        """Give back the memory before ``stop``, in large pieces: its contents are lost."""
+        stop -= stop % _PIECE
+        if stop > self._forgotten:
+            self._map.madvise(mmap.MADV_DONTNEED, self._forgotten, stop - self._forgotten)
+            self._forgotten = stop
 
 
 _NOTHING = _Memory(1)
@@ -73,8 +79,8 @@ class Store:
     """The store in memory (see :class:`.interface.StateStore`), which the compiled core works on.
 
     Besides the states it takes at most 12 bytes for each of them, once there are 100,000: the table
-    at most 10.95, the beginnings of the levels at most a quarter. While a table grows, a 32nd of
-    the old one is there twice.
+    at most 10, the sets of the states that wait at most 1.88, the beginnings of the levels 0.06. A
+    full table is given back, and a larger one filled from the states.
     """
 
     def __init__(
@@ -90,7 +96,7 @@ class Store:
         self.words = words
         self._watch = watch
         self.limit = limit
-        self._state = words * 8 + 4 / core.LEVEL_GAP  # bytes, at most
+        self._state = words * 8 + 4 / core.LEVEL_GAP + 4 / _AHEAD  # bytes, at most
         self._context = (ctypes.c_int64 * len(core.CONTEXT))()
         self._cover = (ctypes.c_uint8 * lines)()
         self._property_cover = (ctypes.c_uint8 * lines)()
@@ -99,13 +105,12 @@ class Store:
         self._library = load_core(words) if code is None else code
         self._load_core()
         self._reserve(most_outcomes)
-        self._new_table(_FIRST_SLOTS)
+        self._new_table(_FIRST_BUCKETS)
 
     def _load_core(self) -> None:
         self._run = _TWO(self._library.addresses["run"])
         self._replay = _THREE(self._library.addresses["replay"])
         self._refill = _THREE(self._library.addresses["refill"])
-        self._move = _THREE(self._library.addresses["move"])
         self._parent = _THREE(self._library.addresses["parent"])
 
     def _reserve(self, most_outcomes: int) -> None:
@@ -113,24 +118,27 @@ class Store:
         batch = core.BATCH + most_outcomes + 1
         try:
             self._out = _Memory(batch * self.words * 8)
-            self._hashes = _Memory(batch * 8)
+            self._lists = _Memory((len(_OF_BATCH) * batch + len(_OF_STATES) * core.BATCH) * 8)
         except (OSError, OverflowError) as error:
             raise UnfinishedError(
                 f"a state of this model has up to {most_outcomes:,} successors: "
                 "there is no memory for so many"
             ) from error
-        self._made = _Memory(core.BATCH * 8)
+        for number, name in enumerate(_OF_BATCH):
+            self[name] = self._lists.address + number * batch * 8
+        for number, name in enumerate(_OF_STATES):
+            begin = len(_OF_BATCH) * batch + number * core.BATCH
+            self[name] = self._lists.address + begin * 8
         self.capacity = min(_MOST_STATES, self.limit // (self.words * 8 + 8))
         while not self._reserve_states():
             self.capacity //= 2  # an address space limit, as by `ulimit -v`
-            if self.capacity < _FIRST_SLOTS:
+            if self.capacity < _most(_FIRST_BUCKETS):
                 raise UnfinishedError("there is no memory to start a check")
         for name, memory in (
             ("OUT", self._out),
-            ("HASHES", self._hashes),
-            ("MADE", self._made),
             ("STATES", self._states),
             ("LEVELS", self._levels),
+            ("SKIPS", self._skips),
         ):
             self[name] = memory.address
         self["COVER"] = ctypes.addressof(self._cover)
@@ -143,9 +151,10 @@ class Store:
             # small searches stay on small pages: clearing a huge one takes 0.1 ms
             self._states = _Memory(self.capacity * self.words * 8, huge_from=_HUGE_PAGE)
             self._levels = _Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
-            _Memory(int(self.capacity / _LOAD) * 2 * 8)
+            self._skips = _Memory(self.capacity * 4)
+            _Memory(_least(self.capacity) * 2 * _BUCKET)
         except OSError:
-            self._states = self._levels = _NOTHING
+            self._states = self._levels = self._skips = _NOTHING
             return False
         return True
 
@@ -180,7 +189,9 @@ class Store:
 
     def run(self, budget: int) -> int:
         """Expand up to about ``budget`` states; one of ``core.STATUS``."""
-        return int(self._run(self.context, budget))
+        status = int(self._run(self.context, budget))
+        self._skips.forget(self["EXPANDED"] * 4)
+        return status
 
     def mark(self) -> None:
         """Remember what is covered now, between two batches."""
@@ -203,51 +214,48 @@ class Store:
 
     def memory(self) -> int:
         """Bytes in use."""
-        return self["KNOWN"] * self.words * 8 + self["LEVELS_KEPT"] * 4 + self.slots * 8
+        waiting = min(self["KNOWN"] - self["EXPANDED"], self["MOST_SKIPS"])
+        states = self["KNOWN"] * self.words * 8 + (waiting + self["LEVELS_KEPT"]) * 4
+        return states + self["BUCKETS"] * _BUCKET
 
     def grow(self) -> bool:
         """Make room for the batch that found none; False if the limits forbid it."""
-        states = self["KNOWN"] + self["NEEDED"]
+        states, old = self["KNOWN"] + self["NEEDED"], self["BUCKETS"]
         if states > self.capacity:
             return False
-        slots = min(_enough(self.slots, states), self._affordable())
-        if slots > self.slots:
-            more = slots * 8 - self.slots * 8 * 31 // 32
+        buckets = min(_enough(old, states), self._affordable())
+        if buckets > old:
+            more = (buckets - old) * _BUCKET
             if self._watch is not None and more >= _ASK and not self._watch.has(more):
                 return False
             try:
-                self._enlarge(slots)
+                self._new_table(buckets)
             except OSError:
                 return False
+            self._fill(self["KNOWN"])
         self._set_room()
         return states <= self["ROOM"]
 
     def _affordable(self) -> int:
-        """The slots of the table that is full when the limit is reached."""
-        return int(self.limit / (self._state * _LOAD + 8))
+        """The buckets of the table that is full when the limit is reached."""
+        return int(self.limit / (self._state * core.SLOTS * _LOAD + _BUCKET))
 
-    def _new_table(self, slots: int) -> None:
-        slots = -(-slots // 8) * 8
-        self._table = _Memory(slots * 8)
-        self.slots = slots
+    def _new_table(self, buckets: int) -> None:
+        """An empty table instead of the one that is there."""
+        self._table = _Memory(buckets * _BUCKET)
         self["TABLE"] = self._table.address
-        self["BUCKETS"] = slots // 8
+        self["BUCKETS"] = buckets
         self._set_room()
 
-    def _enlarge(self, slots: int) -> None:
-        """Move to a larger table, and give the old one back by the way."""
-        old, buckets = self._table, self["BUCKETS"]
-        self._new_table(slots)
-        chunk = max(1, buckets // 32 // _CHUNK) * _CHUNK
-        for start in range(0, buckets, chunk):
-            size = min(chunk, buckets - start) * _BUCKET
-            here = old.address + start * _BUCKET
-            self._move(self.context, here, here + size)
-            old.forget(start * _BUCKET, size)
+    def _fill(self, states: int) -> None:
+        """Put the first states into an empty table."""
+        for start in range(0, states, _SLICE):
+            self._refill(self.context, start, min(start + _SLICE, states))
 
     def _set_room(self) -> None:
-        by_memory = int((self.limit - self.slots * 8) / self._state)
-        self["ROOM"] = min(self.capacity, by_memory, _most(self.slots))
+        by_memory = int((self.limit - self["BUCKETS"] * _BUCKET) / self._state)
+        self["ROOM"] = min(self.capacity, by_memory, _most(self["BUCKETS"]))
+        self["MOST_SKIPS"] = int(self["ROOM"] / _AHEAD)
 
     # ---------------------------------------------------------------- interruptions
 
@@ -262,14 +270,14 @@ class Store:
 
     def restore(self, numbers: Numbers) -> list[memoryview]:
         states = numbers["states"]
-        slots = min(_enough(_FIRST_SLOTS, states), self._affordable())
-        if states > min(self.capacity, _most(slots)):
-            least = int(states * (self._state + 8 / _LOAD)) // 2**20 + 1
+        buckets = min(_enough(_FIRST_BUCKETS, states), self._affordable())
+        if states > min(self.capacity, _most(buckets)):
+            least = int(states * self._state + _least(states) * _BUCKET) // 2**20 + 1
             raise UnfinishedError(
                 f"the search has {states:,} states already, and little memory to go on: "
                 f"give --max-memory {least}M or more"
             )
-        self._slots_wanted = slots
+        self._buckets_wanted = buckets
         sizes = len(self._cover), len(self._property_cover), len(self._goals)
         self._read = [(ctypes.c_uint8 * size)() for size in sizes]
         parts = [*self._read, *self._arrays(numbers)]
@@ -280,10 +288,8 @@ class Store:
             (self._cover, self._property_cover, self._goals), self._read, strict=True
         ):
             own[:] = list(read)
-        self._new_table(self._slots_wanted)
-        states = numbers["states"]
-        for start in range(0, states, _SLICE):
-            self._refill(self.context, start, min(start + _SLICE, states))
+        self._new_table(self._buckets_wanted)
+        self._fill(numbers["states"])
         for name, field in _SNAPSHOT.items():
             self[field] = numbers[name]
         self.mark()
@@ -356,13 +362,18 @@ class Store:
         return tuple(map(bool, self._goals))
 
 
-def _enough(slots: int, states: int) -> int:
-    """The slots of a table that has grown, step by step, until it takes so many states."""
-    while states > _most(slots):
-        slots = slots * 2 if slots < _SMALL else int(slots * _GROWTH)
-    return slots
+def _enough(buckets: int, states: int) -> int:
+    """The buckets of a table that has grown, step by step, until it takes so many states."""
+    while states > _most(buckets):
+        buckets = int(buckets * _GROWTH)
+    return buckets
 
 
-def _most(slots: int) -> int:
-    """How many states a table of so many slots takes."""
-    return int(slots * (_SMALL_LOAD if slots < _SMALL else _LOAD))
+def _most(buckets: int) -> int:
+    """How many states a table of so many buckets takes."""
+    return int(buckets * core.SLOTS * _LOAD)
+
+
+def _least(states: int) -> int:
+    """The buckets of a table that takes so many states and hardly more."""
+    return int(states / (core.SLOTS * _LOAD)) + 1

@@ -5,7 +5,7 @@ It lets :mod:`~shootdown.check.native.core` be read as Python. The subset:
 * every value is a 64-bit word; arithmetic wraps around, ``>>`` shifts in zeros, ``<`` and its like
   compare as signed numbers;
 * ``pointer[i]`` is the ``i``-th 64-bit word at an address; ``load32`` and ``store32`` reach 32-bit
-  ones;
+  ones, ``store8`` bytes;
 * statements: assignment, augmented assignment, ``if``, ``while``, ``return``, ``pass``,
   ``continue`` and calls; every function ends in ``return``;
 * ``and``, ``or`` and ``not`` are for conditions; both sides are evaluated;
@@ -69,6 +69,15 @@ define internal i64 @store32(i64 %a, i64 %v) alwaysinline {
   ret i64 0
 }
 """,
+    # store8(address, value)
+    "store8": """\
+define internal i64 @store8(i64 %a, i64 %v) alwaysinline {
+  %p = inttoptr i64 %a to ptr
+  %w = trunc i64 %v to i8
+  store i8 %w, ptr %p
+  ret i64 0
+}
+""",
     # lowest_bit(x): the number of the lowest set bit of x, which is not 0
     "lowest_bit": """\
 define internal i64 @lowest_bit(i64 %x) alwaysinline {
@@ -90,6 +99,20 @@ define internal i64 @equal8(i64 %a, i64 %mask, i64 %value) alwaysinline {
   %same = icmp eq <8 x i64> %masked, %v
   %bits = bitcast <8 x i1> %same to i8
   %r = zext i8 %bits to i64
+  ret i64 %r
+}
+""",
+    # equal16(address, value): bit i says whether byte i of 16 is value
+    "equal16": """\
+define internal i64 @equal16(i64 %a, i64 %value) alwaysinline {
+  %p = inttoptr i64 %a to ptr
+  %line = load <16 x i8>, ptr %p, align 16
+  %byte = trunc i64 %value to i8
+  %v0 = insertelement <16 x i8> poison, i8 %byte, i64 0
+  %v = shufflevector <16 x i8> %v0, <16 x i8> poison, <16 x i32> zeroinitializer
+  %same = icmp eq <16 x i8> %line, %v
+  %bits = bitcast <16 x i1> %same to i16
+  %r = zext i16 %bits to i64
   ret i64 %r
 }
 """,
