@@ -58,18 +58,20 @@ def test_what_the_ordinary_search_saw_is_said(
     words = ("check", "S0.V6", "--max-states", "60", "--json-events=e")
     ran = shootdown(*words)
     assert ran.code == 3
-    said = "  reductions    symmetry, order, merge\n                the ordinary search before saw 50 states, "
+    said = "  reductions    symmetry, order, merge\n" + " " * 16
+    said += "the ordinary search before saw 50 states, depth "
     assert said in ran.out
     told = [json.loads(line) for line in Path("e").read_text().splitlines()]
     for event in told:
         jsonschema.validate(event, schema("events"))
-    assert [event["event"] for event in told] == ["start", "reduced", "end"]
-    assert (told[1]["states"], told[1]["reductions"]) == (50, ["symmetry", "order", "merge"])
+    assert {event["event"] for event in told} - {"progress"} == {"start", "reduced", "end"}
+    (reduced,) = [event for event in told if event["event"] == "reduced"]
+    assert (reduced["states"], reduced["reductions"]) == (50, ["symmetry", "order", "merge"])
     document = json.loads(shootdown(*words, "--json").out)
     jsonschema.validate(document, schema("check"))
     assert document["results"][0]["before_reductions"] == {
         "states": 50,
-        "depth": told[1]["depth"],
+        "depth": reduced["depth"],
     }
 
 
@@ -126,6 +128,7 @@ def test_factors(shootdown: Shootdown) -> None:
     assert states == sorted(states, reverse=True)
     assert shootdown("check", "S0.V8", "--factors", "--max-states", "20").code == 3
     assert shootdown("check", "S0.V8", "--factors", "--json").code == 2
+    assert shootdown("check", "MADV-PARALLEL", "--factors").code == 1
 
 
 def test_every_invariant_has_its_race(shootdown: Shootdown) -> None:
