@@ -98,9 +98,13 @@ def test_a_limit_and_its_report(shootdown: Shootdown) -> None:
     words = ("check", "mine.py::safe", "--bound", "cpus=4")
     ran = shootdown(*words, "--max-states", "50", "--checkpoint", "a file")
     assert ran.code == 3
-    assert (
-        ran.out.endswith("go on: shootdown check mine.py::safe --bound cpus=4 --resume 'a file'\n")
-        or "--resume" in ran.out
+    assert ran.out.endswith(
+        "go on: shootdown check mine.py::safe --bound cpus=4 --resume 'a file'\n"
+    )
+    ran = shootdown(*words, "--max-states", "50", "--checkpoint", "a long name of a file")
+    assert ran.out.endswith(
+        "go on: shootdown check mine.py::safe \\\n    --bound cpus=4 \\\n"
+        "    --resume 'a long name of a file'\n"
     )
     document = json.loads(shootdown(*words, "--resume", "a file", "--json").out)
     assert facts(document) == facts(json.loads(shootdown(*words, "--json").out))
