@@ -96,7 +96,7 @@ def add_reduce(group: argparse._ArgumentGroup) -> None:
         "--reduce",
         metavar="auto|none|LIST",
         type=reductions,
-        help="search fewer states: some of symmetry,order,merge; auto (the default) takes them all "
+        help="search fewer states: some of symmetry,order,merge; auto (the default) uses symmetry "
         "once the ordinary search gets long, unless there are --lanes",
     )
 

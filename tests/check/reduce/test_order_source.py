@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shootdown.check import native, reference
+from shootdown.check.outcomes import outcomes
 from shootdown.check.reduce import reductions
 from shootdown.check.result import Engine, ViolationKind
 from shootdown.lang.loader import load_file
@@ -129,3 +130,56 @@ def test_the_race_is_found(case: str, explore: Engine, tmp_path: Path) -> None:
         violation = explore(system, reduce=reductions(system, names)).violation
         assert violation is not None, names
         assert violation.kind is kind, names
+
+
+POINTERS = """
+class Item(Object):
+    count: int = ranged(0, 1)
+
+class List(Object):
+    head: Item | None
+    marked: set[Item]
+
+@rule(fair=True)
+def take(list: List, item: Item) -> None:
+    when(item not in list.marked and list.head is None)
+    list.marked.add(item)
+    list.head = item
+
+@rule(fair=True)
+def give(list: List) -> None:
+    when(list.head is not None)
+    list.head = None
+
+@path
+def look(list: List) -> None:
+    if READ_ONCE(list.head) is not None:
+        list.marked = set()
+
+@scenario("list", expect="HOLDS")
+def items() -> Setup:
+    return Setup(sizes={List: 1, Item: 3}, threads=[Thread(look, List(0))],
+                 hardware=Hardware("none", (take, give), ()))
+"""
+
+
+def test_the_height_of_images_is_the_same(tmp_path: Path) -> None:
+    """Symmetry exchanges states of one height only, or a cycle could be left out for ever."""
+    file = tmp_path / "items.py"
+    file.write_text("from shootdown.lang import *\n" + POINTERS)
+    system = load_file(str(file))[0].compile()
+    found = reductions(system, ("symmetry", "order"))
+    assert found.symmetry is not None
+    assert found.order is not None
+    assert found.order.up  # items that are not marked yet
+    states, todo = {system.init}, [system.init]
+    for state in todo:  # grows
+        height = found.order.height(state)
+        images = list(found.symmetry.images(state))  # type: ignore[attr-defined]
+        assert len(set(images)) > 1 or state == system.init
+        assert {found.order.height(image) for image in images} == {height}
+        for outcome in outcomes(system, state):
+            if outcome.state is not None and outcome.state not in states:
+                states.add(outcome.state)
+                todo.append(outcome.state)
+    assert len(states) > 10

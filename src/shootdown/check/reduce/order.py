@@ -35,13 +35,19 @@ are taken, so the search ends there as the ordinary one does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from shootdown.check.outcomes import Outcome
 from shootdown.check.reduce.cells import Effect
 from shootdown.check.reduce.flow import Edge, Flow, IrregularError, known, values_of_property
 from shootdown.lang.interpret import State, Way, value_of
 from shootdown.lang.ir import Binary, Expr, Load, Place, Reg, Select, System, Unary
+from shootdown.lang.shapes import PROCESS, Members, renamed
+
+if TYPE_CHECKING:
+    from shootdown.check.reduce.swaps import Swap
 
 
 @dataclass(slots=True)
@@ -83,6 +89,21 @@ class Order:
         self.visible = 0  # all that invariants and goals read
         for part in self.parts:
             self.visible |= part.cells
+
+    def respect(self, swaps: Sequence[Swap]) -> bool:
+        """Let the height of a state be that of its images, too: only tokens that every swap takes
+        to tokens count. False where that cannot be."""
+        for swap in swaps:
+            for process, image in enumerate(swap.renaming[PROCESS]):
+                if self.ranks[process] != self.ranks[image]:
+                    return False
+        before = None
+        while before != (self.up, self.down):
+            before = (self.up, self.down)
+            for swap in swaps:
+                self.up &= _image(self.flow, self.up, swap)
+                self.down &= _image(self.flow, self.down, swap)
+        return True
 
     # ------------------------------------------------------------------- the choice
 
@@ -363,6 +384,22 @@ def _tokens(flow: Flow) -> tuple[int, int]:
         up |= need0 & ones
         down |= need1 & zeros
     return up & ~down, down & ~up
+
+
+def _image(flow: Flow, cells: int, swap: Swap) -> int:
+    """Where a swap takes some cells. What it does to a pointer, or to locals, is not said of cells:
+    these go nowhere."""
+    where, out = flow.cells, 0
+    for variable, to in enumerate(swap.moves):
+        bits = cells >> where.shift[variable] & where.mask[variable]
+        changing = swap.changing(variable)
+        if not changing:
+            out |= bits << where.shift[to]
+        elif len(changing) == 1 and changing[0].counter is None:
+            shape = changing[0].shape
+            if isinstance(shape, Members):
+                out |= renamed(shape, bits, swap.renaming) << where.shift[to]
+    return out
 
 
 # --------------------------------------------------------------------------- visible

@@ -78,9 +78,12 @@ def reductions(system: System, names: Collection[str] = NAMES) -> Reduction:
     """Those of the named reductions that apply to a system."""
     from shootdown.check.reduce.symmetry import find_symmetry
 
+    symmetry = find_symmetry(system) if "symmetry" in names else None
     order = order_of(system) if {"order", "merge"} & set(names) else None
+    if order is not None and symmetry is not None and not order.respect(symmetry.swaps):
+        order = None
     return Reduction(
-        symmetry=find_symmetry(system) if "symmetry" in names else None,
+        symmetry=symmetry,
         order=order if "order" in names else None,
         merge=order if "merge" in names else None,
     )
