@@ -21,7 +21,8 @@ demo: $(VENV)/.installed ## Find the MADV_DONTNEED race on real kernel paths
 	@status=0; out=$$($(BIN)/shootdown check MADV-PARALLEL) || status=$$?; \
 	printf '%s\n' "$$out"; \
 	case "$$status:$$out" in \
-	1:*VIOLATED*) echo; echo "The race was found, as it should be." ;; \
+	1:*VIOLATED*) echo; echo "The race was found, as it should be."; \
+	echo "Next: $(BIN)/shootdown list, and docs/tutorial.md" ;; \
 	*) echo "make demo: expected VIOLATED and exit status 1, got status $$status" >&2; exit 1 ;; \
 	esac
 

@@ -74,3 +74,10 @@ def test_pace() -> None:
     found = pace.look(Progress(falling[-1], falling[-2], 5, 14.0, 0, None, tuple(falling)))
     assert found.states == falling[-1] + 2  # the line goes on to a level of one, and of a half
     assert found.left == pytest.approx(4 * 4 / (falling[-2] - 500))
+
+
+def test_pace_of_a_search_that_begins_again() -> None:
+    pace = Pace()
+    pace.look(Progress(1000, 500, 5, 1.0, 0))
+    assert pace.look(Progress(100, 50, 2, 0.2, 0)).rate == 500.0
+    assert pace.look(Progress(150, 90, 3, 0.3, 0)).rate == pytest.approx(500.0)

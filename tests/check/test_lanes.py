@@ -24,7 +24,7 @@ from shootdown.lang.ir import Block, Body, Choice, Const, Done, Place, Reg, Stor
 from shootdown.races import library
 from small_ir import action, binary, body, load, process, prop, put, system
 
-EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "40"))
 
 
 @pytest.mark.slow

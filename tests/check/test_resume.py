@@ -24,7 +24,7 @@ from shootdown.check.result import Limits, Result, Verdict
 from shootdown.errors import ShootdownError, UnfinishedError, UsageError
 from shootdown.lang.ir import System
 
-EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "2000")) // 40
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "500")) // 10
 ABOUT = {"scenario": "it"}
 
 

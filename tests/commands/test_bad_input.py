@@ -80,6 +80,21 @@ from command_line import Shootdown
             "by zero\n    return setup(1 // (cpus - 1), [])",
         ),
         (
+            ("check", "S1"),
+            "shootdown: there is no scenario 'S1' (`shootdown list` shows all); "
+            "`shootdown list S1` shows those that the name stands for",
+        ),
+        (
+            ("check", "madv"),
+            "shootdown: there is no scenario 'madv' (`shootdown list` shows all); "
+            "`shootdown list madv` shows those that the name stands for",
+        ),
+        (
+            ("check", "MADV-PARALLEL", "--hardware", "arch=arm64"),
+            "shootdown: --hardware arch: x86 itself sets it (arch=x86), so it is no choice; "
+            "`shootdown show MADV-PARALLEL` lists what is",
+        ),
+        (
             ("list", "--json=no/where.json"),
             "shootdown: cannot write 'no/where.json': there is no directory 'no'",
         ),
@@ -119,6 +134,11 @@ def test_what_is_given_twice_is_refused(
         (("--hardware", "x86"), "argument --hardware: 'x86' is not NAME=VALUE"),
         (("--bound", "cpus=1,cpus=2"), "argument --bound: cpus is given twice"),
         (("--hardware", "speed=slow,speed=quick"), "argument --hardware: speed is given twice"),
+        (
+            ("--reduce", "foo"),
+            "argument --reduce: 'foo' is no reduction: write auto, none, or some",
+        ),
+        (("--lanes", "yes"), "argument --lanes: invalid choice: 'yes' (choose from"),
         (("--max-states", "0"), "argument --max-states: '0' is not a whole number from 1 on"),
         (
             ("--max-memory", "4X"),
@@ -146,7 +166,8 @@ def test_what_is_given_twice_is_refused(
 def test_option_values(shootdown: Shootdown, words: tuple[str, ...], message: str) -> None:
     ran = shootdown("check", "mine.py::race", *words)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err.splitlines()[-1].startswith(f"shootdown check: error: {message}")
+    (said,) = ran.err.splitlines()
+    assert said.startswith(f"shootdown check: error: {message}")
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,29 @@ def narrow(cpus: int = 2) -> Setup:
     return Setup(sizes={Cpu: cpus, Mm: 1}, threads=threads)
 """
 
+WIDE = """
+from shootdown.lang import Object, Setup, Thread, path, scenario, this
+
+
+class Cpu(Object):
+    pass
+
+
+class Mm(Object):
+    seen: set[Cpu]
+
+
+@path
+def walk(mm: Mm) -> None:
+    mm.seen.add(this(Cpu))
+
+
+@scenario("wide", expect="HOLDS")
+def wide(cpus: int = 61) -> Setup:
+    threads = [Thread(walk, Mm(0), on=Cpu(c)) for c in range(60, cpus)]
+    return Setup(sizes={Cpu: cpus, Mm: 1}, threads=threads)
+"""
+
 
 @pytest.fixture
 def grow(models: Path) -> str:
@@ -206,6 +229,14 @@ def test_what_the_model_is_not_made_for_ends_it(shootdown: Shootdown, grow: str)
     assert "ERROR" in ran.out.splitlines()[3]
     assert ran.code == 0
     assert shootdown("bounds", f"{grow}::narrow", "--bound", "cpus=4", "-q").code == 2
+
+
+def test_no_smaller_bounds_where_they_were_tried(shootdown: Shootdown, models: Path) -> None:
+    (models / "wide.py").write_text(WIDE)
+    said = " ".join(shootdown("bounds", "wide.py", "-q").out.split())
+    assert "stopped at 63 CPUs: the model is not made for it: " in said
+    assert "is the most" in said
+    assert "smaller" not in said
 
 
 def test_a_first_row_that_does_not_end(shootdown: Shootdown, grow: str) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
+from pathlib import Path
 
+import jsonschema
 import pytest
 
 from command_line import Shootdown
 from shootdown.check.native import explore
-from shootdown.check.reduce import auto
+from shootdown.check.reduce import NONE, Reduction, auto
 from shootdown.check.result import ViolationKind
 from shootdown.check.without import without
 from shootdown.races import library
+from shootdown.report.json import schema
 
 
 def test_a_race_that_may_not_be_the_shortest_says_so(shootdown: Shootdown) -> None:
@@ -47,6 +51,61 @@ def test_auto_reduces_what_is_long(shootdown: Shootdown, monkeypatch: pytest.Mon
     assert "300 states" in ran.out
 
 
+def test_what_the_ordinary_search_saw_is_said(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "FIRST", 50)
+    words = ("check", "S0.V6", "--max-states", "60", "--json-events=e")
+    ran = shootdown(*words)
+    assert ran.code == 3
+    said = "  reductions    symmetry, order, merge\n" + " " * 16
+    said += "the ordinary search before saw 50 states, depth "
+    assert said in ran.out
+    told = [json.loads(line) for line in Path("e").read_text().splitlines()]
+    for event in told:
+        jsonschema.validate(event, schema("events"))
+    assert {event["event"] for event in told} - {"progress"} == {"start", "reduced", "end"}
+    (reduced,) = [event for event in told if event["event"] == "reduced"]
+    assert (reduced["states"], reduced["reductions"]) == (50, ["symmetry", "order", "merge"])
+    document = json.loads(shootdown(*words, "--json").out)
+    jsonschema.validate(document, schema("check"))
+    assert document["results"][0]["before_reductions"] == {
+        "states": 50,
+        "depth": reduced["depth"],
+    }
+
+
+def test_the_time_limit_is_one_for_the_analysis_too(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def analysed(*_: object) -> Reduction:
+        time.sleep(60)
+        return NONE
+
+    monkeypatch.setattr(auto, "reductions", analysed)
+    monkeypatch.setattr(auto, "FIRST", 50)
+    began = time.monotonic()
+    ran = shootdown("check", "S0.V6", "--max-time", "2")
+    assert ran.code == 3
+    assert "the limit on time was reached" in ran.out
+    assert "explored      50 states" in ran.out
+    ran = shootdown("check", "S0.V6", "--max-time", "1", "--reduce", "symmetry")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("shootdown: S0.V6: the time limit was reached while ")
+    ran = shootdown("bounds", "S0.V6", "--total-time", "1", "--reduce", "order")
+    assert ran.code == 3
+    assert "UNKNOWN" in ran.out
+    assert time.monotonic() - began < 20
+
+
+def test_nothing_is_interchangeable(shootdown: Shootdown) -> None:
+    words = ("check", "MADV-PARALLEL.fixed", "--reduce", "symmetry")
+    assert "\n  reductions    none apply: nothing is interchangeable\n" in shootdown(*words).out
+    document = json.loads(shootdown(*words, "--json").out)
+    jsonschema.validate(document, schema("check"))
+    assert document["results"][0]["reductions"] == []
+
+
 def test_progress_is_not_reduced(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = shootdown("check", "S3.LIVE", "--reduce", "order")
     assert ran.code == 2
@@ -69,6 +128,7 @@ def test_factors(shootdown: Shootdown) -> None:
     assert states == sorted(states, reverse=True)
     assert shootdown("check", "S0.V8", "--factors", "--max-states", "20").code == 3
     assert shootdown("check", "S0.V8", "--factors", "--json").code == 2
+    assert shootdown("check", "MADV-PARALLEL", "--factors").code == 1
 
 
 def test_every_invariant_has_its_race(shootdown: Shootdown) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -226,3 +227,20 @@ def test_show_a_race_state_by_state(shootdown: Shootdown, token: str) -> None:
     ]
     document = json.loads(shootdown("show", "mine.py::race", "--path", token, "--json").out)
     jsonschema.validate(document, schema("replay"))
+
+
+def test_show_of_a_thread_that_begins_with_a_choice(models: Path, shootdown: Shootdown) -> None:
+    """Its first step is no access, and has a place in the source all the same."""
+    (models / "toss.py").write_text(
+        "from shootdown.lang import Object, Setup, Thread, choose, path, scenario\n\n\n"
+        "class Coin(Object):\n    up: bool\n\n\n"
+        "@path\ndef toss() -> None:\n"
+        "    if choose(False, True):\n        Coin(0).up = True\n    assert not Coin(0).up\n\n\n"
+        '@scenario("toss", expect="VIOLATED")\n'
+        "def toss_it() -> Setup:\n"
+        "    return Setup(sizes={Coin: 1}, threads=[Thread(toss)])\n"
+    )
+    ran = shootdown("show", "toss.py")
+    assert ran.code == 0
+    (row,) = [row for row in ran.out.splitlines() if row.split()[1:2] == ["start"]]
+    assert row.endswith("toss.py:9")

@@ -53,6 +53,18 @@ def test_examples_print_what_is_shown(path: Path, tmp_path: Path) -> None:
         assert not differences, "\n".join([path.name, *differences])
 
 
+def test_the_flush_that_the_readme_names_is_the_answer(tmp_path: Path) -> None:
+    page = read(ROOT / "README.md")
+    call, module = re.search(r"with `(\w+\(.*?\))`, imported from `([\w.]+)`", page).groups()  # type: ignore[union-attr]
+    (model,) = (block.text for block in blocks(page) if "def my_unmap" in block.text)
+    assert "    return_to_user(" in model
+    flushed = model.replace("    return_to_user(", f"    {call}\n    return_to_user(")
+    function = call.partition("(")[0]
+    (tmp_path / "mine.py").write_text(f"from {module} import {function}\n{flushed}")
+    (mine,) = load_file(str(tmp_path / "mine.py"))
+    assert explore(mine.compile()).verdict.value == "HOLDS"
+
+
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_every_block_has_a_known_language(path: Path) -> None:
     assert {block.language for block in blocks(read(path))} <= LANGUAGES

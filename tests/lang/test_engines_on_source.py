@@ -20,7 +20,7 @@ from shootdown.check.result import Limits, Result
 from shootdown.errors import ModelError
 from shootdown.lang.loader import load_file
 
-EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "60"))
 RULE = """
 @rule{fair}
 def {name}(q: Page, f: Frame) -> None:

@@ -21,7 +21,7 @@ from lang.test_refused import IMPORT, SCENARIO, WRONG
 from shootdown.errors import ModelError, UsageError
 from shootdown.lang.loader import load_file
 
-EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "150"))
 
 RICH = '''
 @on_write(Mm.pte)

@@ -55,7 +55,16 @@ def test_the_file_names_every_scenario_once() -> None:
     assert {name: told(scenario) for name, scenario in LIBRARY.items()} == EXPECTED
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+ELSEWHERE = ("S0.", "S2a.", "LUF.", "S3.", "X2.", "X3.")
+"""Beginnings of the names whose verdicts the modules of their systems test as well."""
+
+VERDICTS = [
+    pytest.param(name, marks=pytest.mark.deep) if name.startswith(ELSEWHERE) else name
+    for name in EXPECTED
+]
+
+
+@pytest.mark.parametrize("name", VERDICTS)
 def test_verdict(name: str) -> None:
     result = with_progress(native.explore(LIBRARY[name].compile(), LIMITS))
     broken = f" {result.violation.name}" if result.violation else ""

@@ -72,6 +72,8 @@ class Pace:
     def look(self, progress: Progress) -> Estimate:
         """What can be said now."""
         seen = self._seen
+        if seen and (progress.states < seen[-1].states or progress.elapsed < seen[-1].elapsed):
+            seen.clear()  # another search: it began again, with reductions
         seen.append(progress)
         while len(seen) > 2 and seen[1].elapsed < progress.elapsed - _RECENT:
             seen.popleft()

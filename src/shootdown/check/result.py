@@ -83,6 +83,14 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
+class Covered:
+    """What an ordinary search had seen when a reduced one took its place."""
+
+    states: int
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A finished or stopped search.
 
@@ -94,6 +102,7 @@ class Result:
     ``memory``, ``time``, ``interrupt``, or ``progress``: too many states to look for endless loops.
     ``checkpoint`` is the file from which the search can go on, if it is stopped and there is one.
     ``keys`` counts what was stored where states were searched together (``check.native.lanes``).
+    ``before``: this search with reductions took the place of an ordinary one, which had seen that.
     """
 
     system: System
@@ -113,6 +122,8 @@ class Result:
     keys: int | None = None  # of the lanes; 0: asked for, but there is no leaf
     checkpoint: str | None = None
     reductions: tuple[str, ...] = ()  # that were on: the counts are those of the smaller graph
+    asked: tuple[str, ...] = ()  # the reductions that the user named: not all of them may apply
+    before: Covered | None = None
 
     @property
     def shortest(self) -> bool:

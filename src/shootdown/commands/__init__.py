@@ -115,9 +115,12 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors do not repeat very long words."""
+    """A parser whose errors do not repeat very long words, and are one line where it is a value
+    that is wrong: how to write the option is known then."""
 
     def error(self, message: str) -> NoReturn:
+        if message.startswith("argument -"):
+            self.exit(2, f"{self.prog}: error: {shortened(message)}\n")
         super().error(shortened(message))
 
 

@@ -187,7 +187,7 @@ class _Checks:
 
     def one(self, number: int, show: Callable[[Progress], None]) -> Outcome:
         """Do one check."""
-        from shootdown.commands.events import ended, reporting, started
+        from shootdown.commands.events import ended, on_reduced, reporting, started
         from shootdown.commands.search import check_target
         from shootdown.commands.survival import keeper
 
@@ -201,7 +201,9 @@ class _Checks:
             return keeper(built, arguments, events) if alone else None
 
         started(events, target, arguments)
-        run = check_target(target, arguments, reporting(events, target, show), looked_at, kept)
+        reduced = on_reduced(events, target)
+        shown = reporting(events, target, show)
+        run = check_target(target, arguments, shown, looked_at, kept, reduced)
         ended(events, target, run)
         return self.outcome(run)
 

@@ -67,6 +67,7 @@ class ProgressLine:
         self.rewrite = sys.stderr.isatty()
         self.next = self.FIRST if self.rewrite else self.EVERY
         self.width = 0
+        self.elapsed = 0.0
         self.pace: Pace | None = None
 
     def __call__(self, progress: Progress) -> None:
@@ -78,6 +79,9 @@ class ProgressLine:
 
             self.pace = Pace()
         estimate = self.pace.look(progress)
+        if progress.elapsed < self.elapsed:  # the search began again, with reductions
+            self.next = min(self.next, self.FIRST if self.rewrite else self.EVERY)
+        self.elapsed = progress.elapsed
         if progress.elapsed < self.next:
             return
         line = progress_text(self.name, progress, estimate)

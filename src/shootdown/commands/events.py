@@ -16,7 +16,8 @@ from shootdown.commands.streams import aside
 from shootdown.errors import UsageError
 
 if TYPE_CHECKING:
-    from shootdown.check.result import Progress
+    from shootdown.check.reduce import Reduction
+    from shootdown.check.result import Progress, Result
     from shootdown.commands.targets import Target
     from shootdown.report.run import Broken, Run
 
@@ -113,6 +114,22 @@ def reporting(
             memory_limit_bytes=progress.memory_limit,
             estimated_states=estimate.states,
             left_seconds=None if estimate.left is None else round(estimate.left, 1),
+        )
+
+    return tell
+
+
+def on_reduced(events: Events, target: Target) -> Callable[[Result, Reduction], None]:
+    """Something that tells that the search begins again with reductions."""
+
+    def tell(first: Result, reduce: Reduction) -> None:
+        events.tell(
+            "reduced",
+            target.text,
+            reductions=list(reduce.names),
+            states=first.states,
+            depth=first.depth,
+            seconds=round(first.seconds, 3),
         )
 
     return tell

@@ -15,19 +15,20 @@ if TYPE_CHECKING:
 
 
 def print_factors(arguments: argparse.Namespace, console: Console) -> int:
-    """Measure and print them; exit code 3 where a search did not finish."""
+    """Measure and print them; the exit code is that of the verdicts, which all searches share."""
     from shootdown.commands.targets import find_all
     from shootdown.report.factors import factors_text
+    from shootdown.report.run import UNFINISHED, worst
 
     if arguments.all or arguments.json or arguments.reduce is not None:
         raise UsageError("--factors takes NAMEs only: no --all, --json or --reduce")
-    code = 0
+    codes = []
     for target in find_all(arguments.names):
         rungs = _ladder(target, arguments)
         console.say(factors_text(target.scenario, rungs))
-        if any(rung.result.stopped for rung in rungs):
-            code = 3
-    return code
+        codes.append(rungs[-1].code)
+        codes += [UNFINISHED for rung in rungs if rung.result.stopped]
+    return worst(codes)
 
 
 def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:

@@ -80,9 +80,9 @@ def _scenarios(what: str | None) -> tuple[tuple[Scenario, ...], tuple[NotModelle
     scenarios = tuple(
         s
         for s in library()
-        if _begins(what, s.name, *s.aliases, s.violates or s.name) or _about(what, s.title)
+        if begins(what, s.name, *s.aliases, s.violates or s.name) or _about(what, s.title)
     )
-    beyond = tuple(b for b in BEYOND if _begins(what, b.name))
+    beyond = tuple(b for b in BEYOND if begins(what, b.name))
     if not scenarios and not beyond:
         if str(what).startswith("INV-"):
             raise UsageError(
@@ -135,7 +135,8 @@ SYSTEMS = {
 """Systems whose scenarios are not those that begin with the system's name: S390 is none."""
 
 
-def _begins(what: str | None, *names: str) -> bool:
+def begins(what: str | None, *names: str) -> bool:
+    """Whether one of the names is of the system ``what``, or begins so."""
     if what is None:
         return True
     beginnings = SYSTEMS.get(what.lower(), (what.lower(),))

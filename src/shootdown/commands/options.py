@@ -86,7 +86,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         default="off",
         help="search states that differ in a few variables only (a TLB's entries) together: the "
         "same result, sooner and in less memory; auto: only if the search takes long; "
-        "default: off",
+        "default: off. With on and auto nothing is reduced",
     )
 
 
@@ -97,7 +97,7 @@ def add_reduce(group: argparse._ArgumentGroup) -> None:
         metavar="auto|none|LIST",
         type=reductions,
         help="search fewer states: some of symmetry,order,merge; auto (the default) takes them all "
-        "once the ordinary search gets long",
+        "once the ordinary search gets long, unless there are --lanes",
     )
 
 

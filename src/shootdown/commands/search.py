@@ -10,11 +10,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shootdown.errors import ShootdownError, UsageError
+from shootdown.errors import ShootdownError, UnfinishedError, UsageError
 from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
     from shootdown.check.native.keep import Keeper
+    from shootdown.check.reduce import Reduction
     from shootdown.check.result import Engine, Limits, Progress, Result
     from shootdown.check.trace import Trace
     from shootdown.commands.targets import Compiled, Target
@@ -28,11 +29,13 @@ def check_target(
     show: Callable[[Progress], None],
     told: Callable[[Run], bool] = lambda _: True,
     kept: Callable[[Compiled], Keeper | None] = lambda _: None,
+    on_reduced: Callable[[Result, Reduction], None] = lambda _first, _reduce: None,
 ) -> Run | Broken:
     """One search; an error of the model or the limits is a result too.
 
     ``told`` says whether the run's race will be looked at: only then it has a trace and a token.
-    ``kept`` gives what keeps the search for another time.
+    ``kept`` gives what keeps the search for another time. ``on_reduced`` is told when it begins
+    again with reductions.
     """
     from shootdown.check.deadline import time_limit
     from shootdown.check.progress import with_progress
@@ -56,7 +59,7 @@ def check_target(
         limits = Limits(arguments.max_states, arguments.max_memory, left())
         keeper = kept(built)
         with Interruptible():
-            found = _searched(built.system, arguments, limits, show, keeper)
+            found = _searched(built.system, arguments, limits, show, keeper, on_reduced)
             result = with_progress(found, left())
             others: tuple[Result, ...] = ()
             if getattr(arguments, "all_invariants", False):
@@ -104,15 +107,16 @@ def _searched(
     limits: Limits,
     show: Callable[[Progress], None],
     keeper: Keeper | None,
+    on_reduced: Callable[[Result, Reduction], None] = lambda _first, _reduce: None,
 ) -> Result:
-    from shootdown.check.reduce.auto import chosen, explore_auto
+    from shootdown.check.reduce.auto import explore_auto, explore_chosen
 
     if arguments.lanes != "off":
         return _many(arguments)(system, limits, show)
     explore = engine_named(arguments.engine, keeper)
     if arguments.reduce is None:
-        return explore_auto(explore, system, limits, show, keeper)
-    return explore(system, limits, show, reduce=chosen(system, arguments.reduce))
+        return explore_auto(explore, system, limits, show, keeper, on_reduced)
+    return explore_chosen(explore, system, limits, show, arguments.reduce)
 
 
 def _traced(system: System, result: Result) -> tuple[Trace, bool]:
@@ -146,13 +150,17 @@ def _others(
     """Searches after the first, each without the invariants that the ones before found broken: up
     to one that ends in anything else. So each finds a race that is the shortest of its invariant.
     """
+    from shootdown.check.result import Verdict
     from shootdown.check.without import WAIVABLE, without
 
     system, result = first.system, first
     rest = system
     while result.violation is not None and result.violation.kind in WAIVABLE:
         rest = without(rest, result.violation)
-        result = _searched(rest, arguments, replace(limits, time=left()), show, None)
+        try:
+            result = _searched(rest, arguments, replace(limits, time=left()), show, None)
+        except UnfinishedError:  # what was found before stays
+            result = replace(result, verdict=Verdict.UNKNOWN, violation=None, stopped="time")
         found = result.violation
         if found is not None and found.kind is WAIVABLE[0]:
             index = [prop.name for prop in system.invariants].index(found.name)

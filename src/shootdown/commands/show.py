@@ -64,7 +64,7 @@ def _options(built: Compiled) -> tuple[OptionValue, ...]:
     return tuple(
         OptionValue(name, str(values[name]), tuple(map(str, option.choices)), option.doc)
         for name, option in Option.registry.items()
-        if name in consulted
+        if name in consulted and name not in built.setup.hardware.options
     )
 
 

@@ -100,6 +100,7 @@ def compiled(target: Target, arguments: argparse.Namespace) -> Compiled:
     choices, scenario = _choices(arguments), target.scenario
     with user_code(target.path or scenario.location.file, f"building {scenario.name}"):
         setup = scenario.setup(choices.bounds)
+    _refuse_fixed(target, setup, choices.options)
     if choices.without:
         choices = replace(choices, without=_resolved(target, choices))
     system = scenario.compile(choices.bounds, choices.options, frozenset(choices.without))
@@ -142,6 +143,18 @@ def _subject(target: Target, choices: Choices, hardware: str) -> Subject:
         ),
         changed=changed or bool(choices.options or choices.without),
     )
+
+
+def _refuse_fixed(target: Target, setup: Setup, options: dict[str, str]) -> None:
+    """Refuse options whose value makes the hardware what it is: with another one, its rules and its
+    assumptions would be those of no machine."""
+    for name in options:
+        if name in setup.hardware.options:
+            raise UsageError(
+                f"--hardware {name}: {setup.hardware.name} itself sets it "
+                f"({name}={setup.hardware.options[name]}), so it is no choice; "
+                f"`shootdown show {quote(target.text)}` lists what is"
+            )
 
 
 def _all_sites(target: Target, choices: Choices) -> tuple[Site, ...]:
@@ -205,6 +218,8 @@ def _find(word: str) -> list[Target]:
         return [Target(word, load(path).find(name), path)]
     if is_file(word):
         return in_file(word)
+    from shootdown.commands.list_scenarios import begins
+
     scenarios = library()
     known = [(name, s) for s in scenarios for name in (s.name, *s.aliases)]
     found = pick(word, known)
@@ -213,6 +228,8 @@ def _find(word: str) -> list[Target]:
         close = did_you_mean(word, (name for name, _ in known))
         if os.path.exists(word):
             return in_file(word)  # refused
+        if any(begins(word, s.name, *s.aliases) for s in scenarios):
+            close = f"; `shootdown list {quote(word)}` shows those that the name stands for"
         if os.path.isfile(f"{word}.py"):
             close = f"; did you mean the file {word}.py?"
         raise UsageError(f"there is no scenario '{word}' (`shootdown list` shows all){close}")

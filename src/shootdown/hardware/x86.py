@@ -11,6 +11,7 @@ x86 = Hardware(
     "x86",
     rules=(fill, evict, handle_call),
     observers=(remember,),
+    options={"arch": "x86"},
     witness={"tlb": "explicit"},
     assumptions=(
         "a page walk is one atomic access",

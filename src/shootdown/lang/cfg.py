@@ -250,16 +250,24 @@ class Cut:
 
 
 class Cutter:
-    """Cuts the graph of a thread, process number ``process``, into actions."""
+    """Cuts the graph of a thread, process number ``process``, into actions. ``location`` is that of
+    its path."""
 
     def __init__(
-        self, graph: Graph, space: StateSpace, name: str, process: int, column: int | None
+        self,
+        graph: Graph,
+        space: StateSpace,
+        name: str,
+        process: int,
+        column: int | None,
+        location: ir.Location,
     ) -> None:
         self.graph = graph
         self.space = space
         self.name = name
         self.keys = ((PROCESS, process),)
         self.column = column
+        self.location = location
         graph.check_loops()
         self.live = graph.live_in()
         self.steps = [block for block in graph.blocks if block.step is not None]
@@ -277,7 +285,7 @@ class Cutter:
             for block in prologue_blocks
         )
         if keep_start:
-            graph.entry.step = Step("start", "start", _START, None)
+            graph.entry.step = Step("start", "start", self.location, None)
             self.steps.insert(0, graph.entry)
             self.number = {id(block): i for i, block in enumerate(self.steps)}
             entry_is_step = True
@@ -452,9 +460,6 @@ class Cutter:
         number = self.number.get(id(target), len(self.steps))
         ops.append(ir.Store(ir.Place(self.pc), ir.Const(number)))
         return ops
-
-
-_START = ir.Location("", 0)
 
 
 def atomic_body(graph: Graph) -> ir.Body:

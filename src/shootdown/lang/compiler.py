@@ -249,7 +249,9 @@ class _Compilation:
         builder.jump(builder.exit)
         graph = Graph(builder.entry, builder.exit, builder.registers)
         column = self.column_of[thread.on if thread.on is not None else index]
-        cut = Cutter(graph, self.unit.space, name, index, column).cut()
+        cut = Cutter(
+            graph, self.unit.space, name, index, column, source.location(source.tree)
+        ).cut()
         if not cut.actions:
             said = f"Thread({function.name}) does nothing: it has no shared access"
             raise self.fail(said, at=thread.location)

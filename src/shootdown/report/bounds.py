@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ BEYOND = (
     "unknown. A verdict is about its bounds; no cut-off theorem is known to hold for these models, "
     "and none is assumed (docs/bounds.md)"
 )
+_ADVICE = re.compile(r"[:;]? use smaller bounds.*")  # which is what the rows before were
 Bounds = Mapping[str, int]
 
 
@@ -157,7 +159,10 @@ def _text(bounds: Bounds) -> str:
 def _why(subject: Subject, row: Row) -> str:
     run = row.run
     if isinstance(run, Broken):
-        return run.error.splitlines()[0].removeprefix("shootdown: ")
+        said = run.error.splitlines()[0].removeprefix("shootdown: ")
+        if row.verdict != "ERROR":
+            return said
+        return f"the model is not made for it: {_ADVICE.sub('', said)}"
     violation = run.result.violation
     if violation is not None:
         bounds = ",".join(f"{name}={value}" for name, value in row.bounds.items())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from shootdown.check.result import Result
 from shootdown.lang.scenario import Scenario
+from shootdown.report.run import code_of_result
 from shootdown.report.text import bounds_text, duration
 
 
@@ -15,6 +16,11 @@ class Rung:
 
     name: str
     result: Result
+
+    @property
+    def code(self) -> int:
+        """The exit code of its verdict."""
+        return code_of_result(self.result)
 
 
 def factors_text(scenario: Scenario, rungs: list[Rung]) -> str:

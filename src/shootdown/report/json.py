@@ -202,6 +202,9 @@ def _run(run: Run) -> Json:
         **_assumed(run.subject, system),
         "engine": result.engine,
         "reductions": list(result.reductions),
+        "before_reductions": None
+        if result.before is None
+        else {"states": result.before.states, "depth": result.before.depth},
         "shortest": result.shortest,
         "states": result.states,
         "expanded": result.expanded,

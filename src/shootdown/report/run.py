@@ -85,7 +85,12 @@ def exit_code(run: Run | Broken) -> int:
     """0 holds, 1 violated, 2 model error, 3 unfinished or vacuous."""
     if isinstance(run, Broken):
         return run.exit_code
-    violation = run.result.violation
+    return code_of_result(run.result)
+
+
+def code_of_result(result: Result) -> int:
+    """The same for a search."""
+    violation = result.violation
     if violation is not None and violation.kind is ViolationKind.MODEL_ERROR:
         return MODEL_ERROR
     return {
@@ -93,7 +98,7 @@ def exit_code(run: Run | Broken) -> int:
         Verdict.VIOLATED: VIOLATED,
         Verdict.UNKNOWN: UNFINISHED,
         Verdict.VACUOUS: UNFINISHED,
-    }[run.result.verdict]
+    }[result.verdict]
 
 
 def code_of(trace: Trace) -> int:

@@ -156,6 +156,8 @@ def _explored_and_token(run: Run) -> str:
     explored = f"explored {count(result.states, 'state')} in {duration(result.seconds)}"
     if result.reductions:
         explored += f" (reductions: {', '.join(result.reductions)})"
+    elif result.asked:
+        explored += " (reductions: none apply)"
     if run.token is None:
         return paragraph(f"{explored}; no token: the race goes on after a failed assertion")
     command = f"reproduce: {reproduce(run.subject, run.token)}"
@@ -186,7 +188,7 @@ def _fields(run: Run) -> list[str]:
         field("bounds", bounds_text(system.bounds) or "none"),
         field("hardware", *(system.assumptions or ("none",))),
         field("explored", _explored(result)),
-        *([field("reductions", ", ".join(result.reductions))] if result.reductions else []),
+        *_reductions(result),
         field("invariants", _invariants(system)),
         field("goals", _goals(system, result)),
         field("not executed", lines),
@@ -196,7 +198,7 @@ def _fields(run: Run) -> list[str]:
     if result.checkpoint is not None:
         command = resume(run.subject, result.checkpoint)
         line = f"go on: {command}"
-        out.append(line if len(line) <= WIDTH else _broken(command))
+        out.append(line if len(line) <= WIDTH else _broken(line))
     return out
 
 
@@ -234,6 +236,16 @@ def _explored(result: Result) -> str:
     elif result.keys == 0:
         lanes = ", one state at a time: no variables make lanes"
     return f"{text} ({result.engine} engine{lanes}, {size(result.memory)})"
+
+
+def _reductions(result: Result) -> list[str]:
+    texts = [", ".join(result.reductions)] if result.reductions else []
+    if result.asked and not texts:  # the others apply to every system
+        texts = ["none apply: nothing is interchangeable"]
+    if result.before is not None:
+        seen = f"{count(result.before.states, 'state')}, depth {result.before.depth:,}"
+        texts.append(f"the ordinary search before saw {seen}: no violation")
+    return [field("reductions", *texts)] if texts else []
 
 
 def _invariants(system: System) -> str:

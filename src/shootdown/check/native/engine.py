@@ -226,7 +226,11 @@ class _Search:
         self.layout = plan(self.system)
         self.ir = emit(self.system, self.layout, self.reduce)
         if self.reduce.order is not None or self.reduce.merge is not None:
-            self.good_code_after = 0  # the choice of outcomes takes most of the time
+            # the choice of outcomes takes most of the time: good code from the start, if there is
+            # time for it (LLVM is not interrupted)
+            limit = self.limits.time
+            if limit is None or 2 * self.cost() < limit:
+                self.good_code_after = 0
         functions = jit.load_cached(self.ir, FUNCTIONS)
         if functions is None and self.good_code_after > 0:
             return jit.load(self.ir, FUNCTIONS, jit.FAST)
@@ -254,10 +258,13 @@ class _Search:
                 return status
         return MORE
 
+    def cost(self) -> float:
+        """Seconds that LLVM takes for good code, about."""
+        return self.ir.count("\n") * 5e-5
+
     def improve(self, store: StateStore) -> None:
         """Go over to good code if the search takes long enough."""
-        # compiling takes up to 0.05 ms a line, which a short search would not win back
-        cost = self.ir.count("\n") * 5e-5
+        cost = self.cost()  # which a short search would not win back
         elapsed = time.perf_counter() - self.began
         if self.limits.time is not None and elapsed + cost >= self.limits.time:
             return

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from shootdown.check.deadline import time_limit
 from shootdown.check.reduce.reduction import NAMES, Reduction, reductions
-from shootdown.check.result import Engine, Limits, Progress, Result
-from shootdown.errors import UsageError
+from shootdown.check.result import Covered, Engine, Limits, Progress, Result
+from shootdown.errors import UnfinishedError, UsageError
 from shootdown.lang.ir import System
 
 if TYPE_CHECKING:
@@ -30,9 +31,14 @@ def explore_auto(
     limits: Limits,
     on_progress: Callable[[Progress], None] | None = None,
     keeper: Keeper | None = None,
+    on_reduced: Callable[[Result, Reduction], None] = lambda _first, _reduce: None,
 ) -> Result:
     """The ordinary search if that is short, else the reduced one; ``keeper`` is what ``explore``
-    keeps its searches with.
+    keeps its searches with. ``on_reduced`` is told what the ordinary search found, when another one
+    with reductions begins.
+
+    The time limit is one for both searches and the analysis between them; where it ends the
+    analysis, the result is what the ordinary search found.
 
     ``@progress`` properties are about loops, which a reduced search does not keep: with them it is
     the ordinary search.
@@ -41,6 +47,7 @@ def explore_auto(
     most = limits.states
     if system.progress:
         return explore(system, limits, on_progress)
+    first: Result | None = None
     if keeper is None or keeper.recorded("part") != SECOND:
         short = most is not None and most <= FIRST
         if keeper is not None:
@@ -50,10 +57,56 @@ def explore_auto(
             return first
     if keeper is not None:
         keeper.part(SECOND)
-    left = limits
-    if limits.time is not None:
-        left = replace(limits, time=max(0.0, limits.time - (time.perf_counter() - began)))
-    return explore(system, left, on_progress, reduce=reductions(system, NAMES))
+
+    def only(first: Result) -> Result:
+        return replace(first, stopped="time", seconds=time.perf_counter() - began)
+
+    try:
+        with time_limit(time_left(limits, began).time, f"{system.name}: {TOO_LATE}"):
+            reduce = reductions(system, NAMES)
+    except UnfinishedError:
+        if first is None:
+            raise
+        return only(first)
+    if first is not None:
+        on_reduced(first, reduce)
+    found = explore(system, time_left(limits, began), on_progress, reduce=reduce)
+    if first is None or found.stopped is None:
+        return found
+    if found.stopped == "time" and not found.states:  # its code took the time
+        return only(first)
+    return replace(found, before=Covered(first.states, first.depth))
+
+
+TOO_LATE = (
+    "the time limit was reached while it was analysed what reductions can leave out; nothing was "
+    "searched: use more time, or --reduce none"
+)
+
+
+def time_left(limits: Limits, began: float) -> Limits:
+    """The same limits for what comes now; ``began`` is a time of ``perf_counter``."""
+    if limits.time is None:
+        return limits
+    return replace(limits, time=max(0.0, limits.time - (time.perf_counter() - began)))
+
+
+def explore_chosen(
+    explore: Engine,
+    system: System,
+    limits: Limits,
+    on_progress: Callable[[Progress], None] | None,
+    names: tuple[str, ...],
+) -> Result:
+    """The search with the reductions that a user asks for by name.
+
+    :class:`UnfinishedError` where the time limit is over before it begins.
+    """
+    began = time.perf_counter()
+    with time_limit(limits.time, f"{system.name}: {TOO_LATE}"):
+        reduce = chosen(system, names)
+    found = explore(system, time_left(limits, began), on_progress, reduce=reduce)
+    return replace(found, asked=names)
 
 
 def chosen(system: System, names: tuple[str, ...]) -> Reduction:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from itertools import product
 
 from shootdown.check.reduce.bdd import FALSE, TRUE, ZERO, Diagrams, Function, TooLargeError, Vector
+from shootdown.check.reduce.formula import answer_of, formula_of
 from shootdown.check.reduce.swaps import Swap
 from shootdown.check.reduce.symbolic import Meaning, Symbolic, UnknownError, choices_of
 from shootdown.lang.bodies import body_accesses
@@ -266,9 +267,14 @@ class Proof:
 
     def _same_answer(self, prop: Property, swap: Swap) -> None:
         """A property is true before a swap where it is true after it."""
-        d = self.diagrams
-        meaning, before = self._meaning(prop.body), self._after(swap)
-        other = Symbolic(d, before, {}).run(prop.body)
+        d, before = self.diagrams, self._after(swap)
+        mine, theirs = Symbolic(d, self.before, {}), Symbolic(d, before, {})
+        answer = answer_of(prop.body)
+        if answer is not None and formula_of(answer, mine.holds) == formula_of(
+            answer, theirs.holds
+        ):
+            return
+        meaning, other = self._meaning(prop.body), theirs.run(prop.body)
         same = d.differ(d.nonzero(meaning.answer), d.nonzero(other.answer))
         if not self._only_out_of_range(d.both(meaning.enabled, same)):
             raise _UnprovenError

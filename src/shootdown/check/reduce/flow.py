@@ -60,7 +60,8 @@ class Node:
     """A part of an action.
 
     ``agent`` numbers the processes, then the rules. ``following`` lists the places to which the
-    process goes on. ``ends``: an outcome ends here. ``fair``, of a first node: the action's.
+    process goes on. ``ends``: an outcome ends here, or may, by a check that fails. ``fair``, of a
+    first node: the action's.
     """
 
     agent: int
@@ -142,6 +143,7 @@ class Flow:
                         here = after
                     case Check(condition):
                         self.nodes[here].effect.reads |= self.cells.reads(env.value(condition))
+                        self.nodes[here].ends = True  # if it fails
             match block.end:
                 case Jump(target):
                     self.nodes[here].edges.append(Edge(entries[target], None, 0))
@@ -173,7 +175,9 @@ class Flow:
             case Binary("land" | "lor" as op, left, right):
                 parts = [(left, value), (right, value)]
                 self._edges(source, target, parts, (op == "land") == value)
-            case Binary("eq" | "ne" as op, compared, Const(wanted)) if self._width(compared):
+            case Binary("eq" | "ne" as op, compared, Const(wanted)) if wanted >= 0 and self._width(
+                compared
+            ):
                 bits = self._bits(compared, wanted)
                 equal = (op == "eq") == value
                 self._edges(source, target, [(b, v == equal) for b, v in bits], equal)

@@ -47,7 +47,7 @@ from shootdown.lang.ir import Binary, Expr, Load, Place, Reg, Select, System, Un
 @dataclass(slots=True)
 class Future:
     """What agents can do while others stand still: each of them, and all together. ``ends``: some
-    action comes to its end."""
+    action comes to its end, or may fail a check."""
 
     parts: dict[int, Effect] = field(default_factory=dict)
     effect: Effect = field(default_factory=Effect)

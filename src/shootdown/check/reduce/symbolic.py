@@ -204,6 +204,10 @@ class Symbolic:
 
     # ------------------------------------------------------------------ expressions
 
+    def holds(self, expr: Expr) -> Function:
+        """Whether an expression over the state before is not 0."""
+        return self.truth(expr, _Here(TRUE, {}, {}, frozenset()))
+
     def truth(self, expr: Expr, here: _Here) -> Function:
         """Whether an expression is not 0."""
         return self.diagrams.nonzero(self.value(expr, here))
