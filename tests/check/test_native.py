@@ -271,6 +271,26 @@ def test_twelve_bytes_besides_the_state(words: int, monkeypatch: pytest.MonkeyPa
     assert 10 < max(large) <= 12
 
 
+def test_twelve_bytes_where_many_states_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    besides = []
+
+    class Watched(store.Store):
+        def run(self, budget: int) -> int:
+            status = super().run(budget)
+            besides.append((self["KNOWN"], self.memory() / self["KNOWN"] - 8 * self.words))
+            return status
+
+        def grow(self) -> bool:
+            grown = super().grow()
+            besides.append((self["KNOWN"], self.memory() / self["KNOWN"] - 8 * self.words))
+            return grown
+
+    monkeypatch.setattr(engine, "Store", Watched)
+    native.explore(dontneed(3, 3), Limits(states=600_000))
+    large = [each for states, each in besides if states > 100_000]
+    assert 11 < max(large) <= 12  # a sixth of it are the sets of what waits
+
+
 def test_the_memory_that_is_said_to_be_used_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     resident = Path("/proc/self/statm")
     before = int(resident.read_text().split()[1]) * resource.getpagesize()

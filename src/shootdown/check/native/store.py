@@ -241,7 +241,8 @@ class Store:
         return int(self.limit / (self._state * core.SLOTS * _LOAD + _BUCKET))
 
     def _new_table(self, buckets: int) -> None:
-        """An empty table instead of the one that is there."""
+        """An empty table instead of the one that is there, which is given back first."""
+        self._table = _NOTHING
         self._table = _Memory(buckets * _BUCKET)
         self["TABLE"] = self._table.address
         self["BUCKETS"] = buckets
