@@ -176,10 +176,9 @@ def test_the_height_of_images_is_the_same(tmp_path: Path) -> None:
     for state in todo:  # grows
         height = found.order.height(state)
         images = list(found.symmetry.images(state))  # type: ignore[attr-defined]
-        assert len(set(images)) > 1 or state == system.init
         assert {found.order.height(image) for image in images} == {height}
         for outcome in outcomes(system, state):
             if outcome.state is not None and outcome.state not in states:
                 states.add(outcome.state)
                 todo.append(outcome.state)
-    assert len(states) > 10
+    assert max(len(set(found.symmetry.images(s))) for s in states) == 6  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ a variable cannot have.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 
 from shootdown.check.reduce.bdd import FALSE, TRUE, ZERO, Diagrams, Function, TooLargeError, Vector
@@ -84,36 +84,41 @@ class Proof:
         # what a local names depends on where the thread stands, and every step changes that
         counters = {case.counter for v in touched for case in swap.changing(v)}
         touched |= {counter for counter in counters if counter is not None}
-        pairs: list[tuple[Action, Action, Function]] = []
         for p, q in enumerate(threads):
             process, image = system.processes[p], system.processes[q]
             if process.daemon != image.daemon or len(process.actions) != len(image.actions):
                 raise _UnprovenError
-            both = zip(process.actions, image.actions, strict=True)
-            pairs += [(a, b, self._stands_at(process.pc, i)) for i, (a, b) in enumerate(both)]
-        pairs += [(a, b, TRUE) for a, b in self._rules(swap)]
-        for a, b, where in pairs:
-            if a.fair != b.fair:
-                raise _UnprovenError
-            if a is not b or self._accesses(a.body) & touched:
-                self._same(a.body, b.body, swap, where)
+            for step, (a, b) in enumerate(zip(process.actions, image.actions, strict=True)):
+                self._counterpart(a, [b], touched, swap, self._stands_at(process.pc, step))
+        images: dict[object, list[Action]] = {}
+        for rule in system.rules:
+            images.setdefault((rule.info.location, rule.reads, rule.writes), []).append(rule)
+        for rule in system.rules:
+            reads = frozenset(swap.moves[v] for v in rule.reads)
+            writes = frozenset(swap.moves[v] for v in rule.writes)
+            left = images.get((rule.info.location, reads, writes), [])
+            left.remove(self._counterpart(rule, left, touched, swap, TRUE))
         for prop in (*system.invariants, *system.goals, *system.progress):
             self._same_answer(prop, swap)
 
-    def _rules(self, swap: Swap) -> list[tuple[Action, Action]]:
-        """Each rule with its image: there is exactly one that touches the right variables."""
-        images: dict[object, list[Action]] = {}
-        for rule in self.system.rules:
-            images.setdefault((rule.info.location, rule.reads, rule.writes), []).append(rule)
-        pairs = []
-        for rule in self.system.rules:
-            reads = frozenset(swap.moves[v] for v in rule.reads)
-            writes = frozenset(swap.moves[v] for v in rule.writes)
-            found = images.get((rule.info.location, reads, writes), [])
-            if not found:
-                raise _UnprovenError
-            pairs.append((rule, found.pop(0)))
-        return pairs
+    def _counterpart(
+        self,
+        action: Action,
+        others: Sequence[Action],
+        touched: set[int],
+        swap: Swap,
+        where: Function,
+    ) -> Action:
+        """The first of some actions that is the image of an action; it is tried in the states
+        ``where``."""
+        for other in others:
+            if action.fair != other.fair:
+                continue
+            if action is other and not self._accesses(action.body) & touched:
+                return other
+            if self._same(action.body, other.body, swap, where):
+                return other
+        raise _UnprovenError
 
     # ------------------------------------------------------------------ bodies
 
@@ -184,13 +189,12 @@ class Proof:
     def _stands_at(self, counter: int, step: int) -> Function:
         return self.diagrams.equal(self.before(counter), self.diagrams.constant(step))
 
-    def _same(self, body: Body, image: Body, swap: Swap, where: Function) -> None:
-        """The image of an action does after the swap what the action does before it, in the states
-        in which it is tried."""
+    def _same(self, body: Body, image: Body, swap: Swap, where: Function) -> bool:
+        """Whether ``image`` does after the swap what ``body`` does before it, in some states."""
         meaning, before = self._meaning(body), self._after(swap)
         mine, theirs = choices_of(body), choices_of(image)
         if [width for _, width in mine] != [width for _, width in theirs]:
-            raise _UnprovenError
+            return False
         chosen = list(self._chosen(body).values())
         options = [self._choice_shapes(width, swap.renaming) for _, width in mine]
         for shapes in product(*options):
@@ -201,8 +205,8 @@ class Proof:
             unmet = {number: v for (number, _), v in zip(theirs, chosen, strict=True)}
             other = Symbolic(self.diagrams, before, given, unmet).run(image)
             if self._agree(meaning, other, swap, where):
-                return
-        raise _UnprovenError
+                return True
+        return False
 
     def _agree(self, meaning: Meaning, other: Meaning, swap: Swap, where: Function) -> bool:
         """Whether ``other``, of the state after the swap, is the image of ``meaning``."""

@@ -23,7 +23,15 @@ from typing import TypeAlias
 from shootdown.check.reduce.automorphism import Proof
 from shootdown.check.reduce.swaps import Alike, Swap, Symmetry, cases
 from shootdown.lang.ir import System
-from shootdown.lang.shapes import PROCESS, Pointer, Renaming, renamed, shapes_in
+from shootdown.lang.shapes import (
+    PROCESS,
+    Pointer,
+    Renaming,
+    changed,
+    populations,
+    renamed,
+    shapes_in,
+)
 
 MOST = 40_320
 """The largest group that is used: a state has at most so many images."""
@@ -59,7 +67,10 @@ class _Finder:
                     self.sizes[shape.population] = size
         self.sizes.pop(PROCESS, None)
         self.threads = len(system.processes)
-        self.found: set[tuple[int, ...]] = set()
+        self.named = frozenset[str]().union(
+            *(populations(shape) for v in system.variables for shape in v.naming.shapes)
+        )
+        self.found: set[object] = set()
         self.proof = Proof(system)
 
     def symmetry(self) -> Symmetry:
@@ -112,10 +123,15 @@ class _Finder:
         """An automorphism that swaps two objects; one that is there already is none."""
         for renaming in self.candidates(population, a, b):
             swap = self.swap(renaming)
-            if swap is not None and swap.moves not in self.found:
-                self.found.add(swap.moves)
+            if swap is not None and self.effect(swap) not in self.found:
+                self.found.add(self.effect(swap))
                 return swap
         return None
+
+    def effect(self, swap: Swap) -> object:
+        """What a swap does to a state: the same for two that differ in what no variable names."""
+        moving = changed(swap.renaming) & self.named
+        return swap.moves, frozenset((p, tuple(swap.renaming[p])) for p in moving)
 
     def candidates(self, population: str, a: int, b: int) -> Iterator[dict[str, tuple[int, ...]]]:
         """Renamings that swap two objects."""
