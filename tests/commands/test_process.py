@@ -202,3 +202,13 @@ def test_quiet_progress(capsys: pytest.CaptureFixture[str]) -> None:
     line(Progress(1, 1, 1, 100.0, 1))
     line.__exit__()
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", ">&- 2>&-"])
+@pytest.mark.parametrize("names", ["mine.py::safe", "mine.py::safe mine.py::race"])
+def test_closed_streams_change_no_verdict(models: Path, names: str, closed: str) -> None:
+    command = f"{sys.executable} -m shootdown check {names} -q --jobs 2 {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if "race" in names else 0)
+    assert "Traceback" not in done.stderr
+    assert "HOLDS" in done.stdout or ">&-" in closed.split()
