@@ -129,6 +129,9 @@ def test_factors(shootdown: Shootdown) -> None:
     assert shootdown("check", "S0.V8", "--factors", "--max-states", "20").code == 3
     assert shootdown("check", "S0.V8", "--factors", "--json").code == 2
     assert shootdown("check", "MADV-PARALLEL", "--factors").code == 1
+    for words in (("--resume", "x"), ("--lanes", "on"), ("--all-invariants",), ("--json-events",)):
+        ran = shootdown("check", "S0.V8", "--factors", *words)
+        assert (ran.code, words[0] in ran.err) == (2, True)
 
 
 def test_every_invariant_has_its_race(shootdown: Shootdown) -> None:

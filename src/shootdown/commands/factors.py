@@ -20,8 +20,19 @@ def print_factors(arguments: argparse.Namespace, console: Console) -> int:
     from shootdown.report.factors import factors_text
     from shootdown.report.run import UNFINISHED, worst
 
-    if arguments.all or arguments.json or arguments.reduce is not None:
-        raise UsageError("--factors takes NAMEs only: no --all, --json or --reduce")
+    given = {
+        "--all": arguments.all,
+        "--json": arguments.json,
+        "--json-events": arguments.json_events,
+        "--reduce": arguments.reduce is not None,
+        "--lanes": arguments.lanes != "off",
+        "--all-invariants": arguments.all_invariants,
+        "--checkpoint": arguments.checkpoint,
+        "--resume": arguments.resume,
+    }
+    others = [name for name, value in given.items() if value]
+    if others:
+        raise UsageError(f"--factors searches in its own ways: leave out {', '.join(others)}")
     codes = []
     for target in find_all(arguments.names):
         rungs = _ladder(target, arguments)

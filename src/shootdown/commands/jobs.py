@@ -139,7 +139,9 @@ class _Pool(Generic[T]):
 
         context = get_context("fork")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self.work.run), daemon=True)
+        process = context.Process(
+            target=_serve, args=(theirs, self.work.run, os.getpid()), daemon=True
+        )
         sys.stdout.flush()
         sys.stderr.flush()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # till both are ready for it
@@ -172,10 +174,10 @@ class _Pool(Generic[T]):
             process.join()
 
 
-def _serve(connection: Connection, run: Callable[[int, Show], object]) -> None:
+def _serve(connection: Connection, run: Callable[[int, Show], object], parent: int) -> None:
     """One process: do what is asked for until nothing is."""
     leave_it_to_the_parent()
-    _die_with_parent()
+    _die_with_parent(parent)
     with suppress(EOFError, OSError):
         while True:
             number = connection.recv()
@@ -183,9 +185,11 @@ def _serve(connection: Connection, run: Callable[[int, Show], object]) -> None:
             connection.send((True, result))
 
 
-def _die_with_parent() -> None:
-    """Also if the parent is killed (Linux: PR_SET_PDEATHSIG)."""
+def _die_with_parent(parent: int) -> None:
+    """Also if the parent is killed (Linux: PR_SET_PDEATHSIG), or was before this was asked for."""
     import ctypes
 
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
