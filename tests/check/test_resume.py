@@ -107,6 +107,8 @@ def test_every_stop(kept: Kept, nested: bool) -> None:
     assert result is None
 
 
+# one that comes while an object is destroyed is lost, with a warning
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("delay", [0.02, 0.05, 0.1, 0.2, 0.3])
 def test_interrupts(kept: Kept, delay: float) -> None:
     """Wherever Ctrl-C comes, even twice in one search."""
