@@ -38,13 +38,10 @@ def emit_canonical(system: System, layout: Layout, symmetry: Symmetry) -> str:
     return "\n".join([*swaps, *_tables(symmetry), _Walk(layout, symmetry).text()])
 
 
-class _SwapWriter:
-    """One swap of a state of some words."""
+class _Lines:
+    """The lines of a function."""
 
-    def __init__(self, system: System, layout: Layout, swap: Swap) -> None:
-        self.system = system
-        self.layout = layout
-        self.swap = swap
+    def __init__(self) -> None:
         self.lines: list[str] = []
         self.numbers = count()
 
@@ -53,6 +50,16 @@ class _SwapWriter:
         name = f"%v{next(self.numbers)}"
         self.lines.append(f"  {name} = {instruction}")
         return name
+
+
+class _SwapWriter(_Lines):
+    """One swap of a state of some words."""
+
+    def __init__(self, system: System, layout: Layout, swap: Swap) -> None:
+        self.system = system
+        self.layout = layout
+        self.swap = swap
+        super().__init__()
 
     def text(self, name: str) -> str:
         """The function."""
@@ -226,7 +233,7 @@ def _tables(symmetry: Symmetry) -> Iterator[str]:
             yield f"@{name}.{number} = private unnamed_addr constant {shape} [{values}]"
 
 
-class _Walk:
+class _Walk(_Lines):
     """The function that sorts the objects of a state and goes through its ties.
 
     ``%now`` is the image at hand, ``%best`` the least so far; for each class ``%at.c`` and
@@ -237,14 +244,7 @@ class _Walk:
         self.layout = layout
         self.symmetry = symmetry
         self.kind = f"[{layout.words} x i64]"
-        self.lines: list[str] = []
-        self.numbers = count()
-
-    def new(self, instruction: str) -> str:
-        """Append an instruction; the name of its result."""
-        name = f"%v{next(self.numbers)}"
-        self.lines.append(f"  {name} = {instruction}")
-        return name
+        super().__init__()
 
     def do(self, instruction: str) -> None:
         """Append one without a result."""

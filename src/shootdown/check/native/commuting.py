@@ -20,35 +20,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from shootdown.check.native.layout import elements, resolve
-from shootdown.lang.ir import (
-    Action,
-    Binary,
-    Body,
-    Branch,
-    Check,
-    Choice,
-    Expr,
-    Guard,
-    Load,
-    Place,
-    Select,
-    Set,
-    Store,
-    System,
-    Unary,
-)
+from shootdown.lang.bodies import body_accesses
+from shootdown.lang.ir import Action, Body, Choice, System
 
 ITEMS = 32
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Use:
-    """The variables that a body may read and write, as sets of bits."""
+    """The variables that an action may read and write."""
 
-    reads: int = 0
-    writes: int = 0
-    chooses: bool = False
+    reads: frozenset[int]
+    writes: frozenset[int]
 
     def conflicts(self, other: _Use) -> bool:
         """Whether the order of the two matters."""
@@ -68,13 +51,13 @@ class Commuting:
 
 def commuting(system: System) -> Commuting:
     """Find the rules that get a bit, and what commutes."""
-    uses = {id(rule): _use(rule.body) for rule in system.rules}
+    uses = {id(rule): _Use(*body_accesses(rule.body, set())) for rule in system.rules}
     for process in system.processes:
         for action in process.actions:
-            use = uses[id(action)] = _use(action.body)
-            use.reads |= 1 << process.pc
+            reads, writes = body_accesses(action.body, set())
+            uses[id(action)] = _Use(reads | {process.pc}, writes)
     times = Counter(map(id, system.rules))
-    able = [r for r in system.rules if times[id(r)] == 1 and not uses[id(r)].chooses]
+    able = [r for r in system.rules if times[id(r)] == 1 and not _chooses(r.body)]
 
     def friends(rule: Action) -> int:
         return sum(not uses[id(rule)].conflicts(uses[id(other)]) for other in able)
@@ -90,56 +73,5 @@ def commuting(system: System) -> Commuting:
     return Commuting(bits, others, fair)
 
 
-def _use(body: Body) -> _Use:
-    use = _Use()
-    for block in body.blocks:
-        for op in block.ops:
-            match op:
-                case Set(_, value):
-                    _read(value, use)
-                case Store(place, value):
-                    use.writes |= _bits(place)
-                    _read_index(place, use)
-                    _read(value, use)
-                case Guard(condition) | Check(condition, _):
-                    _read(condition, use)
-        match block.end:
-            case Branch(condition, _, _):
-                _read(condition, use)
-            case Choice(_, mask, _, _):
-                use.chooses = True
-                _read(mask, use)
-    return use
-
-
-def _read(expr: Expr, use: _Use) -> None:
-    match expr:
-        case Load(place):
-            use.reads |= _bits(place)
-            _read_index(place, use)
-        case Binary(_, left, right):
-            _read(left, use)
-            _read(right, use)
-        case Unary(_, operand):
-            _read(operand, use)
-        case Select(condition, then, orelse):
-            _read(condition, use)
-            _read(then, use)
-            _read(orelse, use)
-
-
-def _read_index(place: Place, use: _Use) -> None:
-    for expr, _, _ in place.index:
-        _read(expr, use)
-
-
-def _bits(place: Place) -> int:
-    """All variables that a place may name."""
-    base, dimensions = resolve(place)
-    if base is None:
-        return 0
-    shape = [(stride, extent) for _, stride, extent in dimensions]
-    bits = 0
-    for variable in elements(base, shape):
-        bits |= 1 << variable
-    return bits
+def _chooses(body: Body) -> bool:
+    return any(isinstance(block.end, Choice) for block in body.blocks)
