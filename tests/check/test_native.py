@@ -292,6 +292,7 @@ def test_twelve_bytes_where_many_states_wait(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_memory_that_is_said_to_be_used_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    native.explore(odometer(9, 6), Limits(states=1_000))  # loads the compiler, and compiles
     resident = Path("/proc/self/statm")
     before = int(resident.read_text().split()[1]) * resource.getpagesize()
     peaks = []
