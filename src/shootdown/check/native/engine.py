@@ -20,7 +20,7 @@ from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
 from shootdown.check.native.interface import Counts, StateStore
 from shootdown.check.native.keep import Keeper
-from shootdown.check.native.layout import WORD, plan
+from shootdown.check.native.layout import WORD, Layout, plan
 from shootdown.check.native.store import Store, load_core
 from shootdown.check.reduce.concretize import with_real_path
 from shootdown.check.reduce.reduction import NONE, Reduction
@@ -79,7 +79,7 @@ class Reached:
         """The states of a shortest path from the initial one to a combination in ``found``."""
         search, init = self._search, self.result.system.init
         assert search.store is not None
-        search.provide(search.functions)  # other searches have used the table since
+        provide(search.functions, search.system, search.layout)  # others have used it since
         given = [number for number, _ in search.layout.given]
         path = []
         for state in map(list, search.path(search.store, self.found[values])):
@@ -140,6 +140,13 @@ class Prepared:
         return Reached(found, search.result(), search)
 
 
+def provide(functions: jit.Library, system: System, layout: Layout) -> None:
+    """Put the values that no action writes into the table beside the code."""
+    if layout.given:
+        table = ctypes.c_int64 * len(system.variables)
+        table.from_address(functions.addresses["given"])[:] = list(system.init)
+
+
 class _Search:
     """One search; the counts live in the store, so an interrupt at any point finds them whole."""
 
@@ -180,7 +187,7 @@ class _Search:
             return
         layout = self.layout
         self.functions = functions
-        self.provide(functions)
+        provide(functions, self.system, self.layout)
         lines, goals = len(system.lines), len(system.goals)
         self.memory_limit = memory_limit(self.limits)
         prepared = self.prepared
@@ -271,14 +278,8 @@ class _Search:
         if elapsed >= self.good_code_after + 2 * cost:
             self.good_code_after = math.inf
             functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
-            self.provide(functions)
+            provide(functions, self.system, self.layout)
             store.use(functions)
-
-    def provide(self, functions: jit.Library) -> None:
-        """Put the values that no action writes into the table beside the code."""
-        if self.layout.given:
-            table = ctypes.c_int64 * len(self.system.variables)
-            table.from_address(functions.addresses["given"])[:] = list(self.system.init)
 
     def over_limit(self, store: StateStore) -> bool:
         """Whether time is up, or other programs have taken the memory; reports progress."""

@@ -196,7 +196,7 @@ class _Search:
             self.stopped = "time"
             return
         system = self.system
-        self.provide(functions)
+        engine.provide(functions, self.system, self.layout)
         most = self.limits.states
         store = EntryStore(
             self.layout.words - 1,
@@ -255,12 +255,6 @@ class _Search:
             else:
                 return status
         return MORE
-
-    def provide(self, functions: jit.Library) -> None:
-        """Put the values that no action writes into the table beside the code."""
-        if self.layout.given:
-            table = ctypes.c_int64 * len(self.system.variables)
-            table.from_address(functions.addresses["given"])[:] = list(self.system.init)
 
     def over_time(self, store: EntryStore) -> bool:
         """Whether time is up; reports progress by the way."""
