@@ -22,7 +22,7 @@ from shootdown.lang import ir
 from shootdown.lang.bodies import expr_loads
 from shootdown.lang.builder import counted
 from shootdown.lang.cfg import Graph, MBlock, MBranch, MChoice, MJump, Register, Step
-from shootdown.lang.kinds import Kind, LockKind, RwSemKind
+from shootdown.lang.kinds import Kind, LockKind, RwSemKind, SetKind
 from shootdown.lang.large import Enter, Extern, LargeKinds, LargeSpace, Leave, Parameter, Region
 
 SMALL = 1 << 16
@@ -290,9 +290,7 @@ class Emitter:
         step = block.step
         assert step is not None
         self.step = step
-        self.waits = (
-            _guard_places(block) if any(isinstance(o, ir.Guard) for o in block.ops) else []
-        )
+        self.waits = _guard_places(block) if any(isinstance(o, ir.Guard) for o in block.ops) else []
         late, turn = self.label("late"), self.label("turn")
         waits = bool(self.waits) or any(
             isinstance(op, Extern) and op.name in runtime.WAITING for op in block.ops
@@ -432,8 +430,7 @@ class Emitter:
         self.do(f"br i1 {test}, label %{good}, label %{bad}")
         self.lines.append(f"{bad}:")
         where = self.step
-        text = f"{where.location.file}:{where.location.line}: {where.location.text}" if where else ""
-        self.layout.failures.append(text)
+        self.layout.failures.append(_where(where))
         self.put("ERROR", str(len(self.layout.failures)))
         self.put("BLOCKED", "1")
         self.suspend()
@@ -484,8 +481,6 @@ class Emitter:
 
     def is_mask(self, argument: ir.Expr | str) -> bool:
         """Whether an argument is a bit set."""
-        from shootdown.lang.kinds import SetKind
-
         if isinstance(argument, ir.Reg):
             kind = self.graph.registers[argument.index].kind
             return isinstance(kind, SetKind) and self.layout.kinds.form(kind) == "bits"
@@ -610,7 +605,8 @@ class Emitter:
             case "lnot":
                 return self.new(f"xor i64 {value}, 1")
             case "popcount":
-                return self.narrow(self.new(f"call i{bits} @llvm.ctpop.i{bits}(i{bits} {value})"), bits)
+                ones = self.new(f"call i{bits} @llvm.ctpop.i{bits}(i{bits} {value})")
+                return self.narrow(ones, bits)
             case "lowest":
                 counted = self.new(f"call i{bits} @llvm.cttz.i{bits}(i{bits} {value}, i1 false)")
                 return self.narrow(counted, bits)
@@ -685,6 +681,13 @@ def _price_of(kind: str) -> str:
     if kind in STORES or kind in ("spin_unlock", "unlock"):
         return "store"
     return "atomic"
+
+
+def _where(step: Step | None) -> str:
+    """A step's place in the source."""
+    if step is None:
+        return "the beginning of a thread"
+    return f"{step.location.file}:{step.location.line}: {step.location.text}"
 
 
 def _stall_of(step: Step) -> str:

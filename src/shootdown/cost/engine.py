@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import re
 import time
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from shootdown.check.native import jit, subset
 from shootdown.cost import runtime
 from shootdown.cost.emit import SPANS, Emitter, Layout, guarded_regions, wide_declarations
 from shootdown.cost.workload import Plan
 from shootdown.errors import ModelError
-from shootdown.lang import ir
 from shootdown.lang.builder import Unit
 from shootdown.lang.cfg import Graph
-from shootdown.lang.kinds import IntKind, Kind, SetKind
+from shootdown.lang.kinds import Kind, SetKind
 from shootdown.lang.large import (
     NUMBER,
     Large,
@@ -36,7 +35,8 @@ from shootdown.lang.scenario import Setup, Thread, options_of
 from shootdown.lang.setups import static
 from shootdown.lang.source import source_of
 from shootdown.lang.types import Object
-from shootdown.lang.values import Dyn, Value
+from shootdown.lang.values import Value
+from shootdown.native import jit, subset
 
 CHUNK = 4_000_000
 """Steps between two looks at the clock and at Ctrl-C."""
@@ -189,9 +189,7 @@ class Run:
             arguments[name] = builder.parameter(name, self._kind(value))
         for name, value in fixed.items():
             arguments[name] = static(value)
-        defaults = {
-            p.name: p.default for p in _signature(function) if p.default is not p.empty
-        }
+        defaults = {p.name: p.default for p in _signature(function) if p.default is not p.empty}
         for name, value in defaults.items():
             arguments.setdefault(name, static(value))
         builder.inline(function, source, arguments, source.tree, atomic=False)
@@ -221,9 +219,11 @@ class Run:
         widths = {64 * region.width for region in self.space.regions.values()}
         text = "\n".join(
             [
-                subset.compile_functions(
-                    (runtime.run,), runtime.HELPERS, constants,
-                    (runtime.set_ready, *runtime.OPERATIONS),
+                _once(
+                    subset.compile_functions(
+                        (runtime.run,), (), constants,
+                        (runtime.set_ready, *runtime.HELPERS, *runtime.OPERATIONS),
+                    )
                 ),
                 runtime.RESUME, SPANS, wide_declarations(iter(widths)), *bodies,
             ]
@@ -293,9 +293,7 @@ class Run:
 
     def _threads(self) -> None:
         """Make the coroutines; they stop before their first step."""
-        make = ctypes.CFUNCTYPE(
-            ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
-        )
+        make = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
         context = ctypes.addressof(self.context)
         frame_sizes = {
             code.name: make(self.library.addresses[code.name])(None, context, None) or 0
@@ -399,11 +397,8 @@ class Run:
                 )  # fmt: skip
 
     def _stuck(self) -> str:
-        waiting = [
-            self.threads[t][0].graph.entry and self.threads[t][0].key[0].name
-            for t in range(self.first_main, self.first_handler)
-        ]
-        names = ", ".join(sorted(set(filter(None, waiting))))
+        mains = self.threads[self.first_main : self.first_handler]
+        names = ", ".join(sorted({code.key[0].name for code, _, _ in mains}))
         return (
             f"{self._get('LIVE')} threads wait for ever, and nothing else can happen "
             f"(they run: {names})"
@@ -431,7 +426,7 @@ class Run:
             calls=calls,
             times=times,
             stalls={name: arrays["STALLS"][i] for i, name in enumerate(layout.stalls)},
-            interrupted_ns=tuple(arrays["IRQ_TIME"][:self.cpus]),
+            interrupted_ns=tuple(arrays["IRQ_TIME"][: self.cpus]),
             ns=end - self.begin,
             steps=self._get("STEPS"),
             seconds=seconds,
@@ -448,6 +443,11 @@ class Run:
                     at += stride * number
                 return int(self.arrays["STATE"][at])
         raise KeyError(field_of)
+
+
+def _once(text: str) -> str:
+    """The runtime's functions are called, not copied: copies would take seconds to compile."""
+    return re.sub(r"^(define internal i64 @\w+\([^)]*\)) +{", r"\1 noinline {", text, flags=re.M)
 
 
 def _dynamic(value: Any) -> bool:
@@ -479,4 +479,4 @@ def _spread(seed: int) -> int:
     return value or 1
 
 
-__all__ = ["IntKind", "Dyn", "Priced", "Prices", "Progress", "Run", "ir"]
+__all__ = ["Priced", "Prices", "Progress", "Run"]

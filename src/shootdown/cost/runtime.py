@@ -1,5 +1,5 @@
 """The event loop and the machine under the threads, in the subset of Python that
-:mod:`shootdown.check.native.subset` compiles. Nothing here runs as Python.
+:mod:`shootdown.native.subset` compiles. Nothing here runs as Python.
 
 ``ctx`` is the address of an array of 64-bit words; the capital names of :data:`CONTEXT` are its
 indices. Times are nanoseconds, CPUs and threads are numbered from 0, and *one more* than a number
@@ -17,7 +17,7 @@ A cache line is owned by the CPU that wrote it last, and may be shared by reader
 CPUs use is looked at (see ``emit.py``): fields of CPUs and address spaces, and locks.
 """
 
-# ruff: noqa: F821
+# ruff: noqa: F821, PLR1730, SIM102, PLR5501
 # mypy: ignore-errors
 
 from __future__ import annotations

@@ -194,6 +194,6 @@ X86 = Machine(
     spans=frozenset({Page}),
     lists=frozenset({Frame}),
     handler=flush_interrupts,
-    options={"shootdown": "generations", "arch": "x86", "trim": "never"},
+    options={"shootdown": "generations", "arch": "x86", "trim": "never", "flush_ceiling": "33"},
 )
 """x86-64 with PCIDs, whose CPUs are told and find out as in ``linux/arch/x86`` (system X1)."""

@@ -215,9 +215,10 @@ def _shrink(folder: Path) -> None:
 
 @cache
 def sources() -> str:
-    """A digest of this package: a part of the key of what it makes."""
+    """A digest of what writes machine code: a part of the key of what it makes."""
     digest = hashlib.sha256()
-    for entry in sorted(files("shootdown.check.native").iterdir(), key=lambda e: e.name):
-        if entry.name.endswith(".py"):
-            digest.update(entry.read_bytes())
+    for package in ("shootdown.native", "shootdown.check.native"):
+        for entry in sorted(files(package).iterdir(), key=lambda e: e.name):
+            if entry.name.endswith(".py"):
+                digest.update(entry.read_bytes())
     return digest.hexdigest()
