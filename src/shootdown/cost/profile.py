@@ -78,7 +78,8 @@ class Profile:
     # ---- into the kernel and out again
     kernel_entry = _Number("a system call into the kernel and back, without what it does")
     page_fault = _Number("a page fault's exception and its return, without the handler")
-    interrupt = _Number("an interrupt's entry and its return at the target, without the handler")
+    interrupt_entry = _Number("from where a target stops until its interrupt handler begins")
+    interrupt_return = _Number("from the end of a handler until the target goes on")
     context_switch = _Number("a switch to another thread of the same address space")
     cr3_switch = _Number("changing to other page tables, without a flush")
     idle_exit = _Number("a CPU leaves the idle state to take an interrupt")
