@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -10,6 +14,7 @@ import pytest
 from command_line import Shootdown
 from shootdown.cost import calibrate_machine as machine
 from shootdown.cost.profile import Profile
+from shootdown.errors import UsageError
 from shootdown.report.json import schema
 from synthetic_machine import TRUE, SyntheticBench, install
 
@@ -110,3 +115,17 @@ def test_one_cpu_is_refused(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatc
     if os.uname().machine == "x86_64":
         assert ran.err.startswith("shootdown: calibrate needs two CPUs, and this process may use")
     assert ran.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing(started: Callable[..., subprocess.Popen[str]], models: Path) -> None:
+    try:
+        machine.check_machine()
+    except UsageError as error:
+        pytest.skip(str(error))
+    process = started("calibrate", "--output", "here.toml", "--seconds", "60")
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "shootdown: interrupted\n")
+    assert [path.name for path in models.iterdir()] == ["mine.py"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from shootdown.cost import calibrate_machine as machine
-from shootdown.cost.calibrate import ESSENTIAL, RULES, calibrate, over, prices_of
+from shootdown.cost.calibrate import ESSENTIAL, RULES, calibrate, judge, over, prices_of
 from shootdown.cost.calibrate_machine import Pair, Place, RealTime, choose, interrupts
-from shootdown.cost.calibrate_statistics import FEWEST, Value
+from shootdown.cost.calibrate_statistics import FEWEST, Value, stolen
 from shootdown.cost.profile import Profile, names
 from shootdown.cost.profile_file import parse, toml_text
 from shootdown.errors import UsageError
@@ -29,6 +30,25 @@ def test_every_rule_is_a_price_and_needs_no_other_socket_unless_it_says_so() -> 
     assert rules <= set(names("x86", geometry=False))
     assert set(ESSENTIAL) <= set(prices_of([medians()] * FEWEST)) == set(TRUE)
     assert rules - set(TRUE) == {"ipi_deliver_remote", "ack_remote", "line_transfer_remote"}
+
+
+def test_the_page_says_what_is_not_measured() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text(encoding="utf-8")
+    told = page.partition("**What it cannot tell.**")[2].partition("are not measured")[0]
+    measured = {rule.name for rule in RULES}
+    not_measured = set(names("x86", geometry=False)) - measured
+    assert set(re.findall(r"`(\w+)`", told)) == not_measured
+    for check in calibrate_checks():
+        assert f"`{check}`" in page
+
+
+def calibrate_checks() -> list[str]:
+    prices = prices_of([medians()] * FEWEST)
+    bench = SyntheticBench()
+    for _ in range(FEWEST):
+        list(bench.round())
+    checks = judge(bench.series, prices, [medians()] * FEWEST, stolen([0] * 8, [0] * 8))
+    return [check.name for check in checks]
 
 
 def test_another_socket() -> None:
