@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
 from shootdown.commands.bounds import BoundsCommand
+from shootdown.commands.calibrate import CalibrateCommand
 from shootdown.commands.check import CheckCommand
 from shootdown.commands.list_scenarios import ListCommand
 from shootdown.commands.litmus import LitmusCommand
@@ -58,6 +59,7 @@ COMMANDS: tuple[Command, ...] = (
     ShowCommand(),
     ReplayCommand(),
     LitmusCommand(),
+    CalibrateCommand(),
 )
 
 
