@@ -5,6 +5,7 @@ The program says when it works (see its first comment), so all numbers here are 
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import platform
@@ -138,6 +139,7 @@ def compiler() -> str | None:
 def program() -> Path:
     """The compiled workloads, made once in a process."""
     folder = Path(tempfile.mkdtemp(prefix="shootdown-kernel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     built = folder / NAME
     cc = compiler()
     assert cc is not None
