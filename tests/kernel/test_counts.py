@@ -47,6 +47,7 @@ LAWS = [
     (Work("dontneed", "spinner", 300, 34), {FULL: 1}),
     (Work("free", "spinner", 1000, 1), {1: 1}),
     (Work("munmap", "spinner", 1000, 2), {2: 1}),
+    (Work("munmap", "spinner", 5, 19357), {FULL: 3}),  # a gather has room for 9678 pages
     (Work("munmap-table", "spinner", 500, 3), {16 + 3: 1}),  # from the start of the freed table
     (Work("mprotect", "spinner", 500, 1), {1: 2}),
     (Work("mremap", "spinner", 500, 1), {1: 1}),
