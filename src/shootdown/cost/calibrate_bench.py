@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from shootdown.cost.calibrate_machine import Pair, RealTime, interrupts, read
+from shootdown.cost.calibrate_machine import POPULATE_READ, Pair, RealTime, interrupts, read
 from shootdown.cost.calibrate_native import PAGE, Native
 from shootdown.cost.calibrate_statistics import HANDLED, Series, Span, burst, meet
 
@@ -34,7 +34,7 @@ LARGEST = 512  # pages of a region
 SAMPLES = 10_000
 
 GETPID, YIELD, TGKILL, MEMBARRIER, MADVISE = 39, 24, 234, 324, 28
-DONTNEED, POPULATE_READ, POPULATE_WRITE = 4, 22, 23
+DONTNEED, POPULATE_WRITE = 4, 23
 EXPEDITED, REGISTER = 8, 16  # MEMBARRIER_CMD_PRIVATE_EXPEDITED, and its registration
 SIGNAL = signal.SIGRTMIN + 3
 QUEUED = 500  # signals that wait at a time
