@@ -239,6 +239,7 @@ class Run:
             "WAITERS": layout.waited_count, "TLB": cpus * sets * self.profile.tlb_ways * 3,
             "TLB_TURN": cpus, "EPOCHS": cpus * TAGS, "FREE": frames,
             "CELLS": threads * 2 * runtime.TIMES["CELL_RING"], "CELL_AT": threads,
+            "FLAGS": cpus,
         }  # fmt: skip
         self.context = (ctypes.c_int64 * len(runtime.CONTEXT))()
         self.blocks: dict[str, mmap.mmap] = {}

@@ -75,6 +75,7 @@ CONTEXT = (
     "CELLS",  # for each thread, a ring of list cells: element, rest
     "CELL_AT",
     "ENDED",  # when the last main thread finished
+    "FLAGS",  # for each CPU, the machine's own
 )
 
 TIMES = {
@@ -399,9 +400,10 @@ def send_ipis(ctx: int, sender: int, targets: int) -> int:
 
 
 def arrive(ctx: int, cpu: int, time: int) -> int:
-    """An interrupt arrives: its handler is next, unless it must wait or runs already."""
+    """An interrupt arrives: its handler is next, unless it runs already. Where the CPU accepts none
+    then, it waits until the CPU does."""
     handler = ctx[HANDLER][cpu]
-    if handler != 0 and ctx[IN_IRQ][cpu] == 0 and ctx[IRQ_OFF][cpu] == 0:
+    if handler != 0 and ctx[IN_IRQ][cpu] == 0:
         if time < ctx[READY][handler - 1]:
             set_ready(ctx, handler - 1, time)
     return 0
@@ -464,10 +466,12 @@ def irqs_off(ctx: int, cpu: int) -> int:
 
 
 def irqs_on(ctx: int, cpu: int) -> int:
-    """Interrupts are taken, also one that waits."""
+    """Interrupts are taken, also one that waits; one that is on its way comes when it arrives."""
     ctx[IRQ_OFF][cpu] = 0
-    if ctx[HEADS][cpu] != ctx[TAILS][cpu]:
-        arrive(ctx, cpu, ctx[NOW])
+    handler = ctx[HANDLER][cpu]
+    if handler != 0 and ctx[HEADS][cpu] != ctx[TAILS][cpu]:
+        if ctx[READY][handler - 1] >= NEVER:
+            arrive(ctx, cpu, ctx[NOW])
     return 0
 
 
@@ -608,6 +612,13 @@ def clock(ctx: int) -> int:
     return ctx[NOW]
 
 
+def set_flag(ctx: int, cpu: int, on: int) -> int:
+    """A CPU's flag for the machine's books: what it was."""
+    old = ctx[FLAGS][cpu]
+    ctx[FLAGS][cpu] = on
+    return old
+
+
 def push(ctx: int, rest: int, element: int) -> int:
     """A list with one element more. A list is the number of its last cell + 1, and how many there
     are in the upper half."""
@@ -648,5 +659,5 @@ LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, u
 OPERATIONS = (
     *LOCKS, send_ipis, take_ipi, irqs_off, irqs_on, tlb_lookup, tlb_insert, tlb_drop_page,
     tlb_drop_span, tlb_drop_tag, tlb_drop_all, take_frame, give_frame, free_frames, random, compute,
-    clock, push, list_top, list_rest,
+    clock, set_flag, push, list_top, list_rest,
 )  # fmt: skip
