@@ -117,3 +117,34 @@ def test_options_of_the_search_have_no_price() -> None:
 def test_somebody_frees_something(parameters: Any) -> None:
     with pytest.raises(ModelError, match="somebody must free something"):
         priced("K.V3", **parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "ipis", "isolated"),
+    [
+        ("PT.V0", 1 + 3, ISOLATED),  # pages: the other housekeeping CPU; table: all others
+        ("PT.V1.cr3-late", 1 + 1, 0),
+        ("PT.V2", 1, 0),
+        ("PT.V3", 3 + 1, ISOLATED),  # pages: all others; table: who has it in its root
+        ("PT.V5.fixed", 3 + 3, 2 * ISOLATED),
+    ],
+)
+def test_page_tables_that_are_freed(name: str, ipis: int, isolated: int) -> None:
+    """For each large mapping: a flush for the small pages before, and one for their table."""
+    run = priced(name, entries=0)
+    assert run.calls["vmap_try_huge_pmd"] == FREES
+    assert run.calls.get("pte_free_kernel", 0) == (0 if name == "PT.V2" else FREES)
+    assert run.counts["csd_queue_cpu"] == ipis * FREES
+    assert run.counts["isolated_interrupts"] == isolated * FREES
+    assert run.counts.get("iotlb_flushes", 0) == (FREES if name == "PT.V5.fixed" else 0)
+
+
+def test_an_interrupt_pays_for_the_entry_too() -> None:
+    """A CPU that flushes at every entry does so for an interrupt that asks it to flush."""
+    run = priced("PT.V0", entries=0)
+    assert run.counts["entry_flushes"] == run.counts["isolated_interrupts"] == FREES * ISOLATED
+
+
+def test_a_workload_for_each_name_of_the_system() -> None:
+    assert {find_workload(None, s).name for n, s in S1.items() if n.startswith("K.")} == {"vmalloc"}
+    assert {find_workload(None, s).name for n, s in S1.items() if n[0] == "P"} == {"vmap-huge"}

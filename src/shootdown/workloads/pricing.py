@@ -20,7 +20,12 @@ from shootdown.lang.scenario import Scenario
 DEFAULT_PROFILE = "skylake-2s"
 OF_THE_SEARCH = frozenset({"memory", "tlb"})
 """Options of scenarios that say how much the checker lets happen, and not what a kernel does."""
-FLUSHES = ("flush_tlb_mm_range", "flush_tlb_kernel_range", "flush_tlb_kernel_range_deferrable")
+FLUSHES = (
+    "flush_tlb_mm_range",
+    "flush_tlb_kernel_range",
+    "flush_tlb_kernel_range_deferrable",
+    "flush_tlb_all",
+)
 OWN_COUNTS = ("isolated_interrupts", "deferred", "coalesced", "entry_flushes", "stolen_ns")
 """What only some machines and workloads count; names that end in ``_ns`` are sums of times."""
 RANGE_STEPS = 20_000_000

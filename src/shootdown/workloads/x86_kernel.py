@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import cast
 
 from shootdown.cost.workload import Machine
-from shootdown.hardware import interrupt, ipi, walker, walker_flush
+from shootdown.hardware import interrupt, ipi, sva, walker, walker_flush
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte
+from shootdown.hardware.sva import SvaDevice
 from shootdown.hardware.walker import Pcid, Space, Walker, region_of
 from shootdown.lang import atomic, on_write, path
 from shootdown.linux import kernel_cpu
@@ -171,6 +172,13 @@ def load_cr3_noflush(cpu: Walker, space: Space, pcid: Pcid) -> None:
     cpu.pcid = pcid
 
 
+@atomic(show="invalidate the IOTLB", role="flush")
+def invalidate_device(device: SvaDevice) -> None:
+    """An invalidation is queued and waited for."""
+    spend("iotlb_flush", 1)
+    count("iotlb_flushes", 1)
+
+
 # ------------------------------------------------------------------ interrupts
 
 
@@ -247,6 +255,7 @@ X86_KERNEL = Machine(
         walker_flush.load_cr3_noflush: load_cr3_noflush,
         interrupt.take_interrupt: take_interrupt,
         interrupt.end_of_interrupt: end_of_interrupt,
+        sva.invalidate_device: invalidate_device,
         memory.alloc_page: alloc_page,
     },
     observers=(given_back, interrupted_in_user_mode),
