@@ -34,7 +34,7 @@ _SNAPSHOT = {
     "levels": "LEVELS_KEPT",
     "last_level": "LAST_LEVEL",
 }
-_OF_BATCH = ("HASHES", "KINDS", "UNKNOWN")  # a number for each successor of a batch
+_OF_BATCH = ("HASHES", "KINDS", "CANDIDATES", "UNKNOWN")  # a number for each successor of a batch
 _OF_STATES = ("MADE", "ENDS", "LEFT", "SKIPPED")  # and for each state
 _ASK = 16 << 20  # bytes that a table grows by: for less it is not looked what the machine has
 

@@ -124,6 +124,14 @@ define internal i64 @ones(i64 %x) alwaysinline {
 }
 declare i64 @llvm.ctpop.i64(i64)
 """,
+    # is_zero(x): 1 or 0
+    "is_zero": """\
+define internal i64 @is_zero(i64 %x) alwaysinline {
+  %c = icmp eq i64 %x, 0
+  %r = zext i1 %c to i64
+  ret i64 %r
+}
+""",
     # call3(function address, a, b, c); call4 and call5 in the same way
     "call3": """\
 define internal i64 @call3(i64 %f, i64 %a, i64 %b, i64 %c) alwaysinline {
