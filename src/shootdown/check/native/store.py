@@ -23,6 +23,8 @@ _BUCKET = 64  # bytes
 _LOAD = 0.8  # how full the table gets
 _GROWTH = 1.5  # how much larger the next one is: 64 / 12 * 1.5 / 0.8 = 10 bytes a state at most
 _AHEAD = 3.2  # states that there is room for, for each that waits with a set: 4 * 1.5 / 3.2 bytes
+_LEAP = 8  # how much larger a small table gets, since filling it again takes time,
+_SPARE = 64 << 20  # as long as table and sets are at most so many bytes larger than by _GROWTH
 _SLICE = 1 << 20  # states that one call works on, so that Ctrl-C is seen
 
 _SNAPSHOT = {
@@ -79,9 +81,10 @@ def load_core(words: int) -> jit.Library:
 class Store:
     """The store in memory (see :class:`.interface.StateStore`), which the compiled core works on.
 
-    Besides the states it takes at most 12 bytes for each of them, once there are 100,000: the table
-    at most 10, the sets of the states that wait at most 1.88, the beginnings of the levels 0.06. A
-    full table is given back, and a larger one filled from the states.
+    Besides the states it takes at most 12 bytes for each of them and 64 MiB: the table at most 10,
+    the sets of the states that wait at most 1.88, the beginnings of the levels 0.06. A full table
+    is given back, and a larger one filled from the states; what is spent of the 64 MiB makes this
+    rarer, and the table emptier and so faster.
     """
 
     def __init__(
@@ -242,7 +245,8 @@ class Store:
 
     def _affordable(self) -> int:
         """The buckets of the table that is full when the limit is reached."""
-        return int(self.limit / (self._state * core.SLOTS * _LOAD + _BUCKET))
+        most = int(self.limit / (self._state * core.SLOTS * _LOAD + _BUCKET))
+        return most - most % core.PARTS
 
     def _new_table(self, buckets: int) -> None:
         """An empty table instead of the one that is there, which is given back first."""
@@ -369,8 +373,10 @@ class Store:
 
 def _enough(buckets: int, states: int) -> int:
     """The buckets of a table that has grown, step by step, until it takes so many states."""
+    spare = _SPARE / (_BUCKET + 4 * core.SLOTS * _LOAD / _AHEAD)
     while states > _most(buckets):
-        buckets = int(buckets * _GROWTH)
+        buckets = int(min(buckets * _LEAP, buckets * _GROWTH + spare))
+        buckets -= buckets % core.PARTS
     return buckets
 
 
@@ -381,4 +387,5 @@ def _most(buckets: int) -> int:
 
 def _least(states: int) -> int:
     """The buckets of a table that takes so many states and hardly more."""
-    return int(states / (core.SLOTS * _LOAD)) + 1
+    buckets = int(states / (core.SLOTS * _LOAD)) + 1
+    return buckets + -buckets % core.PARTS
