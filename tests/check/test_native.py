@@ -317,6 +317,12 @@ def test_the_memory_that_is_said_to_be_used_is_used(monkeypatch: pytest.MonkeyPa
     assert max(peaks) - before < 1.2 * result.memory + (8 << 20)
 
 
+def test_full_tables_of_many_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no room stays within a part of the table, which must have room."""
+    monkeypatch.setattr(store, "_LEAP", 1.07)
+    assert native.explore(odometer(9, 6), Limits(states=60_000)).states == 60_000
+
+
 @pytest.mark.parametrize("words", [1, 2])
 def test_the_path_through_a_long_chain(words: int) -> None:
     """Most of its levels are not noted."""

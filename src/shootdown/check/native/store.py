@@ -21,6 +21,7 @@ _FOR_CODE = 64 << 20  # bytes of address space
 _FIRST_BUCKETS = 1 << 8
 _BUCKET = 64  # bytes
 _LOAD = 0.8  # how full the table gets
+_SMALL, _SMALL_LOAD = 1 << 12, 0.5  # buckets; below, no part of it may be full by chance
 _GROWTH = 1.5  # how much larger the next one is: 64 / 12 * 1.5 / 0.8 = 10 bytes a state at most
 _AHEAD = 3.2  # states that there is room for, for each that waits with a set: 4 * 1.5 / 3.2 bytes
 _LEAP = 8  # how much larger a small table gets, since filling it again takes time,
@@ -382,7 +383,7 @@ def _enough(buckets: int, states: int) -> int:
 
 def _most(buckets: int) -> int:
     """How many states a table of so many buckets takes."""
-    return int(buckets * core.SLOTS * _LOAD)
+    return int(buckets * core.SLOTS * (_SMALL_LOAD if buckets < _SMALL else _LOAD))
 
 
 def _least(states: int) -> int:
