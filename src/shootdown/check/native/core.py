@@ -93,19 +93,9 @@ def run(context, budget):
         last = context[LEVEL_END]
         if last > first + BATCH:
             last = first + BATCH
-        here = first
-        n = 0
-        bad = 0
-        while here < last and n < BATCH and bad == 0:
-            skip = load32(context[SKIPS] + here * 4)
-            result = expand(context, here, n, skip)
-            bad = result >> 32
-            context[SKIPPED][here - first] = skip
-            context[MADE][here - first] = (result & 0xFFFF_FFFF) + ones(skip)
-            n = announce(context, n, n + (result & 0xFFFF_FFFF))
-            context[ENDS][here - first] = n
-            here += 1
-        point_out(context, n)
+        here = expand_some(context, first, last)
+        bad = here >> 32
+        here = here & 0xFFFF_FFFF
         n = look_up(context, here - first)
         if context[KNOWN] + n > context[ROOM]:
             context[NEEDED] = n
@@ -115,11 +105,36 @@ def run(context, budget):
             return status
         if context[EXPANDED] == context[LEVEL_END] and context[KNOWN] > context[LEVEL_END]:
             keep_level(context, context[LEVEL_END])
-            context[LEVEL_END] = context[KNOWN]
-            context[DEPTH] += 1
+            next_level(context)
     if context[EXPANDED] == context[KNOWN]:
         return DONE
     return MORE
+
+
+def expand_some(context, first, last):
+    """Expand states from ``first`` on, as many as are a batch, and ask for what their look-up
+    needs. The state after them, plus in the upper half what is wrong with the last one, or 0."""
+    here = first
+    n = 0
+    bad = 0
+    while here < last and n < BATCH and bad == 0:
+        skip = load32(context[SKIPS] + here * 4)
+        result = expand(context, here, n, skip)
+        bad = result >> 32
+        context[SKIPPED][here - first] = skip
+        context[MADE][here - first] = (result & 0xFFFF_FFFF) + ones(skip)
+        n = announce(context, n, n + (result & 0xFFFF_FFFF))
+        context[ENDS][here - first] = n
+        here += 1
+    point_out(context, n)
+    return here | (bad << 32)
+
+
+def next_level(context):
+    """The states known now are the end of the next level."""
+    context[LEVEL_END] = context[KNOWN]
+    context[DEPTH] += 1
+    return 0
 
 
 def keep_level(context, start):
@@ -306,7 +321,7 @@ def is_known(context, state, h):
 
 
 def enter(context, state, h, number):
-    """Put a state into the table unless it is known; whether it is new, as 1 or 0."""
+    """Put a state into the table unless it is known; where its number is, or 0 if it is known."""
     tag = tag_of(h)
     bit = passing(h)
     while 1:
@@ -322,7 +337,7 @@ def enter(context, state, h, number):
             slot = lowest_bit(free)
             store8(line + slot, tag)
             store32(line + NUMBERS + slot * 4, number)
-            return 1
+            return line + NUMBERS + slot * 4
         # where it is known further on, the bit is set already
         store32(line + FILTER, load32(line + FILTER) | bit)
         h = further(h)
@@ -453,10 +468,12 @@ HELPERS = (
     same,
     expand,
     keep_level,
+    next_level,
     keep_skip,
     outcome_to,
     announce,
     point_out,
+    expand_some,
     is_known,
     look_up,
     append,
@@ -472,9 +489,14 @@ FUNCTIONS = tuple(function.__name__ for function in EXPORTED)
 @cache
 def text(words: int) -> str:
     """LLVM IR of the core for states of ``words`` words."""
+    return subset.compile_functions(EXPORTED, HELPERS, constants(words))
+
+
+def constants(words: int) -> dict[str, int]:
+    """What the capital names are."""
     constants = {name: i for i, name in enumerate(CONTEXT)} | STATUS
     constants |= {"W": words, "BATCH": BATCH, "DEADLOCK": DEADLOCK, "LEVEL_GAP": LEVEL_GAP}
     constants["LOWER"] = (1 << 64) // PARTS - 1
     constants |= {"FILTER": SLOTS, "NUMBERS": 16}  # where they begin in a bucket
     constants |= {"SLOTS": (1 << SLOTS) - 1, "LAST_SLOT": 1 << SLOTS - 1}  # as sets of slots
-    return subset.compile_functions(EXPORTED, HELPERS, constants)
+    return constants

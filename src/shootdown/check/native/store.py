@@ -74,6 +74,27 @@ class _Memory:
 _NOTHING = _Memory(1)
 
 
+class Batch:
+    """The arrays of one batch: their addresses, by their names in the context."""
+
+    def __init__(self, words: int, most_outcomes: int) -> None:
+        batch = core.BATCH + most_outcomes + 1
+        try:
+            self._out = _Memory(batch * words * 8)
+            self._lists = _Memory((len(_OF_BATCH) * batch + len(_OF_STATES) * core.BATCH) * 8)
+        except (OSError, OverflowError) as error:
+            raise UnfinishedError(
+                f"a state of this model has up to {most_outcomes:,} successors: "
+                "there is no memory for so many"
+            ) from error
+        self.addresses = {"OUT": self._out.address}
+        begin = self._lists.address
+        for names, length in ((_OF_BATCH, batch), (_OF_STATES, core.BATCH)):
+            for name in names:
+                self.addresses[name] = begin
+                begin += length * 8
+
+
 def load_core(words: int) -> jit.Library:
     """The code of the search for states of so many words."""
     return jit.load(core.text(words), core.FUNCTIONS, jit.GOOD)
@@ -87,6 +108,9 @@ class Store:
     is given back, and a larger one filled from the states; what is spent of the 64 MiB makes this
     rarer, and the table emptier and so faster.
     """
+
+    beyond = 0
+    """States that there is address space for behind those that the search may discover."""
 
     def __init__(
         self,
@@ -120,27 +144,15 @@ class Store:
 
     def _reserve(self, most_outcomes: int) -> None:
         """Address space for as many states as the limit allows, and for one batch."""
-        batch = core.BATCH + most_outcomes + 1
-        try:
-            self._out = _Memory(batch * self.words * 8)
-            self._lists = _Memory((len(_OF_BATCH) * batch + len(_OF_STATES) * core.BATCH) * 8)
-        except (OSError, OverflowError) as error:
-            raise UnfinishedError(
-                f"a state of this model has up to {most_outcomes:,} successors: "
-                "there is no memory for so many"
-            ) from error
-        for number, name in enumerate(_OF_BATCH):
-            self[name] = self._lists.address + number * batch * 8
-        for number, name in enumerate(_OF_STATES):
-            begin = len(_OF_BATCH) * batch + number * core.BATCH
-            self[name] = self._lists.address + begin * 8
-        self.capacity = min(_MOST_STATES, self.limit // (self.words * 8 + 8))
+        self._batch = Batch(self.words, most_outcomes)
+        for name, address in self._batch.addresses.items():
+            self[name] = address
+        self.capacity = min(_MOST_STATES - self.beyond, self.limit // (self.words * 8 + 8))
         while not self._reserve_states():
             self.capacity //= 2  # an address space limit, as by `ulimit -v`
             if self.capacity < _most(_FIRST_BUCKETS):
                 raise UnfinishedError("there is no memory to start a check")
         for name, memory in (
-            ("OUT", self._out),
             ("STATES", self._states),
             ("LEVELS", self._levels),
             ("SKIPS", self._skips),
@@ -156,7 +168,8 @@ class Store:
             # code that is compiled later must lie near to its constants: keep room above for it
             hole = _Memory(_FOR_CODE)
             # small searches stay on small pages: clearing a huge one takes 0.1 ms
-            self._states = _Memory(self.capacity * self.words * 8, huge_from=_HUGE_PAGE)
+            states = self.capacity + self.beyond
+            self._states = _Memory(states * self.words * 8, huge_from=_HUGE_PAGE)
             self._levels = _Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
             self._skips = _Memory(self.capacity * 4)
             _Memory(_least(self.capacity) * 2 * _BUCKET)
