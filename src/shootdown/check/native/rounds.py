@@ -1,4 +1,4 @@
-"""A search by several threads, in the subset of Python that :mod:`.subset` compiles.
+"""A search by several threads, in the subset of Python of :mod:`shootdown.native.subset`.
 
 The threads go in rounds and meet at a barrier after each part. A round takes the next states of one
 level, and discovers what :func:`.core.run` would discover, in the same order:
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from shootdown.check.native import core, subset
+from shootdown.check.native import core
 from shootdown.check.native.core import (
     append,
     bucket_of,
@@ -40,6 +40,7 @@ from shootdown.check.native.core import (
     next_level,
     put,
 )
+from shootdown.native import subset
 
 CONTEXT = (
     *core.CONTEXT,

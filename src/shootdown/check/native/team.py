@@ -11,7 +11,7 @@ from collections.abc import Callable
 from threading import Thread
 
 from shootdown.check.memory import Watch
-from shootdown.check.native import core, jit, rounds
+from shootdown.check.native import core, rounds
 from shootdown.check.native.store import (
     _FIELDS,
     _SLICE,
@@ -21,6 +21,7 @@ from shootdown.check.native.store import (
     Store,
     _Memory,
 )
+from shootdown.native import jit
 
 MOST_THREADS = core.PARTS
 
