@@ -38,7 +38,13 @@ class Counting(team.TeamStore):
 @pytest.fixture(autouse=True)
 def _small_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds of a few states, also in small levels, and tables that are filled together."""
-    for name, value in {"_GRAIN": 5, "_LEAST_GRAIN": 1, "_NARROW": 1, "_WORTH": 1}.items():
+    for name, value in {
+        "_GRAIN": 5,
+        "_LEAST_GRAIN": 1,
+        "_NARROW": 1,
+        "_WORTH": 1,
+        "_SLOWER": 0,
+    }.items():
         monkeypatch.setattr(team, name, value)
     monkeypatch.setattr(team, "TeamStore", Counting)
     Counting.together = Counting.taken_back = 0
@@ -107,6 +113,14 @@ def test_the_states_are_the_same_in_the_same_order() -> None:
         stores.append([(list(words.values()), n) for words, n in search.store.distinct(masks)])
     assert stores[0] == stores[1]
     assert Counting.together > 10_000
+
+
+def test_threads_that_are_slower_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "_SLOWER", 1e9)
+    monkeypatch.setattr(team, "_MEASURED", 100)
+    monkeypatch.setattr(team, "_PATIENCE", 1e9)
+    the_same(dontneed(3, 1))
+    assert 0 < Counting.together < 20_000
 
 
 def star() -> System:

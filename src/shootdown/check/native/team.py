@@ -7,6 +7,7 @@ within one call of :meth:`TeamStore.run`: between two calls there is only one.
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable
 from threading import Thread
 
@@ -29,6 +30,9 @@ _GRAIN = 2048  # states of a round for each thread
 _LEAST_GRAIN = 64
 _FOUND = 16  # states that one of them may find, on average
 _NARROW = 256  # states for each thread: in smaller levels one is faster
+_SLOWER = 0.7  # of the speed of one thread: with less, as on a busy machine, one goes on
+_PATIENCE = 2.0  # seconds until several are tried again
+_MEASURED = 1_000  # states that a speed is measured with
 _WORTH = 100_000  # states: to fill a table with less, one thread is enough
 
 _ALL = {name: i for i, name in enumerate(rounds.CONTEXT)}
@@ -85,7 +89,8 @@ class _Member:
 class TeamStore(Store):
     """The store in memory, on which several threads work (2 to :data:`MOST_THREADS`).
 
-    What it finds, and in which order, does not depend on their number.
+    What it finds, and in which order, does not depend on their number. Where they are slower than
+    one, since they have to wait for CPUs, one goes on for a while.
     """
 
     def __init__(
@@ -115,8 +120,27 @@ class TeamStore(Store):
         self._gate = _Memory(_GIVEN_UP + 64)
         self._others = (ctypes.c_int64 * threads)(*(m.context.address for m in self._members))
         self._yield = ctypes.CDLL(None).sched_yield
+        self._alone = 0.0  # states a second of one thread
+        self._together_from = 0.0  # by the clock
+
+    def use(self, functions: jit.Library) -> None:
+        super().use(functions)
+        self._alone = 0.0
 
     def run(self, budget: int) -> int:
+        began, first = time.perf_counter(), self["EXPANDED"]
+        together = began >= self._together_from and (self._alone > 0 or not _SLOWER)
+        status = self._run_together(budget) if together else super().run(budget)
+        done, now = self["EXPANDED"] - first, time.perf_counter()
+        if done >= _MEASURED:
+            speed = done / (now - began)
+            if not together:
+                self._alone = speed
+            elif speed < _SLOWER * self._alone:
+                self._together_from = now + _PATIENCE
+        return status
+
+    def _run_together(self, budget: int) -> int:
         end = self["EXPANDED"] + budget
         while True:
             left = end - self["EXPANDED"]
