@@ -51,7 +51,8 @@ class CheckCommand:
             "--jobs",
             metavar="N",
             type=whole_number,
-            help="how many scenarios to check at the same time; default: one for each CPU",
+            help="how many scenarios to check at the same time; default: one for each CPU, or for "
+            "as many as --threads says",
         )
         parser.add_argument(
             "--all-invariants",
@@ -112,7 +113,8 @@ class _Checks:
         self.targets = targets
         self.arguments = argparse.Namespace(**vars(arguments))
         self.console = console
-        wanted = min(arguments.jobs or usable_cpus(), len(targets))
+        free = max(1, usable_cpus() // arguments.threads)
+        wanted = min(arguments.jobs or free, len(targets))
         self.jobs, self.arguments.max_memory = shared(arguments.max_memory, wanted)
         self.events = Events(arguments.json_events)
         self.outcomes: list[Outcome] = []

@@ -111,9 +111,10 @@ def _searched(
 ) -> Result:
     from shootdown.check.reduce.auto import explore_auto, explore_chosen
 
+    threads = _threads(arguments)
     if arguments.lanes != "off":
         return _many(arguments)(system, limits, show)
-    explore = engine_named(arguments.engine, keeper)
+    explore = engine_named(arguments.engine, keeper, threads)
     if arguments.reduce is None:
         return explore_auto(explore, system, limits, show, keeper, on_reduced)
     return explore_chosen(explore, system, limits, show, arguments.reduce)
@@ -169,7 +170,7 @@ def _others(
             yield replace(result, system=rest, violation=found)
 
 
-def engine_named(name: str, keeper: Keeper | None = None) -> Engine:
+def engine_named(name: str, keeper: Keeper | None = None, threads: int = 1) -> Engine:
     """The search of an engine."""
     if name == "reference":
         from shootdown.check.reference import explore
@@ -177,7 +178,20 @@ def engine_named(name: str, keeper: Keeper | None = None) -> Engine:
         return explore
     from shootdown.check.native import explore as native
 
-    return native if keeper is None else partial(native, keeper=keeper)
+    if keeper is None and threads == 1:
+        return native
+    return partial(native, keeper=keeper, threads=threads)
+
+
+def _threads(arguments: argparse.Namespace) -> int:
+    """How many threads do a search."""
+    threads: int = getattr(arguments, "threads", 1)
+    if threads > 1:
+        if arguments.engine != "native":
+            raise UsageError("--threads: only the native engine has threads; leave out --engine")
+        if arguments.lanes != "off":
+            raise UsageError("--threads: a search with lanes has one; leave out --lanes")
+    return threads
 
 
 def _many(

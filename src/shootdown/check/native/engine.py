@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 from shootdown.check.deadline import time_limit
@@ -49,16 +50,19 @@ def explore(
     reduce: Reduction = NONE,
     good_code_after: float = 1.0,
     keeper: Keeper | None = None,
+    threads: int = 1,
 ) -> Result:
     """Search ``system`` breadth-first.
 
     The search begins with code that LLVM compiles fast; if it takes longer than
     ``good_code_after`` seconds, it goes on with good code (kept on disk for the next time).
     ``Result.memory`` and ``Limits.memory`` are about the states and their table. ``keeper`` writes
-    checkpoints, and lets the search go on from one.
+    checkpoints, and lets the search go on from one. ``threads`` changes the time only, not what is
+    found.
     """
     check_limits(limits)
     search = _Search(system, limits, on_progress, good_code_after, reduce=reduce, keeper=keeper)
+    search.threads = threads
     try:
         search.run()
     except KeyboardInterrupt:
@@ -151,6 +155,8 @@ def provide(functions: jit.Library, system: System, layout: Layout) -> None:
 class _Search:
     """One search; the counts live in the store, so an interrupt at any point finds them whole."""
 
+    threads = 1
+
     def __init__(
         self,
         system: System,
@@ -196,9 +202,12 @@ class _Search:
         if self.reduce.merge is not None:
             outcomes *= 2  # those of the states that are passed through come behind
         core_code = None if prepared is None else prepared.core
-        store = Store(
-            layout.words, outcomes, lines, goals, self.memory_limit, core_code, self.watch
-        )
+        kind: Callable[..., StateStore] = Store
+        if self.threads > 1:
+            from shootdown.check.native.team import TeamStore
+
+            kind = partial(TeamStore, threads=self.threads)
+        store = kind(layout.words, outcomes, lines, goals, self.memory_limit, core_code, self.watch)
         code = store.begin(functions, layout.pack(self.initial()), self.limits.states)
         self.store = store
         if code:

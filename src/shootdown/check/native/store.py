@@ -22,8 +22,11 @@ _FOR_CODE = 64 << 20  # bytes of address space
 _FIRST_BUCKETS = 1 << 8
 _BUCKET = 64  # bytes
 _LOAD = 0.8  # how full the table gets
+_SMALL, _SMALL_LOAD = 1 << 12, 0.5  # buckets; below, no part of it may be full by chance
 _GROWTH = 1.5  # how much larger the next one is: 64 / 12 * 1.5 / 0.8 = 10 bytes a state at most
 _AHEAD = 3.2  # states that there is room for, for each that waits with a set: 4 * 1.5 / 3.2 bytes
+_LEAP = 8  # how much larger a small table gets, since filling it again takes time,
+_SPARE = 64 << 20  # as long as table and sets are at most so many bytes larger than by _GROWTH
 _SLICE = 1 << 20  # states that one call works on, so that Ctrl-C is seen
 
 _SNAPSHOT = {
@@ -35,7 +38,7 @@ _SNAPSHOT = {
     "levels": "LEVELS_KEPT",
     "last_level": "LAST_LEVEL",
 }
-_OF_BATCH = ("HASHES", "KINDS", "UNKNOWN")  # a number for each successor of a batch
+_OF_BATCH = ("HASHES", "KINDS", "CANDIDATES", "UNKNOWN")  # a number for each successor of a batch
 _OF_STATES = ("MADE", "ENDS", "LEFT", "SKIPPED")  # and for each state
 _ASK = 16 << 20  # bytes that a table grows by: for less it is not looked what the machine has
 
@@ -72,6 +75,27 @@ class _Memory:
 _NOTHING = _Memory(1)
 
 
+class Batch:
+    """The arrays of one batch: their addresses, by their names in the context."""
+
+    def __init__(self, words: int, most_outcomes: int) -> None:
+        batch = core.BATCH + most_outcomes + 1
+        try:
+            self._out = _Memory(batch * words * 8)
+            self._lists = _Memory((len(_OF_BATCH) * batch + len(_OF_STATES) * core.BATCH) * 8)
+        except (OSError, OverflowError) as error:
+            raise UnfinishedError(
+                f"a state of this model has up to {most_outcomes:,} successors: "
+                "there is no memory for so many"
+            ) from error
+        self.addresses = {"OUT": self._out.address}
+        begin = self._lists.address
+        for names, length in ((_OF_BATCH, batch), (_OF_STATES, core.BATCH)):
+            for name in names:
+                self.addresses[name] = begin
+                begin += length * 8
+
+
 def load_core(words: int) -> jit.Library:
     """The code of the search for states of so many words."""
     return jit.load(core.text(words), core.FUNCTIONS, jit.GOOD)
@@ -80,10 +104,14 @@ def load_core(words: int) -> jit.Library:
 class Store:
     """The store in memory (see :class:`.interface.StateStore`), which the compiled core works on.
 
-    Besides the states it takes at most 12 bytes for each of them, once there are 100,000: the table
-    at most 10, the sets of the states that wait at most 1.88, the beginnings of the levels 0.06. A
-    full table is given back, and a larger one filled from the states.
+    Besides the states it takes at most 12 bytes for each of them and 64 MiB: the table at most 10,
+    the sets of the states that wait at most 1.88, the beginnings of the levels 0.06. A full table
+    is given back, and a larger one filled from the states; what is spent of the 64 MiB makes this
+    rarer, and the table emptier and so faster.
     """
+
+    beyond = 0
+    """States that there is address space for behind those that the search may discover."""
 
     def __init__(
         self,
@@ -117,27 +145,15 @@ class Store:
 
     def _reserve(self, most_outcomes: int) -> None:
         """Address space for as many states as the limit allows, and for one batch."""
-        batch = core.BATCH + most_outcomes + 1
-        try:
-            self._out = _Memory(batch * self.words * 8)
-            self._lists = _Memory((len(_OF_BATCH) * batch + len(_OF_STATES) * core.BATCH) * 8)
-        except (OSError, OverflowError) as error:
-            raise UnfinishedError(
-                f"a state of this model has up to {most_outcomes:,} successors: "
-                "there is no memory for so many"
-            ) from error
-        for number, name in enumerate(_OF_BATCH):
-            self[name] = self._lists.address + number * batch * 8
-        for number, name in enumerate(_OF_STATES):
-            begin = len(_OF_BATCH) * batch + number * core.BATCH
-            self[name] = self._lists.address + begin * 8
-        self.capacity = min(_MOST_STATES, self.limit // (self.words * 8 + 8))
+        self._batch = Batch(self.words, most_outcomes)
+        for name, address in self._batch.addresses.items():
+            self[name] = address
+        self.capacity = min(_MOST_STATES - self.beyond, self.limit // (self.words * 8 + 8))
         while not self._reserve_states():
             self.capacity //= 2  # an address space limit, as by `ulimit -v`
             if self.capacity < _most(_FIRST_BUCKETS):
                 raise UnfinishedError("there is no memory to start a check")
         for name, memory in (
-            ("OUT", self._out),
             ("STATES", self._states),
             ("LEVELS", self._levels),
             ("SKIPS", self._skips),
@@ -153,7 +169,8 @@ class Store:
             # code that is compiled later must lie near to its constants: keep room above for it
             hole = _Memory(_FOR_CODE)
             # small searches stay on small pages: clearing a huge one takes 0.1 ms
-            self._states = _Memory(self.capacity * self.words * 8, huge_from=_HUGE_PAGE)
+            states = self.capacity + self.beyond
+            self._states = _Memory(states * self.words * 8, huge_from=_HUGE_PAGE)
             self._levels = _Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
             self._skips = _Memory(self.capacity * 4)
             _Memory(_least(self.capacity) * 2 * _BUCKET)
@@ -243,7 +260,8 @@ class Store:
 
     def _affordable(self) -> int:
         """The buckets of the table that is full when the limit is reached."""
-        return int(self.limit / (self._state * core.SLOTS * _LOAD + _BUCKET))
+        most = int(self.limit / (self._state * core.SLOTS * _LOAD + _BUCKET))
+        return most - most % core.PARTS
 
     def _new_table(self, buckets: int) -> None:
         """An empty table instead of the one that is there, which is given back first."""
@@ -370,16 +388,19 @@ class Store:
 
 def _enough(buckets: int, states: int) -> int:
     """The buckets of a table that has grown, step by step, until it takes so many states."""
+    spare = _SPARE / (_BUCKET + 4 * core.SLOTS * _LOAD / _AHEAD)
     while states > _most(buckets):
-        buckets = int(buckets * _GROWTH)
+        buckets = int(min(buckets * _LEAP, buckets * _GROWTH + spare))
+        buckets -= buckets % core.PARTS
     return buckets
 
 
 def _most(buckets: int) -> int:
     """How many states a table of so many buckets takes."""
-    return int(buckets * core.SLOTS * _LOAD)
+    return int(buckets * core.SLOTS * (_SMALL_LOAD if buckets < _SMALL else _LOAD))
 
 
 def _least(states: int) -> int:
     """The buckets of a table that takes so many states and hardly more."""
-    return int(states / (core.SLOTS * _LOAD)) + 1
+    buckets = int(states / (core.SLOTS * _LOAD)) + 1
+    return buckets + -buckets % core.PARTS
