@@ -26,6 +26,7 @@ def print_factors(arguments: argparse.Namespace, console: Console) -> int:
         "--json-events": arguments.json_events,
         "--reduce": arguments.reduce is not None,
         "--lanes": arguments.lanes != "off",
+        "--compact": arguments.compact,
         "--all-invariants": arguments.all_invariants,
         "--checkpoint": arguments.checkpoint,
         "--resume": arguments.resume,

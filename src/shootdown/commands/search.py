@@ -15,6 +15,7 @@ from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
     from shootdown.check.native.keep import Keeper
+    from shootdown.check.omission import Fingerprints
     from shootdown.check.reduce import Reduction
     from shootdown.check.result import Engine, Limits, Progress, Result
     from shootdown.check.trace import Trace
@@ -110,10 +111,11 @@ def _searched(
     on_reduced: Callable[[Result, Reduction], None] = lambda _first, _reduce: None,
 ) -> Result:
     from shootdown.check.reduce.auto import explore_auto, explore_chosen
+    from shootdown.commands.compact import fingerprints
 
     if arguments.lanes != "off":
         return _many(arguments)(system, limits, show)
-    explore = engine_named(arguments.engine, keeper)
+    explore = engine_named(arguments.engine, keeper, fingerprints(arguments))
     if arguments.reduce is None:
         return explore_auto(explore, system, limits, show, keeper, on_reduced)
     return explore_chosen(explore, system, limits, show, arguments.reduce)
@@ -169,15 +171,17 @@ def _others(
             yield replace(result, system=rest, violation=found)
 
 
-def engine_named(name: str, keeper: Keeper | None = None) -> Engine:
-    """The search of an engine."""
+def engine_named(
+    name: str, keeper: Keeper | None = None, compact: Fingerprints | None = None
+) -> Engine:
+    """The search of an engine; ``compact``: what the native one keeps instead of states."""
     if name == "reference":
         from shootdown.check.reference import explore
 
         return explore
     from shootdown.check.native import explore as native
 
-    return native if keeper is None else partial(native, keeper=keeper)
+    return partial(native, keeper=keeper, compact=compact)
 
 
 def _many(

@@ -15,13 +15,15 @@ from typing import TypeAlias
 from shootdown.check.deadline import time_limit
 from shootdown.check.estimate import LEVELS
 from shootdown.check.memory import Watch, check_limits, memory_limit
-from shootdown.check.native import core, jit
+from shootdown.check.native import compact_core, core, jit
 from shootdown.check.native.bodies import most_outcomes
+from shootdown.check.native.compact_store import CompactStore
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
 from shootdown.check.native.interface import Counts, StateStore
 from shootdown.check.native.keep import Keeper
 from shootdown.check.native.layout import WORD, Layout, plan
 from shootdown.check.native.store import Store, load_core
+from shootdown.check.omission import Fingerprints
 from shootdown.check.reduce.concretize import with_real_path
 from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
@@ -48,16 +50,26 @@ def explore(
     reduce: Reduction = NONE,
     good_code_after: float = 1.0,
     keeper: Keeper | None = None,
+    compact: Fingerprints | None = None,
 ) -> Result:
     """Search ``system`` breadth-first.
 
     The search begins with code that LLVM compiles fast; if it takes longer than
     ``good_code_after`` seconds, it goes on with good code (kept on disk for the next time).
     ``Result.memory`` and ``Limits.memory`` are about the states and their table. ``keeper`` writes
-    checkpoints, and lets the search go on from one.
+    checkpoints, and lets the search go on from one. With ``compact`` it keeps fingerprints instead
+    of states, and may omit some: see :mod:`shootdown.check.omission`.
     """
     check_limits(limits)
-    search = _Search(system, limits, on_progress, good_code_after, reduce=reduce, keeper=keeper)
+    search = _Search(
+        system,
+        limits,
+        on_progress,
+        good_code_after,
+        reduce=reduce,
+        keeper=keeper,
+        compact=compact,
+    )
     try:
         search.run()
     except KeyboardInterrupt:
@@ -159,9 +171,11 @@ class _Search:
         prepared: Prepared | None = None,
         reduce: Reduction = NONE,
         keeper: Keeper | None = None,
+        compact: Fingerprints | None = None,
     ) -> None:
         self.system = system
         self.reduce = reduce
+        self.compact = compact
         self.limits = limits
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
@@ -194,17 +208,20 @@ class _Search:
         outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
         if self.reduce.merge is not None:
             outcomes *= 2  # those of the states that are passed through come behind
-        core_code = None if prepared is None else prepared.core
-        store = Store(
-            layout.words, outcomes, lines, goals, self.memory_limit, core_code, self.watch
-        )
+        sizes = (layout.words, outcomes, lines, goals, self.memory_limit)
+        store: Store
+        if self.compact is None:
+            core_code = None if prepared is None else prepared.core
+            store, text = Store(*sizes, core_code, self.watch), core.text
+        else:
+            store, text = CompactStore(*sizes, self.compact, self.watch), compact_core.text
         code = store.begin(functions, layout.pack(self.initial()), self.limits.states)
         self.store = store
         if code:
             self.violation = self.bad_state(store, code)
             return
         if self.keeper is not None:
-            code_text = (self.ir, core.text(layout.words))
+            code_text = (self.ir, text(layout.words))
             self.earlier = self.keeper.begin(system, code_text, self.reduce.names, store)
             if store.counts().states > (self.limits.states or math.inf):
                 self.stopped = "states"
@@ -367,6 +384,7 @@ class _Search:
             frontier=at.states - at.expanded,
             checkpoint=self.checkpoint,
             reductions=self.reduce.names,
+            fingerprints=self.compact,
         )
 
 

@@ -124,6 +124,17 @@ define internal i64 @ones(i64 %x) alwaysinline {
 }
 declare i64 @llvm.ctpop.i64(i64)
 """,
+    # high(a, b): the upper half of a product, both without a sign
+    "high": """\
+define internal i64 @high(i64 %a, i64 %b) alwaysinline {
+  %x = zext i64 %a to i128
+  %y = zext i64 %b to i128
+  %xy = mul i128 %x, %y
+  %h = lshr i128 %xy, 64
+  %r = trunc i128 %h to i64
+  ret i64 %r
+}
+""",
     # call3(function address, a, b, c); call4 and call5 in the same way
     "call3": """\
 define internal i64 @call3(i64 %f, i64 %a, i64 %b, i64 %c) alwaysinline {
