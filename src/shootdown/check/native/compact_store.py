@@ -23,6 +23,7 @@ _LOAD = 0.85  # how full the table gets
 _GROWTH = 1.25  # how much larger it is then: 8 * 1.25 / 0.85 = 11.8 bytes a state at most
 _KEPT = 1 + 2 / 8 + 4 / core.LEVEL_GAP  # bytes for each state besides: WAYS, TREE, LEVELS
 _ASK = 16 << 20  # bytes that a table grows by: for less it is not looked what the machine has
+_SLICE = 1 << 15  # states that are expanded before their words are given back
 _WORD = (1 << 64) - 1
 
 _TWO = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
@@ -110,6 +111,14 @@ class CompactStore(Store):
         self["BUCKETS"] = _FIRST_PLACES
         self._set_room()
 
+    def run(self, budget: int) -> int:
+        end = self["EXPANDED"] + budget
+        while True:
+            status = super().run(min(_SLICE, end - self["EXPANDED"]))
+            if status != core.STATUS["MORE"] or self["EXPANDED"] >= end:
+                return status
+            self.mark()
+
     def mark(self) -> None:
         super().mark()
         self._states.forget(self._mark[0] * self.words * 8)
@@ -161,12 +170,9 @@ class CompactStore(Store):
 
     # ---------------------------------------------------------------- interruptions
 
-    def snapshot(self) -> tuple[dict[str, int], list[memoryview]] | None:
-        found = super().snapshot()
-        if found is not None:
-            found[0]["places"] = self["BUCKETS"]
-            found[0]["table"] = self["TOP"] - self["TABLE"]
-        return found
+    def _numbers(self) -> dict[str, int]:
+        table = {"places": self["BUCKETS"], "table": self["TOP"] - self["TABLE"]}
+        return {**super()._numbers(), **table}
 
     def restore(self, numbers: Numbers) -> list[memoryview]:
         states, waiting = numbers["states"], numbers["states"] - numbers["expanded"]
@@ -177,12 +183,12 @@ class CompactStore(Store):
                 f"the search has {states:,} states already, and little memory to go on: "
                 f"give --max-memory {int(least * 1.1) // 2**20 + 1}M or more"
             )
-        return super()._parts_to_read(numbers)
+        return self._parts_to_read(numbers)
 
     def restored(self, numbers: Numbers) -> None:
         self["BUCKETS"] = numbers["places"]
         self["TOP"] = self["TABLE"] + numbers["table"]
-        super()._take_read(numbers)
+        self._take_read(numbers)
         self._set_room()
 
     def _arrays(self, numbers: Numbers) -> list[ctypes.Array[ctypes.c_uint8]]:

@@ -272,11 +272,15 @@ class Store:
     def snapshot(self) -> tuple[dict[str, int], list[memoryview]] | None:
         if self["CODE"]:
             return None
-        numbers = {name: self[field] for name, field in _SNAPSHOT.items()}
-        numbers["transitions"] -= self["PARTIAL"]
+        numbers = self._numbers()
         exact = (ctypes.c_uint8 * len(self._cover))(*self._exact_cover())
         parts = [exact, self._property_cover, self._goals, *self._arrays(numbers)]
         return numbers, [memoryview(part).cast("B") for part in parts]
+
+    def _numbers(self) -> dict[str, int]:
+        numbers = {name: self[field] for name, field in _SNAPSHOT.items()}
+        numbers["transitions"] -= self["PARTIAL"]
+        return numbers
 
     def restore(self, numbers: Numbers) -> list[memoryview]:
         states = numbers["states"]
