@@ -97,16 +97,18 @@ def _place(system: System, arguments: argparse.Namespace) -> Place | None:
     every = arguments.checkpoint_every or EVERY
     named = arguments.checkpoint or arguments.resume
     if named:
-        return Place(_real(named), every, unasked=_same(named, str(_cached(system))))
-    return Place(_cached(system), unasked=True)
+        return Place(_real(named), every, unasked=_same(named, str(_cached(system, arguments))))
+    return Place(_cached(system, arguments), unasked=True)
 
 
-def _cached(system: System) -> Path:
-    """Where a search is kept unasked: one file for each scenario with its bounds and options."""
+def _cached(system: System, arguments: argparse.Namespace) -> Path:
+    """Where a search is kept unasked: one file for each scenario with its bounds and options, and
+    another one for a search with fingerprints."""
     from shootdown.check.native.jit import cache_folder
 
     name = "".join(c if c.isalnum() or c in ".-_" else "_" for c in system.name)
-    return cache_folder() / "searches" / f"{name}-{system.fingerprint}"
+    what = "-compact" if arguments.compact else ""
+    return cache_folder() / "searches" / f"{name}-{system.fingerprint}{what}"
 
 
 def _teller(

@@ -19,8 +19,8 @@ from shootdown.errors import UnfinishedError
 _HUGE_PAGE = 2 << 20
 _FIRST_PLACES = 1 << 10
 _PLACE = 8  # bytes
-_LOAD = 0.85  # how full the table gets
-_GROWTH = 1.25  # how much larger it is then: 8 * 1.25 / 0.85 = 11.8 bytes a state at most
+_LOAD = 0.8  # how full the table gets
+_GROWTH = 1.25  # how much larger it is then: 8 * 1.25 / 0.8 = 12.5 bytes a state at most
 _KEPT = 1 + 2 / 8 + 4 / core.LEVEL_GAP  # bytes for each state besides: WAYS, TREE, LEVELS
 _ASK = 16 << 20  # bytes that a table grows by: for less it is not looked what the machine has
 _SLICE = 1 << 15  # states that are expanded before their words are given back
@@ -43,8 +43,8 @@ def load_core(words: int) -> jit.Library:
 class CompactStore(Store):
     """Fingerprints in memory (see :class:`.interface.StateStore`).
 
-    A state that is discovered takes its words and a set of 32 bits until it is expanded, and 13.1
-    bytes at most for good: the table 11.8, the way to it 1.25, the beginnings of the levels 0.06.
+    A state that is discovered takes its words and a set of 32 bits until it is expanded, and 13.8
+    bytes at most for good: the table 12.5, the way to it 1.25, the beginnings of the levels 0.06.
     The table grows where it lies, so there are never two.
 
     A race is found forwards: the parents say which states, by number, lead to the last one, and the
