@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from command_line import Shootdown
+from shootdown.report.json import schema
 
 SAFE = ("check", "mine.py::safe", "--compact")
 
@@ -50,6 +52,7 @@ def test_the_document(shootdown: Shootdown) -> None:
     assert json.loads(shootdown(*SAFE[:2], "--json").out)["results"][0]["fingerprints"] is None
     assert shootdown(*SAFE, "--json-events=e", "--quiet").code == 0
     ended = json.loads(Path("e").read_text().splitlines()[-1])
+    jsonschema.validate(ended, schema("events"), cls=jsonschema.Draft202012Validator)
     assert ended["omission_below"] == bound
 
 
@@ -60,6 +63,15 @@ def test_several_add_up(shootdown: Shootdown) -> None:
     document = shootdown("check", "mine.py::safe", "mine.py::race", "--compact", "--json").out
     bounds = [r["fingerprints"]["omission_below"] for r in json.loads(document)["results"]]
     assert sum(bounds) < float(last.split()[-1]) < 1.1 * sum(bounds)
+
+
+def test_everything_that_can_be_broken(shootdown: Shootdown) -> None:
+    words = ("check", "mine.py::race", "--all-invariants")
+    exact, ran = shootdown(*words), shootdown(*words, "--compact")
+    tokens = [
+        [line for line in out.splitlines() if "--path" in line] for out in (exact.out, ran.out)
+    ]
+    assert tokens[0] == tokens[1] != []
 
 
 @pytest.mark.parametrize(
