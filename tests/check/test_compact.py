@@ -18,7 +18,7 @@ from dontneed_ir import COUNTS, dontneed
 from lanes_agree import is_race
 from random_ir import systems
 from shootdown.check import reference
-from shootdown.check.native import compact_core, explore, jit, subset
+from shootdown.check.native import compact_core, explore
 from shootdown.check.native.compact_store import CompactStore
 from shootdown.check.native.keep import Keeper, Place
 from shootdown.check.omission import Fingerprints, bound_text, omission_bound
@@ -27,6 +27,7 @@ from shootdown.check.result import Limits, Result, Verdict
 from shootdown.check.trace import trace_violation
 from shootdown.errors import UsageError
 from shootdown.lang.ir import Guard, Op, System
+from shootdown.native import jit, subset
 from shootdown.races import library
 from small_ir import action, binary, body, load, put, system
 

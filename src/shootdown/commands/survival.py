@@ -104,7 +104,7 @@ def _place(system: System, arguments: argparse.Namespace) -> Place | None:
 def _cached(system: System, arguments: argparse.Namespace) -> Path:
     """Where a search is kept unasked: one file for each scenario with its bounds and options, and
     another one for a search with fingerprints."""
-    from shootdown.check.native.jit import cache_folder
+    from shootdown.native.jit import cache_folder
 
     name = "".join(c if c.isalnum() or c in ".-_" else "_" for c in system.name)
     what = "-compact" if arguments.compact else ""

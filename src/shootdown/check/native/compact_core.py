@@ -20,7 +20,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from shootdown.check.native import core, subset
+from shootdown.check.native import core
+from shootdown.native import subset
 
 CONTEXT = (
     *core.CONTEXT,

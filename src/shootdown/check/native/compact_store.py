@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from shootdown.check.memory import Watch
-from shootdown.check.native import compact_core, core, jit
+from shootdown.check.native import compact_core, core
 from shootdown.check.native.interface import Numbers
 from shootdown.check.native.store import _FOR_CODE, _NOTHING, Store, _Memory
 from shootdown.check.omission import Fingerprints
 from shootdown.errors import UnfinishedError
+from shootdown.native import jit
 
 _HUGE_PAGE = 2 << 20
 _FIRST_PLACES = 1 << 10

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from shootdown.check.deadline import time_limit
 from shootdown.check.estimate import LEVELS
 from shootdown.check.memory import Watch, check_limits, memory_limit
-from shootdown.check.native import compact_core, core, jit
+from shootdown.check.native import compact_core, core
 from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.compact_store import CompactStore
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
@@ -29,6 +29,7 @@ from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
+from shootdown.native import jit
 
 NO_LIMITS = Limits()
 """Search to the end."""
