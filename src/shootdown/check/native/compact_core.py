@@ -205,15 +205,7 @@ def successors(context, state, cover):
 
 
 EXPORTED = (core.run, core.replay, refill, widen, found_at, successors)
-HELPERS = (
-    core.same,
-    core.expand,
-    core.keep_level,
-    core.keep_skip,
-    core.outcome_to,
-    core.look_up,
-    core.append,
-    core.discover,
+OWN = (
     announce,
     fingerprint,
     mixed,
@@ -224,6 +216,8 @@ HELPERS = (
     way_of,
     later,
 )
+REPLACED = {function.__name__ for function in OWN}
+HELPERS = (*OWN, *(function for function in core.HELPERS if function.__name__ not in REPLACED))
 
 FUNCTIONS = tuple(function.__name__ for function in EXPORTED)
 
@@ -231,7 +225,5 @@ FUNCTIONS = tuple(function.__name__ for function in EXPORTED)
 @cache
 def text(words: int) -> str:
     """LLVM IR of the core for states of ``words`` words."""
-    constants = {name: i for i, name in enumerate(CONTEXT)} | core.STATUS
-    constants |= {"W": words, "BATCH": core.BATCH, "DEADLOCK": core.DEADLOCK}
-    constants |= {"LEVEL_GAP": core.LEVEL_GAP}
+    constants = core.constants(words) | {name: i for i, name in enumerate(CONTEXT)}
     return subset.compile_functions(EXPORTED, HELPERS, constants)

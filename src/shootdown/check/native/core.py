@@ -428,8 +428,13 @@ FUNCTIONS = tuple(function.__name__ for function in EXPORTED)
 @cache
 def text(words: int) -> str:
     """LLVM IR of the core for states of ``words`` words."""
+    return subset.compile_functions(EXPORTED, HELPERS, constants(words))
+
+
+def constants(words: int) -> dict[str, int]:
+    """What the capital names are."""
     constants = {name: i for i, name in enumerate(CONTEXT)} | STATUS
     constants |= {"W": words, "BATCH": BATCH, "DEADLOCK": DEADLOCK, "LEVEL_GAP": LEVEL_GAP}
     constants |= {"FILTER": SLOTS, "NUMBERS": 16}  # where they begin in a bucket
     constants |= {"SLOTS": (1 << SLOTS) - 1, "LAST_SLOT": 1 << SLOTS - 1}  # as sets of slots
-    return subset.compile_functions(EXPORTED, HELPERS, constants)
+    return constants

@@ -62,15 +62,8 @@ def explore(
     of states, and may omit some: see :mod:`shootdown.check.omission`.
     """
     check_limits(limits)
-    search = _Search(
-        system,
-        limits,
-        on_progress,
-        good_code_after,
-        reduce=reduce,
-        keeper=keeper,
-        compact=compact,
-    )
+    search = _Search(system, limits, on_progress, good_code_after, reduce=reduce, keeper=keeper)
+    search.compact = compact
     try:
         search.run()
     except KeyboardInterrupt:
@@ -163,6 +156,8 @@ def provide(functions: jit.Library, system: System, layout: Layout) -> None:
 class _Search:
     """One search; the counts live in the store, so an interrupt at any point finds them whole."""
 
+    compact: Fingerprints | None = None
+
     def __init__(
         self,
         system: System,
@@ -172,11 +167,9 @@ class _Search:
         prepared: Prepared | None = None,
         reduce: Reduction = NONE,
         keeper: Keeper | None = None,
-        compact: Fingerprints | None = None,
     ) -> None:
         self.system = system
         self.reduce = reduce
-        self.compact = compact
         self.limits = limits
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
