@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shootdown.commands.options import (
     add_choices,
+    add_compact,
     add_events,
     add_output,
     add_search,
@@ -67,16 +68,19 @@ class CheckCommand:
         )
         add_choices(parser)
         add_search(parser)
+        add_compact(parser)
         add_survival(parser)
         add_events(add_output(parser))
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Check them, and print what they give in order."""
+        from shootdown.commands.compact import check_compact
         from shootdown.commands.console import Console
         from shootdown.commands.targets import find_all, whole_library
 
         if bool(arguments.names) == arguments.all:
             raise UsageError("check takes NAMEs, or FILE.py[::SCENARIO], or --all")
+        check_compact(arguments)
         console = Console(arguments)
         if arguments.factors:
             from shootdown.commands.factors import print_factors

@@ -27,6 +27,7 @@ def print_factors(arguments: argparse.Namespace, console: Console) -> int:
         "--reduce": arguments.reduce is not None,
         "--lanes": arguments.lanes != "off",
         "--threads": arguments.threads > 1,
+        "--compact": arguments.compact,
         "--all-invariants": arguments.all_invariants,
         "--checkpoint": arguments.checkpoint,
         "--resume": arguments.resume,

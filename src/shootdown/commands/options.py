@@ -110,6 +110,24 @@ def add_reduce(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_compact(parser: argparse.ArgumentParser) -> None:
+    """``--compact`` and ``--seed``."""
+    group = parser.add_argument_group("fingerprints")
+    group.add_argument(
+        "--compact",
+        action="store_true",
+        help="keep 64 bits for each state instead of the state: much less memory, but states may "
+        "be omitted; the verdict says with which probability at most",
+    )
+    group.add_argument(
+        "--seed",
+        metavar="N",
+        type=seed,
+        help="with --compact: other fingerprints, so that a search can be repeated with them; "
+        "default: 0",
+    )
+
+
 def add_survival(parser: argparse.ArgumentParser) -> None:
     """``--checkpoint``, ``--checkpoint-every``, ``--no-checkpoint``, ``--resume``."""
     group = parser.add_argument_group("long searches")
@@ -196,6 +214,13 @@ def threads(text: str) -> int:
     if not 1 <= number <= MOST_THREADS:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to {MOST_THREADS}")
     return number
+
+
+def seed(text: str) -> int:
+    """A number that chooses fingerprints: 64 bits."""
+    if not (text.isascii() and text.isdigit()) or int(text) >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 to 2^64 - 1")
+    return int(text)
 
 
 def memory(text: str) -> int:

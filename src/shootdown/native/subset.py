@@ -78,6 +78,17 @@ define internal i64 @store8(i64 %a, i64 %v) alwaysinline {
   ret i64 0
 }
 """,
+    # high(a, b): the upper half of a product, both without a sign
+    "high": """\
+define internal i64 @high(i64 %a, i64 %b) alwaysinline {
+  %x = zext i64 %a to i128
+  %y = zext i64 %b to i128
+  %xy = mul i128 %x, %y
+  %h = lshr i128 %xy, 64
+  %r = trunc i128 %h to i64
+  ret i64 %r
+}
+""",
     # lowest_bit(x): the number of the lowest set bit of x, which is not 0
     "lowest_bit": """\
 define internal i64 @lowest_bit(i64 %x) alwaysinline {

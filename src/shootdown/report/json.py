@@ -205,6 +205,9 @@ def _run(run: Run) -> Json:
         "before_reductions": None
         if result.before is None
         else {"states": result.before.states, "depth": result.before.depth},
+        "fingerprints": None
+        if result.fingerprints is None
+        else {**asdict(result.fingerprints), "omission_below": result.omission},
         "shortest": result.shortest,
         "states": result.states,
         "expanded": result.expanded,

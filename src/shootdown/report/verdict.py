@@ -7,6 +7,7 @@ from shlex import quote
 from shootdown.check.result import Result, Verdict, ViolationKind
 from shootdown.check.trace import Ending, Trace
 from shootdown.lang.ir import FailureKind, Location, Property, System
+from shootdown.report import omitted
 from shootdown.report.coverage import never_executed, never_executed_text, short_path
 from shootdown.report.diagram import diagram
 from shootdown.report.run import Run, Subject, as_expected, expected_text, verdict_name
@@ -58,8 +59,10 @@ def _report(run: Run) -> str:
         length = run.result.violation.length
         what = "shortest race" if run.result.shortest else "a race"
         parts += [_race_line(run.subject, run.trace, what, length)]
-        if not run.result.shortest:
+        if not run.result.keeps_distances:
             parts += [paragraph(_NOT_SHORTEST)]
+        elif run.result.fingerprints is not None:
+            parts += [paragraph(omitted.no_shorter(run.result))]
         parts += [""]
         parts += [diagram(run.trace)]
         parts += _where(run.trace.ending)
@@ -73,7 +76,12 @@ def _report(run: Run) -> str:
 def headline(run: Run) -> str:
     """The verdict with what it is about; wrapped."""
     ending = None if run.trace is None else run.trace.ending
-    return _headline(verdict_name(run), run.subject, ending)
+    text = _headline(verdict_name(run), run.subject, ending)
+    omitted_text = omitted.headline(run.result)
+    if omitted_text:
+        indent = len(verdict_name(run)) + 2
+        text += "\n" + paragraph(omitted_text, indent=indent, hanging=0)
+    return text
 
 
 def headline_of(subject: Subject, trace: Trace) -> str:
@@ -189,6 +197,7 @@ def _fields(run: Run) -> list[str]:
         field("hardware", *(system.assumptions or ("none",))),
         field("explored", _explored(result)),
         *_reductions(result),
+        *_omitted(result),
         field("invariants", _invariants(system)),
         field("goals", _goals(system, result)),
         field("not executed", lines),
@@ -246,6 +255,10 @@ def _reductions(result: Result) -> list[str]:
         seen = f"{count(result.before.states, 'state')}, depth {result.before.depth:,}"
         texts.append(f"the ordinary search before saw {seen}: no violation")
     return [field("reductions", *texts)] if texts else []
+
+
+def _omitted(result: Result) -> list[str]:
+    return [] if result.fingerprints is None else [field("omitted", omitted.assumed(result))]
 
 
 def _invariants(system: System) -> str:

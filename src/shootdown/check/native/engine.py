@@ -10,19 +10,20 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TypeAlias
 
 from shootdown.check.deadline import time_limit
 from shootdown.check.estimate import LEVELS
 from shootdown.check.memory import Watch, check_limits, memory_limit
-from shootdown.check.native import core
+from shootdown.check.native import compact_core, core
 from shootdown.check.native.bodies import most_outcomes
+from shootdown.check.native.compact_store import CompactStore
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
 from shootdown.check.native.interface import Counts, StateStore
 from shootdown.check.native.keep import Keeper
 from shootdown.check.native.layout import WORD, Layout, plan
 from shootdown.check.native.store import Store, load_core
+from shootdown.check.omission import Fingerprints
 from shootdown.check.reduce.concretize import with_real_path
 from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
@@ -51,6 +52,7 @@ def explore(
     good_code_after: float = 1.0,
     keeper: Keeper | None = None,
     threads: int = 1,
+    compact: Fingerprints | None = None,
 ) -> Result:
     """Search ``system`` breadth-first.
 
@@ -58,11 +60,13 @@ def explore(
     ``good_code_after`` seconds, it goes on with good code (kept on disk for the next time).
     ``Result.memory`` and ``Limits.memory`` are about the states and their table. ``keeper`` writes
     checkpoints, and lets the search go on from one. ``threads`` changes the time only, not what is
-    found.
+    found. With ``compact`` it keeps fingerprints instead of states, and may omit some: see
+    :mod:`shootdown.check.omission`.
     """
     check_limits(limits)
     search = _Search(system, limits, on_progress, good_code_after, reduce=reduce, keeper=keeper)
     search.threads = threads
+    search.compact = compact
     try:
         search.run()
     except KeyboardInterrupt:
@@ -156,6 +160,7 @@ class _Search:
     """One search; the counts live in the store, so an interrupt at any point finds them whole."""
 
     threads = 1
+    compact: Fingerprints | None = None
 
     def __init__(
         self,
@@ -201,20 +206,25 @@ class _Search:
         outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
         if self.reduce.merge is not None:
             outcomes *= 2  # those of the states that are passed through come behind
+        sizes = (layout.words, outcomes, lines, goals, self.memory_limit)
         core_code = None if prepared is None else prepared.core
-        kind: Callable[..., StateStore] = Store
-        if self.threads > 1:
+        store: Store
+        text = core.text
+        if self.compact is not None:
+            store, text = CompactStore(*sizes, self.compact, self.watch), compact_core.text
+        elif self.threads > 1:
             from shootdown.check.native.team import TeamStore
 
-            kind = partial(TeamStore, threads=self.threads)
-        store = kind(layout.words, outcomes, lines, goals, self.memory_limit, core_code, self.watch)
+            store = TeamStore(*sizes, core_code, self.watch, threads=self.threads)
+        else:
+            store = Store(*sizes, core_code, self.watch)
         code = store.begin(functions, layout.pack(self.initial()), self.limits.states)
         self.store = store
         if code:
             self.violation = self.bad_state(store, code)
             return
         if self.keeper is not None:
-            code_text = (self.ir, core.text(layout.words))
+            code_text = (self.ir, text(layout.words))
             self.earlier = self.keeper.begin(system, code_text, self.reduce.names, store)
             if store.counts().states > (self.limits.states or math.inf):
                 self.stopped = "states"
@@ -377,6 +387,7 @@ class _Search:
             frontier=at.states - at.expanded,
             checkpoint=self.checkpoint,
             reductions=self.reduce.names,
+            fingerprints=self.compact,
         )
 
 

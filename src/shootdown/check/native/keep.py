@@ -27,6 +27,7 @@ _DIFFERS = {
     "options": "is a search with other options",
     "without": "is a search with other sites left out",
     "reduce": "is a search with other reductions",
+    "compact": "is a search with other fingerprints",
     "part": "is another part of the search",
     "reductions": "is a search with other reductions",
     "version": "was written by another version of shootdown",

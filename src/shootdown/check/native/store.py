@@ -7,6 +7,7 @@ import ctypes
 import mmap
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from shootdown.check.memory import Watch
 from shootdown.check.native import core
@@ -42,9 +43,6 @@ _OF_BATCH = ("HASHES", "KINDS", "CANDIDATES", "UNKNOWN")  # a number for each su
 _OF_STATES = ("MADE", "ENDS", "LEFT", "SKIPPED")  # and for each state
 _ASK = 16 << 20  # bytes that a table grows by: for less it is not looked what the machine has
 
-_FIELDS = {name: i for i, name in enumerate(core.CONTEXT)}
-
-
 # functions called this way release the interpreter's lock
 _TWO = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 _THREE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
@@ -62,14 +60,15 @@ class _Memory:
                 self._map.madvise(mmap.MADV_HUGEPAGE, huge_from, size - huge_from)
         self._first = ctypes.c_char.from_buffer(self._map)
         self.address = ctypes.addressof(self._first)
-        self._forgotten = 0
+        self.forgotten = 0
 
     def forget(self, stop: int) -> None:
-        """Give back the memory before ``stop``, in large pieces: its contents are lost."""
+        """Give back the memory before ``stop``, in large pieces: its contents are lost. Up to where
+        that is so, ``forgotten`` says."""
         stop -= stop % _PIECE
-        if stop > self._forgotten:
-            self._map.madvise(mmap.MADV_DONTNEED, self._forgotten, stop - self._forgotten)
-            self._forgotten = stop
+        if stop > self.forgotten:
+            self._map.madvise(mmap.MADV_DONTNEED, self.forgotten, stop - self.forgotten)
+            self.forgotten = stop
 
 
 _NOTHING = _Memory(1)
@@ -112,6 +111,7 @@ class Store:
 
     beyond = 0
     """States that there is address space for behind those that the search may discover."""
+    _fields: ClassVar[dict[str, int]] = {name: i for i, name in enumerate(core.CONTEXT)}
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Store:
         self._watch = watch
         self.limit = limit
         self._state = words * 8 + 4 / core.LEVEL_GAP + 4 / _AHEAD  # bytes, at most
-        self._context = (ctypes.c_int64 * len(core.CONTEXT))()
+        self._context = (ctypes.c_int64 * len(self._fields))()
         self._cover = (ctypes.c_uint8 * lines)()
         self._property_cover = (ctypes.c_uint8 * lines)()
         self._goals = (ctypes.c_uint8 * goals)()
@@ -148,7 +148,7 @@ class Store:
         self._batch = Batch(self.words, most_outcomes)
         for name, address in self._batch.addresses.items():
             self[name] = address
-        self.capacity = min(_MOST_STATES - self.beyond, self.limit // (self.words * 8 + 8))
+        self.capacity = min(_MOST_STATES - self.beyond, self._most_states())
         while not self._reserve_states():
             self.capacity //= 2  # an address space limit, as by `ulimit -v`
             if self.capacity < _most(_FIRST_BUCKETS):
@@ -162,6 +162,10 @@ class Store:
         self["COVER"] = ctypes.addressof(self._cover)
         self["PROPERTY_COVER"] = ctypes.addressof(self._property_cover)
         self["GOALS"] = ctypes.addressof(self._goals)
+
+    def _most_states(self) -> int:
+        """How many states there can be by the limit, or a few more."""
+        return self.limit // (self.words * 8 + 8)
 
     def _reserve_states(self) -> bool:
         """Address space for the states, if it leaves enough for their table."""
@@ -181,10 +185,10 @@ class Store:
         return True
 
     def __getitem__(self, name: str) -> int:
-        return self._context[_FIELDS[name]]
+        return self._context[self._fields[name]]
 
     def __setitem__(self, name: str, value: int) -> None:
-        self._context[_FIELDS[name]] = value
+        self._context[self._fields[name]] = value
 
     # ------------------------------------------------------------------- the search
 
@@ -286,11 +290,15 @@ class Store:
     def snapshot(self) -> tuple[dict[str, int], list[memoryview]] | None:
         if self["CODE"]:
             return None
-        numbers = {name: self[field] for name, field in _SNAPSHOT.items()}
-        numbers["transitions"] -= self["PARTIAL"]
+        numbers = self._numbers()
         exact = (ctypes.c_uint8 * len(self._cover))(*self._exact_cover())
         parts = [exact, self._property_cover, self._goals, *self._arrays(numbers)]
         return numbers, [memoryview(part).cast("B") for part in parts]
+
+    def _numbers(self) -> dict[str, int]:
+        numbers = {name: self[field] for name, field in _SNAPSHOT.items()}
+        numbers["transitions"] -= self["PARTIAL"]
+        return numbers
 
     def restore(self, numbers: Numbers) -> list[memoryview]:
         states = numbers["states"]
@@ -302,18 +310,24 @@ class Store:
                 f"give --max-memory {least}M or more"
             )
         self._buckets_wanted = buckets
+        return self._parts_to_read(numbers)
+
+    def _parts_to_read(self, numbers: Numbers) -> list[memoryview]:
         sizes = len(self._cover), len(self._property_cover), len(self._goals)
         self._read = [(ctypes.c_uint8 * size)() for size in sizes]
         parts = [*self._read, *self._arrays(numbers)]
         return [memoryview(part).cast("B") for part in parts]
 
     def restored(self, numbers: Numbers) -> None:
+        self._new_table(self._buckets_wanted)
+        self._fill(numbers["states"])
+        self._take_read(numbers)
+
+    def _take_read(self, numbers: Numbers) -> None:
         for own, read in zip(
             (self._cover, self._property_cover, self._goals), self._read, strict=True
         ):
             own[:] = list(read)
-        self._new_table(self._buckets_wanted)
-        self._fill(numbers["states"])
         for name, field in _SNAPSHOT.items():
             self[field] = numbers[name]
         self.mark()

@@ -14,7 +14,6 @@ from threading import Thread
 from shootdown.check.memory import Watch
 from shootdown.check.native import core, rounds
 from shootdown.check.native.store import (
-    _FIELDS,
     _SLICE,
     _THREE,
     _TWO,
@@ -163,7 +162,7 @@ class TeamStore(Store):
             self._take_marks(member)
         counts = self._context[:]
         for name in _RESULTS:
-            counts[_FIELDS[name]] = self._members[0][name]
+            counts[Store._fields[name]] = self._members[0][name]
         # at once: an interrupt finds the old counts or the new ones
         ctypes.memmove(self._context, type(self._context)(*counts), ctypes.sizeof(self._context))
         if any(member["TROUBLE"] == rounds.TOO_MANY for member in self._members):
