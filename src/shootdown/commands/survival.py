@@ -56,12 +56,16 @@ def keeper(built: Compiled, arguments: argparse.Namespace, events: Events) -> Ke
         "options": ",".join(f"{name}={value}" for name, value in system.options),
         "without": ", ".join(built.choices.without),
         "reduce": "auto" if arguments.reduce is None else ",".join(arguments.reduce) or "none",
-        "version": version(),
     }
     resume = None if arguments.resume is None else _real(arguments.resume)
-    return Keeper(
-        lambda system: _place(system, arguments), about, _teller(built, arguments, events), resume
-    )
+
+    def slow() -> dict[str, str]:
+        return {"version": version()}
+
+    def place(system: System) -> Place | None:
+        return _place(system, arguments)
+
+    return Keeper(place, about, _teller(built, arguments, events), resume, slow)
 
 
 def _recorded_reduce(file: Path) -> tuple[str, ...] | None:

@@ -9,7 +9,6 @@ import stat
 import tempfile
 from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -201,6 +200,8 @@ def _shrink(folder: Path) -> None:
 @cache
 def sources() -> str:
     """A digest of this package: a part of the key of what it makes."""
+    from importlib.resources import files  # takes milliseconds
+
     digest = hashlib.sha256()
     for entry in sorted(files("shootdown.check.native").iterdir(), key=lambda e: e.name):
         if entry.name.endswith(".py"):
