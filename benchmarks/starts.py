@@ -81,7 +81,8 @@ def page(command: str, starts: Sequence[Start], worst: int) -> str:
             "# How long a check takes until its search begins",
             "",
             "CPU seconds of `shootdown check NAME --max-states 1`, each in a process of its own,",
-            f"with what is kept between runs, for all {len(cpu)} scenarios of the library.",
+            f"with what is kept between runs, for {len(cpu)} of the library's {len(library())} "
+            "scenarios.",
             f"Written by `{command}` on {_processor()}, {os.cpu_count()} CPUs,",
             f"Python {platform.python_version()}, load average {os.getloadavg()[0]:.1f}, "
             f"{time.strftime('%Y-%m-%d')}.",
