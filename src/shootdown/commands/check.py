@@ -138,7 +138,8 @@ class _Checks:
             code = 0 if good == len(self.targets) else 1
         self.conclude()
         documents = [o.document for o in self.outcomes if o.document is not None]
-        self.console.write(check_document(documents, code, version()) if self.console.json else {})
+        if self.console.json:
+            self.console.write(check_document(documents, code, version()))
         return code
 
     def search(self) -> bool:

@@ -59,12 +59,16 @@ def keeper(built: Compiled, arguments: argparse.Namespace, events: Events) -> Ke
         "without": ", ".join(built.choices.without),
         "reduce": "auto" if arguments.reduce is None else ",".join(arguments.reduce) or "none",
         "compact": "" if compact is None else compact.text,
-        "version": version(),
     }
     resume = None if arguments.resume is None else _real(arguments.resume)
-    return Keeper(
-        lambda system: _place(system, arguments), about, _teller(built, arguments, events), resume
-    )
+
+    def slow() -> dict[str, str]:
+        return {"version": version()}
+
+    def place(system: System) -> Place | None:
+        return _place(system, arguments)
+
+    return Keeper(place, about, _teller(built, arguments, events), resume, slow)
 
 
 def _as_recorded(file: Path, arguments: argparse.Namespace) -> None:

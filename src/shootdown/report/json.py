@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from shootdown.check.trace import Ending, Trace, TraceStep
@@ -144,6 +143,7 @@ def why_document(base: Run, mutants: Sequence[Mutant], code: int, version: str) 
 def schema(name: str) -> Mapping[str, Any]:
     """The JSON schema of a document, by the name of its command: ``check``, ``bounds``, ..."""
     import json
+    from importlib.resources import files
 
     text = (files("shootdown.report") / "schemas" / f"{name}.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
