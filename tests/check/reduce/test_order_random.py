@@ -9,6 +9,7 @@ from itertools import combinations
 import pytest
 
 from random_ir import Generator
+from random_steps import Steps
 from random_threads import Threads
 from shootdown.check import native, reference
 from shootdown.check.reduce import order, reductions
@@ -63,6 +64,12 @@ def test_threads(start: int) -> None:
         compared(Threads(seed).system(), SETS[seed % len(SETS)], fast=seed % 5 == 0)
 
 
+@pytest.mark.parametrize("start", range(0, 36, 12))
+def test_steps(start: int) -> None:
+    for seed in range(start, start + 12):
+        compared(Steps(seed).system(), SETS[seed % len(SETS)], fast=seed % 10 == 0)
+
+
 def commuting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Effect, "commutes", lambda self, other, changed: True)
 
@@ -109,6 +116,15 @@ def test_many_threads(start: int) -> None:
         for names in SETS:
             seen.add(compared(Threads(seed).system(), names, fast=seed % 10 == 0))
     assert {Verdict.HOLDS, Verdict.VACUOUS, Verdict.VIOLATED} <= seen
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("start", range(0, 6000, 200))
+def test_many_steps(start: int) -> None:
+    for seed in range(start, start + 200):
+        system = Steps(seed).system()
+        for names in (("order",), SETS[seed % len(SETS)]):
+            compared(system, names, fast=seed % 20 == 0)
 
 
 @pytest.mark.deep
