@@ -15,6 +15,7 @@ from shootdown.check import native, reference
 from shootdown.check.reduce import order, reductions
 from shootdown.check.reduce.cells import Effect
 from shootdown.check.reduce.order import Order
+from shootdown.check.reduce.visible import Part
 from shootdown.check.result import Limits, Result, Verdict
 from shootdown.check.trace import trace_violation
 from shootdown.lang.ir import System
@@ -75,7 +76,7 @@ def commuting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def invisible(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order, "_seen", lambda flow: [])
+    monkeypatch.setattr(order, "parts_of", lambda flow: [])
 
 
 def cycles(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +88,17 @@ def unfair(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order._Look, "fair", staticmethod(lambda outcome: True))
 
 
-@pytest.mark.parametrize("mutant", [commuting, invisible, cycles, unfair])
+def never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Part, "may_show", lambda self, effect: False)
+
+
+def shown_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Part, "shows", lambda self, value: True)
+
+
+@pytest.mark.parametrize(
+    "mutant", [commuting, invisible, cycles, unfair, never_shown, shown_before]
+)
 def test_each_condition_is_needed(
     mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
