@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from shootdown.check.result import Result
 from shootdown.check.trace import Ending, Trace, TraceStep
 from shootdown.lang.ir import Action, Call, Location, NoteKind, Property, System
 from shootdown.lang.scenario import Scenario
@@ -189,6 +190,18 @@ def _broken(run: Broken) -> Json:
     }
 
 
+def _represented(result: Result) -> Json | None:
+    found = result.represented
+    if found is None:
+        return None
+    return {
+        "states": found.states,
+        "standard_error": found.error,
+        "reachable": found.reachable,
+        "factor": round(found.states / result.states, 3),
+    }
+
+
 def _run(run: Run) -> Json:
     system, result = run.system, run.result
     violation = None
@@ -205,6 +218,7 @@ def _run(run: Run) -> Json:
         "before_reductions": None
         if result.before is None
         else {"states": result.before.states, "depth": result.before.depth},
+        "represented": _represented(result),
         "shortest": result.shortest,
         "states": result.states,
         "expanded": result.expanded,

@@ -24,7 +24,15 @@ from shootdown.check.native.layout import WORD, Layout, plan
 from shootdown.check.native.store import Store, load_core
 from shootdown.check.reduce.concretize import with_real_path
 from shootdown.check.reduce.reduction import NONE, Reduction
-from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
+from shootdown.check.result import (
+    Limits,
+    Progress,
+    Represented,
+    Result,
+    Verdict,
+    Violation,
+    ViolationKind,
+)
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
 
@@ -367,7 +375,17 @@ class _Search:
             frontier=at.states - at.expanded,
             checkpoint=self.checkpoint,
             reductions=self.reduce.names,
+            represented=self.represented(),
         )
+
+    def represented(self) -> Represented | None:
+        """What the states stand for by symmetry."""
+        symmetry, store = self.reduce.symmetry, self.store
+        if symmetry is None or store is None or self.violation is not None:
+            return None
+        from shootdown.check.native.represented import represented
+
+        return represented(self.system, self.layout, symmetry, store, self.stopped is not None)
 
 
 def sample(system: System, states: int) -> list[int]:
