@@ -373,8 +373,9 @@ def _following(flow: Flow, entry: int, end: int) -> list[int]:
 
 def _tokens(flow: Flow) -> tuple[int, int]:
     """Cells that some rule needs to be 0 and sets to 1, and those that it needs to be 1 and clears:
-    what it spends. A cell that is both is neither."""
-    up = down = 0
+    what it spends. Of a cell that is both, that counts which only fair rules do (any choice is
+    right; unfair rules take part in most sets less often)."""
+    up = down = fair_up = fair_down = 0
     for entry in flow.rules:
         todo, seen = [entry], set()
         need0 = need1 = ones = zeros = 0
@@ -395,7 +396,11 @@ def _tokens(flow: Flow) -> tuple[int, int]:
                         need0 |= edge.reads
         up |= need0 & ones
         down |= need1 & zeros
-    return up & ~down, down & ~up
+        if flow.nodes[entry].fair:
+            fair_up |= need0 & ones
+            fair_down |= need1 & zeros
+    both, fair = up & down, fair_up ^ fair_down
+    return up & ~down | both & fair & fair_up, down & ~up | both & fair & fair_down
 
 
 def _image(flow: Flow, cells: int, swap: Swap) -> int:
