@@ -9,7 +9,8 @@ import ctypes
 import sys
 import time
 
-from shootdown.check.native import jit, store, subset
+from shootdown.check.native import store
+from shootdown.native import jit, subset
 
 READS = 20_000_000
 BATCH = 64

@@ -15,6 +15,7 @@ TOKEN = re.compile(r"--path (\w+)")
 FILE_MARKS = {
     "python": re.compile(r"# file: (\S+)\n"),
     "litmus": re.compile(r"\(\* file: (\S+) \*\)\n"),
+    "toml": re.compile(r"# file: (\S+)\n"),
 }
 HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
 SLOWEST = 120  # seconds that one command of a page may take

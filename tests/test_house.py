@@ -27,14 +27,16 @@ MAY_IMPORT = {
     "hardware": {"lang", "errors"},
     "linux": {"hardware", "lang", "errors"},
     "races": {"linux", "hardware", "lang", "errors"},
-    "check": {"lang", "errors"},
-    "cost": {"lang", "errors"},
+    "native": {"errors"},
+    "check": {"native", "lang", "errors"},
+    "cost": {"native", "lang", "errors"},
+    "workloads": {"cost", "linux", "hardware", "lang", "errors"},
     "trace": {"lang", "errors"},
-    "litmus": {"check", "hardware", "lang", "errors"},
-    "report": {"litmus", "check", "cost", "trace", "lang", "errors"},
+    "litmus": {"check", "native", "hardware", "lang", "errors"},
+    "report": {"workloads", "litmus", "check", "cost", "trace", "lang", "errors"},
     "commands": {
-        "report", "litmus", "check", "cost", "trace", "races", "linux", "hardware", "lang",
-        "errors", "interrupts",
+        "report", "litmus", "check", "cost", "trace", "races", "workloads", "linux", "hardware",
+        "native", "lang", "errors", "interrupts",
     },
 }  # fmt: skip
 # The front door offers what a user's own model needs; `python -m shootdown` is the command line.

@@ -15,9 +15,10 @@ import llvmlite.binding as llvm
 import pytest
 
 from dontneed import system
-from shootdown.check.native import core, jit
+from shootdown.check.native import core
 from shootdown.check.native.emit import emit
 from shootdown.check.native.layout import plan
+from shootdown.native import jit
 
 RECORDED = 177.7  # instructions for each transition
 TOLERANCE = 0.05

@@ -17,7 +17,7 @@ import pytest
 
 from dontneed_ir import COUNTS, dontneed
 from shootdown.check import native, reference
-from shootdown.check.native import core, engine, jit, kept, store, subset
+from shootdown.check.native import core, engine, kept, store
 from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import FUNCTIONS, emit
 from shootdown.check.native.layout import plan
@@ -39,6 +39,7 @@ from shootdown.lang.ir import (
     Store,
     System,
 )
+from shootdown.native import jit, subset
 from small_ir import action, binary, body, load, prop, put, system
 
 

@@ -27,7 +27,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 VERBS = tuple(command.name for command in COMMANDS)
-LANGUAGES = {"", "c", "console", "diff", "json", "litmus", "python", "sh", "text"}
+LANGUAGES = {"", "c", "console", "diff", "json", "litmus", "python", "sh", "text", "toml"}
 UPDATE = bool(os.environ.get("UPDATE_DOCS"))
 
 

@@ -38,7 +38,7 @@ def unbuilt() -> Setup:
     raise AssertionError
 
 
-@pytest.mark.parametrize("name", ["check", "list", "show", "replay"])
+@pytest.mark.parametrize("name", ["check", "list", "show", "replay", "calibrate"])
 def test_schemas_are_schemas_and_closed(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
     with pytest.raises(jsonschema.ValidationError):

@@ -99,7 +99,7 @@ def _place(system: System, arguments: argparse.Namespace) -> Place | None:
 
 def _cached(system: System) -> Path:
     """Where a search is kept unasked: one file for each scenario with its bounds and options."""
-    from shootdown.check.native.jit import cache_folder
+    from shootdown.native.jit import cache_folder
 
     name = "".join(c if c.isalnum() or c in ".-_" else "_" for c in system.name)
     return cache_folder() / "searches" / f"{name}-{system.fingerprint}"

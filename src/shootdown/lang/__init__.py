@@ -3,6 +3,7 @@
 from shootdown.lang.decorators import (
     Function,
     atomic,
+    extern,
     goal,
     invariant,
     on_write,
@@ -98,6 +99,7 @@ __all__ = [
     "down_read",
     "down_write",
     "event",
+    "extern",
     "ghost",
     "given",
     "goal",

@@ -17,7 +17,7 @@ R = TypeVar("R")
 class Function(Generic[P, R]):
     """A function of the modelling language: its source is compiled, it is never run as Python.
 
-    ``kind`` is ``path``, ``atomic``, ``rule``, ``on_write``, ``invariant``, ``goal`` or
+    ``kind`` is ``path``, ``atomic``, ``extern``, ``rule``, ``on_write``, ``invariant``, ``goal`` or
     ``progress``. ``role`` says what a call of it is for (``flush``, ``barrier``, ...), so that
     mutants can leave it out.
     """
@@ -88,6 +88,12 @@ def atomic(
     if source is not None:
         return _make(source, "atomic")
     return lambda function: _make(function, "atomic", show=show, role=role, fence=fence)
+
+
+def extern(source: Callable[P, R], /) -> Function[P, R]:
+    """Something that an engine implements: only its parameters and what it returns are read. The
+    checker has none."""
+    return _make(source, "extern")
 
 
 @overload

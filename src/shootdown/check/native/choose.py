@@ -1,4 +1,4 @@
-"""The choice of ``reduce.order`` in the subset of Python that :mod:`.subset` compiles.
+"""The choice of ``reduce.order`` in the subset of Python of :mod:`shootdown.native.subset`.
 
 It is :meth:`shootdown.check.reduce.order.Order.chosen` on packed states and on the tables that
 :mod:`.reduced` writes; that text says what each part is for. ``c`` is the address of an array of
@@ -11,7 +11,7 @@ for one call of ``expand``. Sets of cells are ``W`` words in the packing of the 
 
 from __future__ import annotations
 
-from shootdown.check.native import subset
+from shootdown.native import subset
 
 CONTEXT = (
     "NODES",  # tables: ``NODE`` words for each node, ``EDGE`` words for each edge

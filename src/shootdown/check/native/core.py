@@ -1,4 +1,4 @@
-"""The search loop, written in the subset of Python that :mod:`.subset` compiles.
+"""The search loop, written in the subset of Python that :mod:`shootdown.native.subset` compiles.
 
 Nothing here runs as Python. ``context`` is the address of an array of 64-bit words (the capital
 names below are its indices) that holds the whole search between two calls of :func:`run`.
@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from shootdown.check.native import subset
+from shootdown.native import subset
 
 CONTEXT = (
     "EXPAND",  # address of the model's functions, see emit.py

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from shootdown.check.deadline import time_limit
 from shootdown.check.estimate import LEVELS
 from shootdown.check.memory import Watch, check_limits, memory_limit
-from shootdown.check.native import core, jit
+from shootdown.check.native import core
 from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
 from shootdown.check.native.interface import Counts, StateStore
@@ -35,6 +35,7 @@ from shootdown.check.result import (
 )
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
+from shootdown.native import jit
 
 NO_LIMITS = Limits()
 """Search to the end."""

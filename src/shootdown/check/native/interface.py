@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from shootdown.check.native import jit
+from shootdown.native import jit
 
 
 @dataclass(frozen=True, slots=True)

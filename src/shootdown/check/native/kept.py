@@ -11,9 +11,9 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from shootdown.check.native import jit
 from shootdown.check.native.engine import Prepared
 from shootdown.lang.ir import Action, Block, Body, Note, System
+from shootdown.native import jit
 
 SOURCES = ("lang", "hardware", "check")
 

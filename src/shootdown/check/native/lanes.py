@@ -16,7 +16,7 @@ from pathlib import Path
 
 from shootdown.check.deadline import time_limit
 from shootdown.check.memory import check_limits, memory_limit
-from shootdown.check.native import engine, jit, lanes_core
+from shootdown.check.native import engine, lanes_core
 from shootdown.check.native.emit import FUNCTIONS, emit
 from shootdown.check.native.lanes_choose import choose_leaf
 from shootdown.check.native.lanes_emit import emit_lanes, most_made
@@ -28,6 +28,7 @@ from shootdown.check.result import Limits, Progress, Result, Verdict, Violation,
 from shootdown.errors import UnfinishedError
 from shootdown.lang.interpret import State
 from shootdown.lang.ir import FailureKind, System
+from shootdown.native import jit
 
 MORE, GROW, BAD_STATE, BAD_STEP, LIMITED = (
     lanes_core.STATUS[name] for name in ("MORE", "GROW", "BAD_STATE", "BAD_STEP", "LIMITED")

@@ -1,4 +1,4 @@
-"""The search loop over entries, in the subset of Python that :mod:`.subset` compiles.
+"""The search loop over entries, in the subset of Python of :mod:`shootdown.native.subset`.
 
 There is an *entry* for each key: its ``K`` words, the lanes that are known, and the number of its
 last record in the queue. The entries lie in the order of their discovery, so those that are needed
@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from shootdown.check.native import jit, subset
 from shootdown.check.native.core import hash_of, same
+from shootdown.native import jit, subset
 
 CONTEXT = (
     "EXPAND",  # address of the model's functions, see lanes_emit.py

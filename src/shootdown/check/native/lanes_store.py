@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 
-from shootdown.check.native import jit, lanes_core
+from shootdown.check.native import lanes_core
 from shootdown.check.native.store import _Memory
 from shootdown.errors import UnfinishedError
+from shootdown.native import jit
 
 _MOST_ENTRIES = (1 << 32) - 2  # an index plus one must fit into 32 bits
 _FIRST_SLOTS = 1 << 12

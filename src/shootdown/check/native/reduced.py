@@ -241,7 +241,7 @@ def read_state(writer: Writer) -> list[str]:
 
 
 def as_numbers(writer: Writer, name: str, arguments: tuple[str, ...]) -> str:
-    """A function whose arguments are addresses given as numbers, as :mod:`.subset` has them."""
+    """A function whose arguments are addresses given as numbers, as ``subset`` has them."""
     writer.lines[:0] = [f"  %{x} = inttoptr i64 %number.{x} to ptr" for x in arguments]
     heads = ", ".join(f"i64 %number.{x}" for x in arguments)
     text = writer.function(f"@{name}({heads})")

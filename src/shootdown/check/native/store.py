@@ -9,9 +9,10 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from shootdown.check.memory import Watch
-from shootdown.check.native import core, jit
+from shootdown.check.native import core
 from shootdown.check.native.interface import Counts, Numbers
 from shootdown.errors import UnfinishedError
+from shootdown.native import jit
 
 _HUGE_PAGE = 2 << 20
 _PIECE = 1 << 18

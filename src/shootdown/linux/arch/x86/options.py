@@ -92,6 +92,15 @@ HANDLER_GEN = Option(
     "every kernel; or after.",
 )
 
+FLUSH_CEILING = Option(
+    "flush_ceiling",
+    "all",
+    choices=("all", "33"),
+    doc="shootdown=generations: a flush is for everything if it is for all pages of the scenario, "
+    "which stand for more than tlb_single_page_flush_ceiling; or if it is for more than 33 pages.",
+    tacit=True,
+)
+
 LAZY_TABLES = Option(
     "lazy_tables",
     "interrupt",

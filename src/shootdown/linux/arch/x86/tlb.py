@@ -15,7 +15,7 @@ from shootdown.hardware.machine import ARCH, Cpu, Page, StealTime
 from shootdown.lang import READ_ONCE, path, smp_mb, this, try_cmpxchg
 from shootdown.linux.arch.arm64 import tlbflush as arm64
 from shootdown.linux.arch.x86.broadcast import broadcast_done, broadcast_tlb_flush
-from shootdown.linux.arch.x86.options import FLUSH_BARRIER, SHOOTDOWN
+from shootdown.linux.arch.x86.options import FLUSH_BARRIER, FLUSH_CEILING, SHOOTDOWN
 from shootdown.linux.arch.x86.switch import mm_global_asid
 from shootdown.linux.arch.x86.tlb_multi import flush_tlb_multi, inc_mm_tlb_gen
 from shootdown.linux.arch.x86.tlbflush import ContextMm, FlushTlbInfo
@@ -41,10 +41,19 @@ def kvm_flush_tlb_multi(targets: set[Cpu], pages: set[Page]) -> None:
 
 
 @path
+def flushes_everything(pages: set[Page]) -> bool:
+    """``get_flush_tlb_info()``: more pages than ``tlb_single_page_flush_ceiling`` are flushed as
+    ``TLB_FLUSH_ALL``."""
+    if FLUSH_CEILING == "33":
+        return len(pages) > 33
+    return len(Page) > 1 and pages == set(Page)
+
+
+@path
 def flush_tlb_generations(mm: ContextMm, pages: set[Page], *, freed_tables: bool) -> None:
-    """F1..F4. All pages of a scenario are more than ``tlb_single_page_flush_ceiling``."""
+    """F1..F4."""
     gen = inc_mm_tlb_gen(mm, pages)
-    info = FlushTlbInfo(mm=mm, new_tlb_gen=gen, everything=len(Page) > 1 and pages == set(Page))
+    info = FlushTlbInfo(mm=mm, new_tlb_gen=gen, everything=flushes_everything(pages))
     asid = mm_global_asid(mm)
     interrupt = True
     if asid is not None:

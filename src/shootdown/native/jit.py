@@ -117,6 +117,21 @@ def _compile(ir: str, level: int, machine: Any = None) -> bytes:
     return code
 
 
+def compile_coroutines(text: str) -> bytes:
+    """Code of a module with coroutines, which need LLVM's whole pipeline; kept in the cache."""
+    file = cache_file(text)
+    code = read(file)
+    if code is None:
+        machine = _machine(GOOD)
+        module = llvm.parse_assembly(text)
+        module.verify()
+        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(GOOD))
+        builder.getModulePassManager().run(module, builder)
+        code = bytes(machine.emit_object(module))
+        write(file, code)
+    return code
+
+
 # --------------------------------------------------------------------------- the cache
 
 
@@ -200,9 +215,10 @@ def _shrink(folder: Path) -> None:
 
 @cache
 def sources() -> str:
-    """A digest of this package: a part of the key of what it makes."""
+    """A digest of what writes machine code: a part of the key of what it makes."""
     digest = hashlib.sha256()
-    for entry in sorted(files("shootdown.check.native").iterdir(), key=lambda e: e.name):
-        if entry.name.endswith(".py"):
-            digest.update(entry.read_bytes())
+    for package in ("shootdown.native", "shootdown.check.native"):
+        for entry in sorted(files(package).iterdir(), key=lambda e: e.name):
+            if entry.name.endswith(".py"):
+                digest.update(entry.read_bytes())
     return digest.hexdigest()

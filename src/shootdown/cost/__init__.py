@@ -1,0 +1,1 @@
+"""Pricing: the paths of the checker at the size of a real machine, counted and timed."""

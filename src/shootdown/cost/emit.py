@@ -1,0 +1,782 @@
+"""One kind of thread as a coroutine in LLVM IR.
+
+A graph of :mod:`shootdown.lang.large` becomes one function. Blocks stay blocks; registers become
+stack slots, which LLVM turns into what it likes. At the beginning of a step the thread looks
+whether it is later than another (``HORIZON``) and yields then. A step is done at one time; its
+price is added after it. A step that must wait (a lock, a guard) is tried again from its beginning
+when the thread is woken; how long that took is added to the stalls of its kind.
+
+Prices: an access costs ``mem_load``, ``mem_store`` or ``atomic`` by the kind of its step; accesses
+to lines that several CPUs use may cost a transfer (``runtime.py``). Everything else costs what the
+machine's functions ``spend()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from shootdown.cost import runtime
+from shootdown.errors import ModelError
+from shootdown.lang import ir
+from shootdown.lang.bodies import expr_loads
+from shootdown.lang.builder import counted
+from shootdown.lang.cfg import Graph, MBlock, MBranch, MChoice, MJump, Register, Step
+from shootdown.lang.kinds import Kind, LockKind, RwSemKind, SetKind
+from shootdown.lang.large import Enter, Extern, LargeKinds, LargeSpace, Leave, Parameter, Region
+
+SMALL = 1 << 16
+"""Fields with at most so many elements are looked at as cache lines that CPUs share."""
+
+WORDS = {name: number for number, name in enumerate(runtime.CONTEXT)}
+LOADS = {"load", "READ_ONCE", "smp_load_acquire", "wait"}
+STORES = {"store", "WRITE_ONCE", "smp_store_release"}
+FREE_STEPS = {"extern", "event"}  # what they cost is said elsewhere
+COMPARISONS = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge"}
+PLAIN = {
+    "add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor",
+    "land": "and", "lor": "or", "shl": "shl", "shr": "lshr",
+}  # fmt: skip
+
+
+@dataclass
+class Layout:
+    """What all threads of a run agree on: where fields, locks and lines are, which steps can stall,
+    and the names of prices and counts."""
+
+    kinds: LargeKinds
+    space: LargeSpace
+    prices: list[str] = field(default_factory=lambda: list(runtime.PRICES))
+    counts: list[str] = field(default_factory=lambda: list(runtime.COUNTS))
+    stalls: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    lines: dict[int, int] = field(default_factory=dict)  # first line of a region
+    locks: dict[int, int] = field(default_factory=dict)  # first queue of a region of locks
+    waited: dict[int, int] = field(default_factory=dict)  # first entry of a region waited for
+    line_count: int = 0
+    lock_count: int = 0
+    waited_count: int = 0
+
+    def price(self, name: str) -> int:
+        """The number of a price."""
+        return _number(self.prices, name)
+
+    def count(self, name: str) -> int:
+        """The number of a count."""
+        return _number(self.counts, name)
+
+    def stall(self, name: str) -> int:
+        """The number of a kind of waiting."""
+        return _number(self.stalls, name)
+
+    def line(self, region: Region) -> int | None:
+        """The first cache line of a region, if its lines are looked at."""
+        start = region.storage.base
+        elements = region.length // region.width
+        if elements > SMALL:
+            return None
+        if start not in self.lines:
+            self.lines[start] = self.line_count
+            self.line_count += elements
+        return self.lines[start]
+
+    def lock(self, region: Region) -> int:
+        """The first queue of a region of locks."""
+        start = region.storage.base
+        if start not in self.locks:
+            self.locks[start] = self.lock_count
+            self.lock_count += region.length // region.width
+        return self.locks[start]
+
+    def wait(self, region: Region) -> int:
+        """The first entry of a region that somebody waits for."""
+        start = region.storage.base
+        if start not in self.waited:
+            self.waited[start] = self.waited_count
+            self.waited_count += region.length // region.width
+        return self.waited[start]
+
+
+def _number(names: list[str], name: str) -> int:
+    if name not in names:
+        names.append(name)
+    return names.index(name)
+
+
+def guarded_regions(graph: Graph, layout: Layout) -> None:
+    """Note which regions a graph waits for, before any graph is emitted: who writes one of them
+    must wake."""
+    for block in graph.blocks:
+        guarded = any(isinstance(op, ir.Guard) for op in block.ops)
+        if guarded:
+            for place in _guard_places(block):
+                layout.wait(layout.space.region_at(place.base))
+
+
+def _guard_places(block: MBlock) -> list[ir.Place]:
+    """The places that a block reads up to its last guard."""
+    last = max(i for i, op in enumerate(block.ops) if isinstance(op, ir.Guard))
+    places = []
+    for op in block.ops[: last + 1]:
+        if isinstance(op, ir.Set):
+            places += expr_loads(op.value)
+        elif isinstance(op, ir.Guard):
+            places += expr_loads(op.condition)
+    return places
+
+
+class Emitter:
+    """Writes one coroutine."""
+
+    def __init__(
+        self, name: str, graph: Graph, parameters: list[Parameter], layout: Layout
+    ) -> None:
+        self.name = name
+        self.graph = graph
+        self.parameters = parameters
+        self.layout = layout
+        self.lines: list[str] = []
+        self.serial = 0
+        self.numbers = {id(block): i for i, block in enumerate(graph.blocks)}
+        self.slots: set[int] = set()
+        self.step: Step | None = None
+        self.retry = ""
+        self.waits: list[ir.Place] = []
+
+    # ------------------------------------------------------------------ text
+
+    def new(self, instruction: str) -> str:
+        """A line that defines a value."""
+        self.serial += 1
+        self.lines.append(f"  %v{self.serial} = {instruction}")
+        return f"%v{self.serial}"
+
+    def do(self, instruction: str) -> None:
+        """A line that defines none."""
+        self.lines.append(f"  {instruction}")
+
+    def label(self, name: str) -> str:
+        """A name for a new block."""
+        self.serial += 1
+        return f"{name}.{self.serial}"
+
+    def text(self) -> str:
+        """The whole function."""
+        for block in self.graph.blocks:
+            self.block(block)
+        body = self.lines
+        self.lines = []
+        for reg in sorted(self.slots):
+            width = self.bits(self.graph.registers[reg].kind)
+            self.do(f"%r{reg} = alloca i{width}")
+            self.do(f"store i{width} 0, ptr %r{reg}")
+        self.do("%since = alloca i64")
+        self.do("%scratch = alloca [64 x i64]")
+        self.do("store i64 -1, ptr %since")
+        for number, parameter in enumerate(self.parameters):
+            if parameter.reg in self.slots:
+                at = self.new(f"getelementptr i64, ptr %args, i64 {number}")
+                value = self.new(f"load i64, ptr {at}")
+                self.do(f"store i64 {value}, ptr %r{parameter.reg}")
+        head = [
+            f"define ptr @{self.name}(ptr %memory, ptr %ctx, ptr %args) presplitcoroutine {{",
+            "entry:",
+            "  %size = call i64 @llvm.coro.size.i64()",
+            "  %asked = icmp eq ptr %memory, null",
+            "  br i1 %asked, label %tell, label %make",
+            "tell:",
+            "  %told = inttoptr i64 %size to ptr",
+            "  ret ptr %told",
+            "make:",
+            "  %id = call token @llvm.coro.id(i32 0, ptr null, ptr null, ptr null)",
+            "  %handle = call ptr @llvm.coro.begin(token %id, ptr %memory)",
+            "  %ctxi = ptrtoint ptr %ctx to i64",
+            f"  %statep = getelementptr i64, ptr %ctx, i64 {WORDS['STATE']}",
+            "  %statei = load i64, ptr %statep",
+            "  %state = inttoptr i64 %statei to ptr",
+        ]
+        begin = [
+            "  %first = call i8 @llvm.coro.suspend(token none, i1 false)",
+            "  switch i8 %first, label %suspended [i8 0, label %b0 i8 1, label %cleanup]",
+        ]
+        tail = [
+            "finished:",
+            *self._set_word("BLOCKED", "2"),
+            "  %last = call i8 @llvm.coro.suspend(token none, i1 true)",
+            "  switch i8 %last, label %suspended [i8 0, label %bad i8 1, label %cleanup]",
+            "bad:",
+            "  unreachable",
+            "cleanup:",
+            "  br label %suspended",
+            "suspended:",
+            "  call void @llvm.coro.end(ptr %handle, i1 false, token none)",
+            "  ret ptr %handle",
+            "}",
+            "",
+        ]
+        return "\n".join([*head, *self.lines, *begin, *body, *tail])
+
+    def _set_word(self, name: str, value: str) -> list[str]:
+        self.serial += 1
+        return [
+            f"  %w{self.serial} = getelementptr i64, ptr %ctx, i64 {WORDS[name]}",
+            f"  store i64 {value}, ptr %w{self.serial}",
+        ]
+
+    # ------------------------------------------------------------------ the context
+
+    def word(self, name: str) -> str:
+        """The address of a word of the context."""
+        return self.new(f"getelementptr i64, ptr %ctx, i64 {WORDS[name]}")
+
+    def get(self, name: str) -> str:
+        """A word of the context."""
+        return self.new(f"load i64, ptr {self.word(name)}")
+
+    def put(self, name: str, value: str) -> None:
+        """Write a word of the context."""
+        self.do(f"store i64 {value}, ptr {self.word(name)}")
+
+    def add_to(self, array: str, index: int, value: str) -> None:
+        """Add to an element of an array of the context."""
+        base = self.new(f"inttoptr i64 {self.get(array)} to ptr")
+        at = self.new(f"getelementptr i64, ptr {base}, i64 {index}")
+        old = self.new(f"load i64, ptr {at}")
+        self.do(f"store i64 {self.new(f'add i64 {old}, {value}')}, ptr {at}")
+
+    def pay(self, name: str, times: int = 1) -> None:
+        """Let the price of something pass."""
+        base = self.new(f"inttoptr i64 {self.get('PRICES')} to ptr")
+        at = self.new(f"getelementptr i64, ptr {base}, i64 {self.layout.price(name)}")
+        price = self.new(f"load i64, ptr {at}")
+        if times != 1:
+            price = self.new(f"mul i64 {price}, {times}")
+        self.put("NOW", self.new(f"add i64 {self.get('NOW')}, {price}"))
+
+    def suspend(self) -> None:
+        """Stop here; go on when resumed."""
+        after = self.label("resumed")
+        way = self.new("call i8 @llvm.coro.suspend(token none, i1 false)")
+        self.do(f"switch i8 {way}, label %suspended [i8 0, label %{after} i8 1, label %cleanup]")
+        self.lines.append(f"{after}:")
+
+    # ------------------------------------------------------------------ blocks
+
+    def block(self, block: MBlock) -> None:
+        """One block, with what comes before a step."""
+        self.lines.append(f"b{self.numbers[id(block)]}:")
+        if block.step is not None:
+            self.begin_step(block)
+        for op in block.ops:
+            self.operation(op)
+        match block.end:
+            case MJump(target):
+                self.do(f"br label %{self.target(target)}")
+            case MBranch(condition, then, orelse):
+                test = self.truth(condition)
+                self.do(f"br i1 {test}, label %{self.target(then)}, label %{self.target(orelse)}")
+            case MChoice(reg, mask, width, target):
+                self.choice(reg, mask, width)
+                self.do(f"br label %{self.target(target)}")
+            case None:
+                self.do("br label %finished")
+
+    def target(self, block: MBlock) -> str:
+        """The label of a block."""
+        return f"b{self.numbers[id(block)]}"
+
+    def begin_step(self, block: MBlock) -> None:
+        """Yield if another thread is earlier; then pay for the step."""
+        step = block.step
+        assert step is not None
+        self.step = step
+        self.waits = _guard_places(block) if any(isinstance(o, ir.Guard) for o in block.ops) else []
+        late, turn = self.label("late"), self.label("turn")
+        waits = bool(self.waits) or any(
+            isinstance(op, Extern) and op.name in runtime.WAITING for op in block.ops
+        )
+        self.retry = turn
+        test = self.new(f"icmp sgt i64 {self.get('NOW')}, {self.get('HORIZON')}")
+        self.do(f"br i1 {test}, label %{late}, label %{turn}")
+        self.lines.append(f"{late}:")
+        self.suspend()
+        self.do(f"br label %{turn}")
+        self.lines.append(f"{turn}:")
+        self.put("STEPS", self.new(f"add i64 {self.get('STEPS')}, 1"))
+        if step.kind in FREE_STEPS or waits:
+            pass  # these pay when they succeed
+        else:
+            self.pay(_price_of(step.kind))
+
+    def choice(self, reg: int, mask: ir.Expr, width: int) -> None:
+        """One of the bits of a mask, by chance."""
+        value, bits = self.value(mask)
+        if bits != 64:
+            raise ModelError("choose() from a large set has no price: choose from a span")
+        count = self.new(f"call i64 @llvm.ctpop.i64(i64 {value})")
+        skip = self.call("random", count)
+        head, again, after = self.label("pick"), self.label("next"), self.label("picked")
+        before = self.label("before")
+        self.do(f"br label %{before}")
+        self.lines.append(f"{before}:")
+        self.do(f"br label %{head}")
+        self.lines.append(f"{head}:")
+        self.serial += 2
+        rest, left = f"%p{self.serial}", f"%q{self.serial}"
+        self.lines.append(f"  {rest} = phi i64 [{value}, %{before}], [{rest}.n, %{again}]")
+        self.lines.append(f"  {left} = phi i64 [{skip}, %{before}], [{left}.n, %{again}]")
+        stop = self.new(f"icmp eq i64 {left}, 0")
+        self.do(f"br i1 {stop}, label %{after}, label %{again}")
+        self.lines.append(f"{again}:")
+        less = self.new(f"sub i64 {rest}, 1")
+        self.do(f"{rest}.n = and i64 {rest}, {less}")
+        self.do(f"{left}.n = sub i64 {left}, 1")
+        self.do(f"br label %{head}")
+        self.lines.append(f"{after}:")
+        chosen = self.new(f"call i64 @llvm.cttz.i64(i64 {rest}, i1 false)")
+        self.set_register(reg, chosen, 64)
+
+    # ------------------------------------------------------------------ operations
+
+    def operation(self, op: object) -> None:
+        """One operation of a block."""
+        match op:
+            case ir.Set(reg, value):
+                self.set_register(reg, *self.value(value))
+            case ir.Store(place, value):
+                self.store(place, value)
+            case ir.Guard(condition):
+                self.guard(condition)
+            case ir.Check(condition):
+                self.check(condition)
+            case Extern():
+                self.extern(op)
+            case Enter(function, reg):
+                self.add_to("CALLS", function, "1")
+                self.set_register(reg, self.get("NOW"), 64)
+            case Leave(function, reg):
+                self.slots.add(reg)
+                since = self.new(f"load i64, ptr %r{reg}")
+                self.add_to("TIMES", function, self.new(f"sub i64 {self.get('NOW')}, {since}"))
+
+    def set_register(self, reg: int, value: str, bits: int) -> None:
+        """Write a register."""
+        self.slots.add(reg)
+        width = self.bits(self.graph.registers[reg].kind)
+        self.do(f"store i{width} {self.resized(value, bits, width)}, ptr %r{reg}")
+
+    def store(self, place: ir.Place, value: ir.Expr) -> None:
+        """Write memory, and wake who waits for it."""
+        region = self.layout.space.region_at(place.base)
+        number, bits = self.value(value)
+        element = self.element(place, region)
+        line = self.layout.line(region)
+        if line is not None:
+            self.call("line_write", self.new(f"add i64 {element}, {line}"))
+        width = region.width * 64
+        self.do(f"store i{width} {self.resized(number, bits, width)}, "
+                f"ptr {self.address(place)}, align 8")  # fmt: skip
+        waited = self.layout.waited.get(region.storage.base)
+        if waited is not None:
+            self.call("written", self.new(f"add i64 {element}, {waited}"))
+
+    def guard(self, condition: ir.Expr) -> None:
+        """Go on where the condition holds; else wait until what it reads is written."""
+        test = self.truth(condition)
+        held, wait = self.label("held"), self.label("wait")
+        self.do(f"br i1 {test}, label %{held}, label %{wait}")
+        self.lines.append(f"{wait}:")
+        if not self.waits:
+            raise ModelError("a guard that reads nothing shared can never become true")
+        # what is read last decides; the others are looked at again when it has changed
+        place = self.waits[-1]
+        region = self.layout.space.region_at(place.base)
+        element = self.element(place, region)
+        self.call("wait_for", self.new(f"add i64 {element}, {self.layout.wait(region)}"))
+        self.stalled()
+        self.do(f"br label %{self.retry}")
+        self.lines.append(f"{held}:")
+        self.going_on()
+
+    def stalled(self) -> None:
+        """Remember since when the step waits, and stop."""
+        since = self.new("load i64, ptr %since")
+        fresh = self.new(f"icmp slt i64 {since}, 0")
+        start = self.new(f"select i1 {fresh}, i64 {self.get('NOW')}, i64 {since}")
+        self.do(f"store i64 {start}, ptr %since")
+        self.suspend()
+
+    def going_on(self, idle: tuple[int, ...] | None = None) -> None:
+        """A step that may have waited is done: count the time, and pay. Where waiting is being
+        ``idle``, the calls around it (their registers) begin that much later."""
+        assert self.step is not None
+        since = self.new("load i64, ptr %since")
+        waited = self.new(f"icmp sge i64 {since}, 0")
+        yes, after = self.label("waited"), self.label("paid")
+        self.do(f"br i1 {waited}, label %{yes}, label %{after}")
+        self.lines.append(f"{yes}:")
+        passed = self.new(f"sub i64 {self.get('NOW')}, {since}")
+        if idle is None:
+            self.add_to("STALLS", self.layout.stall(_stall_of(self.step)), passed)
+        for reg in idle or ():
+            self.slots.add(reg)
+            begun = self.new(f"load i64, ptr %r{reg}")
+            self.do(f"store i64 {self.new(f'add i64 {begun}, {passed}')}, ptr %r{reg}")
+        self.do("store i64 -1, ptr %since")
+        self.do(f"br label %{after}")
+        self.lines.append(f"{after}:")
+        if self.step.kind not in FREE_STEPS:
+            self.pay(_price_of(self.step.kind))
+
+    def check(self, condition: ir.Expr) -> None:
+        """Stop everything where a check fails."""
+        assert self.graph is not None
+        test = self.truth(condition)
+        good, bad = self.label("good"), self.label("fails")
+        self.do(f"br i1 {test}, label %{good}, label %{bad}")
+        self.lines.append(f"{bad}:")
+        where = self.step
+        self.layout.failures.append(_where(where))
+        self.put("ERROR", str(len(self.layout.failures)))
+        self.put("BLOCKED", "1")
+        self.suspend()
+        self.do(f"br label %{good}")
+        self.lines.append(f"{good}:")
+
+    def extern(self, op: Extern) -> None:
+        """An operation of the engine."""
+        if op.place is not None:
+            result = self.lock_operation(op)
+        elif op.name == "count":
+            self.counted(op)
+            return
+        elif op.name == "spend" and isinstance(op.args[0], str):
+            self.pay_times(op)
+            return
+        else:
+            arguments = [self.argument(a, w) for a, w in zip(op.args, op.wide, strict=True)]
+            if op.name == "span":
+                result = self.special("span", *arguments)
+            else:
+                result = self.waiting(op.name, arguments, op.open)
+        if op.reg is not None:
+            self.set_register(op.reg, result, 64)
+
+    def pay_times(self, op: Extern) -> None:
+        """``spend("invlpg", n)``."""
+        name = str(op.args[0])
+        times, _ = self.value(_expr(op.args[1]))
+        base = self.new(f"inttoptr i64 {self.get('PRICES')} to ptr")
+        at = self.new(f"getelementptr i64, ptr {base}, i64 {self.layout.price(name)}")
+        price = self.new(f"mul i64 {self.new(f'load i64, ptr {at}')}, {times}")
+        self.put("NOW", self.new(f"add i64 {self.get('NOW')}, {price}"))
+
+    def counted(self, op: Extern) -> None:
+        """``count("ipi", n)``."""
+        number, _ = self.value(_expr(op.args[1]))
+        self.add_to("COUNTS", self.layout.count(str(op.args[0])), number)
+
+    def argument(self, argument: ir.Expr | str, words: int) -> str:
+        """An argument; a large set is passed by its address."""
+        value, bits = self.value(_expr(argument))
+        if words == 1 and bits == 64 and not self.is_mask(argument):
+            return value
+        width = max(words, 1) * 64
+        self.do(f"store i{width} {self.resized(value, bits, width)}, ptr %scratch, align 8")
+        return self.new("ptrtoint ptr %scratch to i64")
+
+    def is_mask(self, argument: ir.Expr | str) -> bool:
+        """Whether an argument is a bit set."""
+        if isinstance(argument, ir.Reg):
+            kind = self.graph.registers[argument.index].kind
+            return isinstance(kind, SetKind) and self.layout.kinds.form(kind) == "bits"
+        return False
+
+    def lock_operation(self, op: Extern) -> str:
+        """Take or release a lock."""
+        assert op.place is not None
+        region = self.layout.space.region_at(op.place.base)
+        element = self.element(op.place, region)
+        word = self.new(f"add i64 {element}, {region.storage.base}")
+        lock = self.new(f"add i64 {element}, {self.layout.lock(region)}")
+        line = self.layout.line(region)
+        if line is None:
+            raise ModelError(f"{region.name}: {counted(region.length, 'lock')} are too many")
+        return self.waiting(op.name, [word, lock, self.new(f"add i64 {element}, {line}")])
+
+    def waiting(self, name: str, arguments: list[str], calls: tuple[int, ...] = ()) -> str:
+        """Call an operation, again and again if it makes the thread wait."""
+        if name not in runtime.WAITING:
+            return self.call(name, *arguments)
+        again, wait, on = self.label("try"), self.label("wait"), self.label("on")
+        self.do(f"br label %{again}")
+        self.lines.append(f"{again}:")
+        result = self.call(name, *arguments)
+        test = self.new(f"icmp eq i64 {result}, -1")
+        self.do(f"br i1 {test}, label %{wait}, label %{on}")
+        self.lines.append(f"{wait}:")
+        self.stalled()
+        self.do(f"br label %{again}")
+        self.lines.append(f"{on}:")
+        self.going_on(calls if name in runtime.IDLE else None)
+        return result
+
+    def call(self, name: str, *arguments: str) -> str:
+        """Call a function of the runtime."""
+        values = ", ".join(["i64 %ctxi", *(f"i64 {a}" for a in arguments)])
+        return self.new(f"call i64 @{name}({values})")
+
+    # ------------------------------------------------------------------ places
+
+    def element(self, place: ir.Place, region: Region) -> str:
+        """Which element of its region a place is."""
+        constant = (place.base - region.storage.base) // region.width
+        total = str(constant)
+        for expr, stride, _ in place.index:
+            index, _ = self.value(expr)
+            scaled = self.new(f"mul i64 {index}, {stride // region.width}")
+            total = self.new(f"add i64 {total}, {scaled}")
+        return total
+
+    def address(self, place: ir.Place) -> str:
+        """Where a place is in memory."""
+        total = str(place.base)
+        for expr, stride, _ in place.index:
+            index, _ = self.value(expr)
+            total = self.new(f"add i64 {total}, {self.new(f'mul i64 {index}, {stride}')}")
+        return self.new(f"getelementptr i64, ptr %state, i64 {total}")
+
+    # ------------------------------------------------------------------ expressions
+
+    def bits(self, kind: Kind) -> int:
+        """How wide a register is."""
+        if isinstance(kind, (LockKind, RwSemKind)):
+            return 64
+        return self.layout.kinds.words(kind) * 64
+
+    def resized(self, value: str, bits: int, width: int) -> str:
+        """A value of another width."""
+        if bits == width or not value.startswith("%"):
+            return value
+        return self.new(f"{'zext' if bits < width else 'trunc'} i{bits} {value} to i{width}")
+
+    def truth(self, expr: ir.Expr) -> str:
+        """An expression as a condition."""
+        value, bits = self.value(expr)
+        return self.new(f"icmp ne i{bits} {value}, 0")
+
+    def value(self, expr: ir.Expr) -> tuple[str, int]:
+        """An expression's value and width."""
+        match expr:
+            case ir.Const(number):
+                return str(number), 64 if -(1 << 63) <= number < 1 << 63 else 0
+            case ir.Reg(index):
+                self.slots.add(index)
+                bits = self.bits(self.graph.registers[index].kind)
+                return self.new(f"load i{bits}, ptr %r{index}"), bits
+            case ir.Load(place):
+                return self.load(place)
+            case ir.Select(condition, then, orelse):
+                test = self.truth(condition)
+                (a, abits), (b, bbits) = self.value(then), self.value(orelse)
+                width = max(abits, bbits) or 64
+                a, b = self.resized(a, abits, width), self.resized(b, bbits, width)
+                return self.new(f"select i1 {test}, i{width} {a}, i{width} {b}"), width
+            case ir.Unary(op, operand):
+                return self.unary(op, *self.value(operand)), self._unary_bits(op, operand)
+            case ir.Binary(op, left, right):
+                return self.binary(op, left, right)
+        raise AssertionError(expr)
+
+    def _unary_bits(self, op: str, operand: ir.Expr) -> int:
+        if op == "without" and isinstance(operand, ir.Reg):
+            return self.bits(self.graph.registers[operand.index].kind)
+        return 64
+
+    def load(self, place: ir.Place) -> tuple[str, int]:
+        """Read memory."""
+        region = self.layout.space.region_at(place.base)
+        line = self.layout.line(region)
+        if line is not None:
+            element = self.element(place, region)
+            self.call("line_read", self.new(f"add i64 {element}, {line}"))
+        bits = region.width * 64
+        return self.new(f"load i{bits}, ptr {self.address(place)}, align 8"), bits
+
+    def unary(self, op: str, value: str, bits: int) -> str:
+        """An operator with one operand."""
+        match op:
+            case "neg":
+                return self.new(f"sub i64 0, {value}")
+            case "lnot":
+                return self.new(f"xor i64 {value}, 1")
+            case "popcount":
+                ones = self.new(f"call i{bits} @llvm.ctpop.i{bits}(i{bits} {value})")
+                return self.narrow(ones, bits)
+            case "lowest":
+                counted = self.new(f"call i{bits} @llvm.cttz.i{bits}(i{bits} {value}, i1 false)")
+                return self.narrow(counted, bits)
+            case "without":
+                return self.new(f"and i{bits} {value}, {self.new(f'sub i{bits} {value}, 1')}")
+            case "span_first":
+                return self.new(f"and i64 {value}, {runtime.TIMES['LOW']}")
+            case "span_end":
+                return self.new(f"lshr i64 {value}, 32")
+            case "span_len":
+                end = self.new(f"lshr i64 {value}, 32")
+                return self.new(f"sub i64 {end}, {self.unary('span_first', value, bits)}")
+            case "list_len":
+                return self.new(f"lshr i64 {value}, 32")
+            case "list_top" | "list_rest":
+                return self.call(op, value)
+        raise AssertionError(op)
+
+    def narrow(self, value: str, bits: int) -> str:
+        """A number that came out of a wide operation."""
+        return self.resized(value, bits, 64)
+
+    def binary(self, op: str, left: ir.Expr, right: ir.Expr) -> tuple[str, int]:
+        """An operator with two operands."""
+        if op == "bit":
+            assert isinstance(left, ir.Const)
+            width = left.value * 64
+            index, bits = self.value(right)
+            return self.new(f"shl i{width} 1, {self.resized(index, bits, width)}"), width
+        (a, abits), (b, bbits) = self.value(left), self.value(right)
+        if op == "in_bits":
+            moved = self.new(f"lshr i{abits} {a}, {self.resized(b, bbits, abits)}")
+            return self.new(f"and i64 {self.narrow(moved, abits)}, 1"), 64
+        width = max(abits, bbits) or 64
+        a, b = self.resized(a, abits, width), self.resized(b, bbits, width)
+        if op in COMPARISONS:
+            test = self.new(f"icmp {COMPARISONS[op]} i{width} {a}, {b}")
+            return self.new(f"zext i1 {test} to i64"), 64
+        if op in PLAIN:
+            return self.new(f"{PLAIN[op]} i{width} {a}, {b}"), width
+        return self.special(op, a, b), 64
+
+    def special(self, op: str, a: str, b: str) -> str:
+        """Division, extremes, spans and lists."""
+        match op:
+            case "floordiv" | "mod":
+                return self.new(f"{'udiv' if op == 'floordiv' else 'urem'} i64 {a}, {b}")
+            case "min" | "max":
+                test = self.new(f"icmp {'slt' if op == 'min' else 'sgt'} i64 {a}, {b}")
+                return self.new(f"select i1 {test}, i64 {a}, i64 {b}")
+            case "span":
+                end = self.new(f"add i64 {a}, {b}")
+                packed = self.new(f"or i64 {self.new(f'shl i64 {end}, 32')}, {a}")
+                some = self.new(f"icmp ne i64 {b}, 0")
+                return self.new(f"select i1 {some}, i64 {packed}, i64 0")
+            case "push":
+                return self.call("push", a, b)
+            case "hull" | "span_and" | "span_sub" | "in_span":
+                return self.new(f"call i64 @{op}(i64 {a}, i64 {b})")
+        raise AssertionError(op)
+
+
+def _expr(argument: ir.Expr | str) -> ir.Expr:
+    assert not isinstance(argument, str), argument
+    return argument
+
+
+def _price_of(kind: str) -> str:
+    """What a step costs besides what it says itself."""
+    if kind in LOADS:
+        return "mem_load"
+    if kind in STORES or kind == "spin_unlock":
+        return "mem_store"
+    return "atomic"
+
+
+def _where(step: Step | None) -> str:
+    """A step's place in the source."""
+    if step is None:
+        return "the beginning of a thread"
+    return f"{step.location.file}:{step.location.line}: {step.location.text}"
+
+
+def _stall_of(step: Step) -> str:
+    """What a waiting thread waits for, in words."""
+    if step.kind in ("wait", "extern", "atomic"):
+        return step.activation.function if step.activation else step.text
+    return step.kind
+
+
+SPANS = """\
+define internal i64 @hull(i64 %a, i64 %b) alwaysinline {
+  %anone = icmp eq i64 %a, 0
+  %bnone = icmp eq i64 %b, 0
+  %alow = and i64 %a, 4294967295
+  %blow = and i64 %b, 4294967295
+  %aend = lshr i64 %a, 32
+  %bend = lshr i64 %b, 32
+  %l = call i64 @llvm.umin.i64(i64 %alow, i64 %blow)
+  %e = call i64 @llvm.umax.i64(i64 %aend, i64 %bend)
+  %high = shl i64 %e, 32
+  %both = or i64 %high, %l
+  %x = select i1 %bnone, i64 %a, i64 %both
+  %y = select i1 %anone, i64 %b, i64 %x
+  ret i64 %y
+}
+define internal i64 @span_and(i64 %a, i64 %b) alwaysinline {
+  %alow = and i64 %a, 4294967295
+  %blow = and i64 %b, 4294967295
+  %aend = lshr i64 %a, 32
+  %bend = lshr i64 %b, 32
+  %l = call i64 @llvm.umax.i64(i64 %alow, i64 %blow)
+  %e = call i64 @llvm.umin.i64(i64 %aend, i64 %bend)
+  %high = shl i64 %e, 32
+  %both = or i64 %high, %l
+  %some = icmp ult i64 %l, %e
+  %y = select i1 %some, i64 %both, i64 0
+  ret i64 %y
+}
+define internal i64 @span_sub(i64 %a, i64 %b) alwaysinline {
+  %alow = and i64 %a, 4294967295
+  %blow = and i64 %b, 4294967295
+  %aend = lshr i64 %a, 32
+  %bend = lshr i64 %b, 32
+  %under = icmp ule i64 %blow, %alow
+  %over = icmp uge i64 %bend, %aend
+  %low = select i1 %under, i64 %bend, i64 %alow
+  %end = select i1 %over, i64 %blow, i64 %aend
+  %nlow = call i64 @llvm.umax.i64(i64 %low, i64 %alow)
+  %nend = call i64 @llvm.umin.i64(i64 %end, i64 %aend)
+  %high = shl i64 %nend, 32
+  %both = or i64 %high, %nlow
+  %some = icmp ult i64 %nlow, %nend
+  %y = select i1 %some, i64 %both, i64 0
+  ret i64 %y
+}
+define internal i64 @in_span(i64 %a, i64 %x) alwaysinline {
+  %low = and i64 %a, 4294967295
+  %end = lshr i64 %a, 32
+  %over = icmp uge i64 %x, %low
+  %under = icmp ult i64 %x, %end
+  %in = and i1 %over, %under
+  %r = zext i1 %in to i64
+  ret i64 %r
+}
+declare i64 @llvm.umin.i64(i64, i64)
+declare i64 @llvm.umax.i64(i64, i64)
+declare token @llvm.coro.id(i32, ptr, ptr, ptr)
+declare i64 @llvm.coro.size.i64()
+declare ptr @llvm.coro.begin(token, ptr)
+declare i8 @llvm.coro.suspend(token, i1)
+declare void @llvm.coro.end(ptr, i1, token)
+"""
+"""Spans as ranges: what is taken away from the middle of one stays (the hull of the rest)."""
+
+
+def wide_declarations(widths: Iterator[int]) -> str:
+    """Declarations for the wide integers that are in use."""
+    lines = []
+    for bits in sorted(set(widths)):
+        if bits != 64:
+            lines.append(f"declare i{bits} @llvm.ctpop.i{bits}(i{bits})")
+            lines.append(f"declare i{bits} @llvm.cttz.i{bits}(i{bits}, i1)")
+    return "\n".join(lines)
+
+
+__all__ = ["SPANS", "Emitter", "Layout", "Register", "guarded_regions", "wide_declarations"]

@@ -1,0 +1,1 @@
+"""Machine code: from LLVM IR text, and from a subset of Python."""
