@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shootdown.check.native import jit
 from shootdown.check.native.canonical import emit_orbits
 from shootdown.check.native.interface import StateStore
 from shootdown.check.native.layout import Layout
@@ -10,6 +9,7 @@ from shootdown.check.reduce.represented import each_order_is_one, estimated
 from shootdown.check.reduce.swaps import Symmetry as Swaps
 from shootdown.check.result import Represented
 from shootdown.lang.ir import System
+from shootdown.native import jit
 
 FEW = 1 << 18
 """States for which code is not worth compiling well."""
