@@ -92,6 +92,20 @@ class Covered:
 
 
 @dataclass(frozen=True, slots=True)
+class Represented:
+    """What the states of a search with ``symmetry`` stand for: ``states``, all their images.
+
+    ``reachable``: the initial state is its own only image, so without ``order`` and ``merge`` the
+    ordinary search finds as many; else some of them may be out of its reach. ``error`` is one
+    standard error of an estimate, 0 of a count.
+    """
+
+    states: int
+    reachable: bool
+    error: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A finished or stopped search.
 
@@ -105,6 +119,8 @@ class Result:
     ``keys`` counts what was stored where states were searched together (``check.native.lanes``).
     ``before``: this search with reductions took the place of an ordinary one, which had seen that.
     ``fingerprints``: what was kept instead of states, if it was: then states may be omitted.
+    ``represented`` is what the states stand for by symmetry, None where that is not known or the
+    search ended with a violation.
     """
 
     system: System
@@ -127,6 +143,7 @@ class Result:
     asked: tuple[str, ...] = ()  # the reductions that the user named: not all of them may apply
     before: Covered | None = None
     fingerprints: Fingerprints | None = None
+    represented: Represented | None = None
 
     @property
     def omission(self) -> float:

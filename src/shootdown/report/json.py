@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import Any
 
+from shootdown.check.result import Result
 from shootdown.check.trace import Ending, Trace, TraceStep
 from shootdown.lang.ir import Action, Call, Location, NoteKind, Property, System
 from shootdown.lang.scenario import Scenario
@@ -189,6 +190,18 @@ def _broken(run: Broken) -> Json:
     }
 
 
+def _represented(result: Result) -> Json | None:
+    found = result.represented
+    if found is None:
+        return None
+    return {
+        "states": found.states,
+        "standard_error": found.error,
+        "reachable": found.reachable,
+        "factor": round(found.states / result.states, 3),
+    }
+
+
 def _run(run: Run) -> Json:
     system, result = run.system, run.result
     violation = None
@@ -208,6 +221,7 @@ def _run(run: Run) -> Json:
         "fingerprints": None
         if result.fingerprints is None
         else {**asdict(result.fingerprints), "omission_below": result.omission},
+        "represented": _represented(result),
         "shortest": result.shortest,
         "states": result.states,
         "expanded": result.expanded,

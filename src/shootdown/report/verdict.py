@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
-from shootdown.check.result import Result, Verdict, ViolationKind
+from shootdown.check.result import Represented, Result, Verdict, ViolationKind
 from shootdown.check.trace import Ending, Trace
 from shootdown.lang.ir import FailureKind, Location, Property, System
 from shootdown.report import omitted
@@ -17,6 +17,7 @@ from shootdown.report.text import (
     bounds_text,
     count,
     duration,
+    factor,
     paragraph,
     size,
     wrap,
@@ -249,6 +250,12 @@ def _explored(result: Result) -> str:
 
 def _reductions(result: Result) -> list[str]:
     texts = [", ".join(result.reductions)] if result.reductions else []
+    if result.represented is not None:
+        texts.append(_represented(result.states, result.represented))
+    unknown = [name for name in result.reductions if name != "symmetry"]
+    if unknown:
+        names = " and ".join(unknown)
+        texts.append(f"what {names} left out is not counted; --factors searches it too, to compare")
     if result.asked and not texts:  # the others apply to every system
         texts = ["none apply: nothing is interchangeable"]
     if result.before is not None:
@@ -259,6 +266,16 @@ def _reductions(result: Result) -> list[str]:
 
 def _omitted(result: Result) -> list[str]:
     return [] if result.fingerprints is None else [field("omitted", omitted.assumed(result))]
+
+
+def _represented(states: int, found: Represented) -> str:
+    """How many states those that were stored stand for."""
+    much = f"{found.states:,}"
+    if found.error:
+        much = f"about {much} (+- {found.error:,})"
+    if not found.reachable:
+        much = f"at most {much}"
+    return f"symmetry: {count(states, 'state')} stand for {much} ({factor(found.states, states)})"
 
 
 def _invariants(system: System) -> str:

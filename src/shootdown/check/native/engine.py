@@ -26,7 +26,15 @@ from shootdown.check.native.store import Store, load_core
 from shootdown.check.omission import Fingerprints
 from shootdown.check.reduce.concretize import with_real_path
 from shootdown.check.reduce.reduction import NONE, Reduction
-from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
+from shootdown.check.result import (
+    Limits,
+    Progress,
+    Represented,
+    Result,
+    Verdict,
+    Violation,
+    ViolationKind,
+)
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
 from shootdown.native import jit
@@ -388,7 +396,19 @@ class _Search:
             checkpoint=self.checkpoint,
             reductions=self.reduce.names,
             fingerprints=self.compact,
+            represented=self.represented(),
         )
+
+    def represented(self) -> Represented | None:
+        """What the states stand for by symmetry."""
+        symmetry, store = self.reduce.symmetry, self.store
+        if symmetry is None or store is None or self.violation is not None:
+            return None
+        if self.compact is not None:
+            return None  # the states are gone
+        from shootdown.check.native.represented import represented
+
+        return represented(self.system, self.layout, symmetry, store, self.stopped is not None)
 
 
 def sample(system: System, states: int) -> list[int]:

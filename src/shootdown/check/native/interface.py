@@ -87,6 +87,10 @@ class StateStore(Protocol):
         """The known states, as far as some bits of some words (word, mask) go: each combination
         once, with the number of the first state that has it. TypeError where they are not kept."""
 
+    def sums(self, function: int, step: int) -> tuple[int, int]:
+        """What a native function (``i64 (ptr first, i64 count, i64 bytes, ptr sums)``, by its
+        address) adds up to two numbers, given every ``step``-th known state."""
+
     def covered(self) -> tuple[bool, ...]:
         """For each line, whether it was executed."""
 

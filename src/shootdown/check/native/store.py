@@ -45,6 +45,7 @@ _ASK = 16 << 20  # bytes that a table grows by: for less it is not looked what t
 
 # functions called this way release the interpreter's lock
 _TWO = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_FOUR = ctypes.CFUNCTYPE(ctypes.c_int64, *(ctypes.c_int64,) * 4)
 _THREE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -390,6 +391,15 @@ class Store:
         found = dict(zip(zip(*columns, strict=True), range(count - 1, -1, -1), strict=True))
         for values, first in found.items():
             yield dict(zip(numbers, values, strict=True)), first
+
+    def sums(self, function: int, step: int) -> tuple[int, int]:
+        call = _FOUR(function)
+        both = (ctypes.c_int64 * 2)()
+        for start in range(0, self["KNOWN"], _SLICE * step):
+            left = min(_SLICE, -(-(self["KNOWN"] - start) // step))
+            first = self["STATES"] + start * self.words * 8
+            call(first, left, step * self.words * 8, ctypes.addressof(both))
+        return both[0], both[1]
 
     def covered(self) -> tuple[bool, ...]:
         """For each line, whether it was executed."""
