@@ -88,6 +88,9 @@ class Workload:
                 file=self.location.file,
                 line=self.location.line,
             )
+        from shootdown.cost.plans import check_plan
+
+        check_plan(plan, self.location)
         return plan
 
 
