@@ -8,7 +8,7 @@ from shootdown.hardware.machine import Page
 from shootdown.lang import path
 from shootdown.linux.arch.x86.switch import switch_to_task
 from shootdown.linux.arch.x86.tlbflush import ContextMm
-from shootdown.linux.mm.memory import do_anonymous_page
+from shootdown.linux.mm.memory import handle_anonymous_fault
 from shootdown.linux.mm_types import Mm, Pages
 from shootdown.linux.user import read_page, write_page
 from shootdown.workloads.externs import compute, spend
@@ -30,7 +30,7 @@ def system_call() -> None:
 def anonymous_fault(mm: Mm, page: Page) -> None:
     """A page fault on anonymous memory that was never touched: a zeroed page."""
     spend("page_fault", 1)
-    do_anonymous_page(mm, page)
+    handle_anonymous_fault(mm, page)
     spend("clear_page", 1)
 
 

@@ -13,6 +13,7 @@ from shootdown.cost.workload import Machine
 from shootdown.hardware import interrupt, pcid, tlb
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page
 from shootdown.hardware.pcid import Pcid, TaggedCpu
+from shootdown.hardware.walker import Region
 from shootdown.lang import atomic, on_write, replace
 from shootdown.linux.arch.x86 import cr3
 from shootdown.linux.arch.x86.tlb_func import flush_interrupts
@@ -191,9 +192,19 @@ X86 = Machine(
         memory.alloc_page: alloc_page,
     },
     observers=(given_back,),
-    spans=frozenset({Page}),
+    spans=frozenset({Page, Region}),
     lists=frozenset({Frame}),
     handler=flush_interrupts,
-    options={"shootdown": "generations", "arch": "x86", "trim": "never", "flush_ceiling": "33"},
+    options={
+        "shootdown": "generations",
+        "arch": "x86",
+        "trim": "never",
+        "flush_ceiling": "33",
+        "ptl": "table",
+        "gather_room": "batches",
+        "vmas": "many",
+        "madvise_lock": "vma",
+        "munmap_lock": "downgrade",
+    },
 )
 """x86-64 with PCIDs, whose CPUs are told and find out as in ``linux/arch/x86`` (system X1)."""
