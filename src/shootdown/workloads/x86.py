@@ -18,8 +18,8 @@ from shootdown.lang import atomic, on_write, replace
 from shootdown.linux.arch.x86 import cr3
 from shootdown.linux.arch.x86.tlb_func import flush_interrupts
 from shootdown.linux.arch.x86.tlbflush import TlbState
-from shootdown.linux.mm import memory
-from shootdown.linux.mm_types import Folio
+from shootdown.linux.mm import memory, mmap, mmu_gather
+from shootdown.linux.mm_types import Folio, Mm
 from shootdown.workloads.externs import (
     count,
     give_frame,
@@ -165,6 +165,20 @@ def alloc_page() -> Folio:
     return folio
 
 
+@atomic(show="pte_free_tlb()")
+def pte_free_tlb(mm: Mm, region: Region) -> None:
+    """A page table is a page."""
+    spend("free_page", 1)
+    count("page_tables_freed", 1)
+
+
+@atomic(show="folio_remove_rmap_pte()")
+def folio_remove_rmap_pte(folio: Folio) -> None:
+    """The counters of a mapping that goes."""
+    folio.mapcount -= 1
+    spend("rmap", 1)
+
+
 @on_write(Frame.allocated)
 def given_back(frame: Frame, old: bool, new: bool) -> None:
     """A frame whose last reference is gone."""
@@ -190,6 +204,8 @@ X86 = Machine(
         interrupt.irq_disable: irq_disable,
         interrupt.irq_enable: irq_enable,
         memory.alloc_page: alloc_page,
+        mmap.pte_free_tlb: pte_free_tlb,
+        mmu_gather.folio_remove_rmap_pte: folio_remove_rmap_pte,
     },
     observers=(given_back,),
     spans=frozenset({Page, Region}),

@@ -45,11 +45,10 @@ from shootdown.linux.mm_types import (
     page_folio,
     region_begin,
     region_of,
-    vma_of,
 )
 from shootdown.linux.options import FAULT_FLUSH, PTL, ZAP_DIRTY, ZAP_FLUSH
 from shootdown.linux.options_rights import PFNMAP_FLUSH
-from shootdown.linux.options_size import GATHER, MADVISE_LOCK
+from shootdown.linux.options_size import GATHER
 from shootdown.linux.pgtable import (
     pte_accessible,
     pte_lockptr,
@@ -262,18 +261,6 @@ def do_anonymous_page(mm: Mm, page: Page) -> None:
     finish_fault(
         mm, page, folio, Pte(present=True, writable=True, accessed=True, dirty=True, frame=folio)
     )
-
-
-@path(show="handle_mm_fault()")
-def handle_anonymous_fault(mm: Mm, page: Page) -> None:
-    """A fault on anonymous memory, with the lock of the VMA held for reading (6.4), or the mmap
-    lock."""
-    if MADVISE_LOCK == "vma":
-        with vma_of(page).lock.read():
-            do_anonymous_page(mm, page)
-    else:
-        with mm.mmap_lock.read():
-            do_anonymous_page(mm, page)
 
 
 @path(show="do_read_fault()")
