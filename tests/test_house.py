@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "workloads": {"cost", "linux", "hardware", "lang", "errors"},
     "trace": {"lang", "errors"},
     "litmus": {"check", "native", "hardware", "lang", "errors"},
-    "report": {"litmus", "check", "cost", "trace", "lang", "errors"},
+    "report": {"workloads", "litmus", "check", "cost", "trace", "lang", "errors"},
     "commands": {
         "report", "litmus", "check", "cost", "trace", "races", "workloads", "linux", "hardware",
         "native", "lang", "errors", "interrupts",

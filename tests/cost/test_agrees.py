@@ -17,6 +17,7 @@ from lang.small import IMPORT, ONE, SETUP
 from lang.zoo import Cpu, Frame
 from shootdown.check.outcomes import outcomes
 from shootdown.cost.engine import Run
+from shootdown.cost.profile import Profile
 from shootdown.cost.workload import Machine, Plan
 from shootdown.errors import ModelError
 from shootdown.lang.ir import System
@@ -26,17 +27,6 @@ from shootdown.lang.space import show_key
 
 EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "12"))
 MACHINE = Machine("plain", Cpu, Frame, {}, frozenset(), frozenset())
-
-
-class Flat:
-    """Everything costs a nanosecond."""
-
-    tlb_entries = 8
-    tlb_ways = 2
-    socket_cpus = 2
-
-    def price(self, name: str) -> int:
-        return 1
 
 
 def ending(system: System) -> dict[str, int] | None:
@@ -60,7 +50,7 @@ def ending(system: System) -> dict[str, int] | None:
 def priced(scenario: Scenario) -> dict[str, int]:
     """What memory holds at the end of a priced run, by the names of the checker's variables."""
     setup = scenario.setup()
-    run = Run(Plan(MACHINE, setup.sizes, setup.threads), Flat())
+    run = Run(Plan(MACHINE, setup.sizes, setup.threads), Profile.load("skylake-2s"))
     run.run()
     found: dict[str, int] = {}
     for region in run.space.regions.values():

@@ -244,6 +244,13 @@ def test_other_machines_are_refused(
         machine.check_machine()
 
 
+@pytest.mark.usefixtures("linux")
+def test_old_kernels_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "POPULATE_READ", 9999)  # no advice of any kernel
+    with pytest.raises(UsageError, match=r"MADV_POPULATE_READ.*since 5\.14"):
+        machine.check_machine()
+
+
 def test_other_processors_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     with pytest.raises(UsageError, match=r"measures Linux on x86-64, and this is .* on aarch64"):

@@ -10,6 +10,8 @@ from typing import NoReturn, Protocol
 from shootdown.commands.bounds import BoundsCommand
 from shootdown.commands.calibrate import CalibrateCommand
 from shootdown.commands.check import CheckCommand
+from shootdown.commands.compare import CompareCommand
+from shootdown.commands.cost import CostCommand
 from shootdown.commands.list_scenarios import ListCommand
 from shootdown.commands.litmus import LitmusCommand
 from shootdown.commands.replay import ReplayCommand
@@ -32,6 +34,7 @@ examples:
   shootdown check mine.py::two_cpus  the same for your own model file
   shootdown check --all              the whole library against what is expected
   shootdown why MADV-PARALLEL.fixed  what each of its flushes and locks is for
+  shootdown compare S0.V6 S0.V8      what each costs, and whether it is safe
 
 exit codes: 0 holds, 1 violated, 2 usage or model error, 3 unfinished or vacuous"""
 
@@ -59,6 +62,8 @@ COMMANDS: tuple[Command, ...] = (
     ShowCommand(),
     ReplayCommand(),
     LitmusCommand(),
+    CostCommand(),
+    CompareCommand(),
     CalibrateCommand(),
 )
 

@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from shootdown.cost.calibrate_machine import Pair, RealTime, interrupts, read
+from shootdown.cost.calibrate_machine import POPULATE_READ, Pair, RealTime, interrupts, read
 from shootdown.cost.calibrate_native import PAGE, Native
 from shootdown.cost.calibrate_statistics import HANDLED, Series, Span, burst, meet
 
@@ -29,16 +29,17 @@ FEW, MANY = (2, 8, 16, 24, 32), (34, 64, 96, 128)
 SHOT = (1, 2, 8, 32, 33, 34, 128)  # pages of a shootdown
 REPEAT = 256  # of what takes a few ns
 SIZES = (16, 128)  # pages, where the difference of two sizes counts
-WALKED = 8192  # pages: more than any TLB has entries
+WALKED = 8192  # pages: more than a TLB has entries, where that is not known
 LARGEST = 512  # pages of a region
 SAMPLES = 10_000
 
 GETPID, YIELD, TGKILL, MEMBARRIER, MADVISE = 39, 24, 234, 324, 28
-DONTNEED, POPULATE_READ, POPULATE_WRITE = 4, 22, 23
+DONTNEED, POPULATE_WRITE = 4, 23
 EXPEDITED, REGISTER = 8, 16  # MEMBARRIER_CMD_PRIVATE_EXPEDITED, and its registration
 SIGNAL = signal.SIGRTMIN + 3
 QUEUED = 500  # signals that wait at a time
-HANDED = 1000  # times that a line goes to and fro
+HANDED = 500  # times that a line goes to and fro
+AGAIN = 7  # such runs in a burst
 HOLD = 500.0  # ns that a lock is kept
 GAP = 150.0  # ns that the spinning thread must lose for an interruption
 
@@ -49,7 +50,9 @@ Before = tuple[str] | tuple[str, int] | tuple[str, int, int] | tuple[str, int, i
 class Bench:
     """The measurements of one machine; ``series`` has what came of them, in ns."""
 
-    def __init__(self, native: Native, pair: Pair, rate: float, milliseconds: float) -> None:
+    def __init__(
+        self, native: Native, pair: Pair, rate: float, milliseconds: float, tlb: int | None
+    ) -> None:
         self.native = native
         self.pair = pair
         self.rate = rate  # ticks per ns
@@ -66,7 +69,9 @@ class Bench:
         self._anonymous = self._map(LARGEST)
         self._file = self._map(LARGEST, file=True)
         self._source = self._map(64)
-        self._near, self._far = self._chains()
+        # not many more pages: where they are scattered, their tables must fit into the cache, too
+        self._walked = WALKED if tlb is None else 1 << (tlb * 4 // 3 - 1).bit_length()
+        self._near, self._far = self._chains(self._walked)
         self._call(MEMBARRIER, REGISTER)
 
     def round(self) -> Iterator[str]:
@@ -114,7 +119,7 @@ class Bench:
 
     def _walks(self) -> None:
         for name, chain in (("walk.near", self._near), ("walk.far", self._far)):
-            self._add(name, self._drive("chase", chain, WALKED), WALKED)
+            self._add(name, self._drive("chase", chain, self._walked), self._walked)
 
     def _pages(self) -> None:
         for pages in SIZES:
@@ -201,8 +206,9 @@ class Bench:
             ("bounce", self.native.bounce, (0,), (1,)),
             ("ticket", self.native.ticket, (hold,), (hold,)),
         ):
-            took = self._together(function, mine, other, target) / (2 * HANDED)
-            self._keep_burst(f"{prefix}{name}", [took] if took else [], subtract=False)
+            times = [self._together(function, mine, other, target) for _ in range(AGAIN)]
+            took = [ticks / (2 * HANDED) for ticks in times if ticks]
+            self._keep_burst(f"{prefix}{name}", took, subtract=False)
 
     def _together(
         self,
@@ -343,13 +349,13 @@ class Bench:
         self._regions.append(region)
         return ctypes.addressof(ctypes.c_char.from_buffer(region))
 
-    def _chains(self) -> tuple[int, int]:
+    def _chains(self, number: int) -> tuple[int, int]:
         """Two cycles of as many lines, in random order: in few pages, and each in its own page."""
         chance = random.Random(1)
-        near, far = self._map(WALKED * 64 // PAGE), self._map(WALKED)
-        lines = [near + 64 * i for i in range(WALKED)]
+        near, far = self._map(number * 64 // PAGE), self._map(number)
+        lines = [near + 64 * i for i in range(number)]
         # one line of each page, all sets of the cache in turn
-        spread = [far + PAGE * i + i * 7 % 64 * 64 for i in range(WALKED)]
+        spread = [far + PAGE * i + i * 7 % 64 * 64 for i in range(number)]
         for chain in (lines, spread):
             chance.shuffle(chain)
             for at, after in zip(chain, [*chain[1:], chain[0]], strict=True):

@@ -6,6 +6,7 @@ Functions that take text are pure; the others read /proc and /sys or change the 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import platform
 import re
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from shootdown.cost.calibrate_native import Native
 from shootdown.errors import UsageError
 
+POPULATE_READ = 22  # MADV_POPULATE_READ
 PRIORITY = 5  # of SCHED_FIFO: above everything ordinary, below the kernel's own threads
 
 
@@ -111,6 +113,11 @@ def check_machine() -> None:
             "calibrate needs a time stamp counter that never stops nor changes its speed, and "
             "/proc/cpuinfo shows no constant_tsc and nonstop_tsc"
         )
+    if not populates():
+        raise UsageError(
+            "calibrate needs madvise(MADV_POPULATE_READ), which Linux has since 5.14, and here it "
+            "fails; use a newer kernel, or write a profile by hand (docs/profiles.md)"
+        )
     choose(places())
     try:
         with RealTime(max(os.sched_getaffinity(0))):
@@ -123,6 +130,16 @@ def check_machine() -> None:
         ) from None
     for row in ("TLB", "CAL", "RES"):
         interrupts(read("/proc/interrupts"), row, max(os.sched_getaffinity(0)))
+
+
+def populates() -> bool:
+    """Whether the kernel can map pages without a page fault for each."""
+    with mmap.mmap(-1, mmap.PAGESIZE) as page:
+        try:
+            page.madvise(POPULATE_READ)
+        except OSError:
+            return False
+    return True
 
 
 def read(path: str) -> str:

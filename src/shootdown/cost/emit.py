@@ -6,9 +6,9 @@ whether it is later than another (``HORIZON``) and yields then. A step is done a
 price is added after it. A step that must wait (a lock, a guard) is tried again from its beginning
 when the thread is woken; how long that took is added to the stalls of its kind.
 
-Prices: an access costs ``load``, ``store`` or ``atomic`` by the kind of its step, and each block
-between two steps costs ``local``; accesses to lines that several CPUs use may cost a transfer
-(``runtime.py``). Everything else costs what the machine's functions ``spend()``.
+Prices: an access costs ``mem_load``, ``mem_store`` or ``atomic`` by the kind of its step; accesses
+to lines that several CPUs use may cost a transfer (``runtime.py``). Everything else costs what the
+machine's functions ``spend()``.
 """
 
 from __future__ import annotations
@@ -406,8 +406,9 @@ class Emitter:
         self.do(f"store i64 {start}, ptr %since")
         self.suspend()
 
-    def going_on(self) -> None:
-        """A step that may have waited is done: count the time, and pay."""
+    def going_on(self, idle: tuple[int, ...] | None = None) -> None:
+        """A step that may have waited is done: count the time, and pay. Where waiting is being
+        ``idle``, the calls around it (their registers) begin that much later."""
         assert self.step is not None
         since = self.new("load i64, ptr %since")
         waited = self.new(f"icmp sge i64 {since}, 0")
@@ -415,7 +416,12 @@ class Emitter:
         self.do(f"br i1 {waited}, label %{yes}, label %{after}")
         self.lines.append(f"{yes}:")
         passed = self.new(f"sub i64 {self.get('NOW')}, {since}")
-        self.add_to("STALLS", self.layout.stall(_stall_of(self.step)), passed)
+        if idle is None:
+            self.add_to("STALLS", self.layout.stall(_stall_of(self.step)), passed)
+        for reg in idle or ():
+            self.slots.add(reg)
+            begun = self.new(f"load i64, ptr %r{reg}")
+            self.do(f"store i64 {self.new(f'add i64 {begun}, {passed}')}, ptr %r{reg}")
         self.do("store i64 -1, ptr %since")
         self.do(f"br label %{after}")
         self.lines.append(f"{after}:")
@@ -452,7 +458,7 @@ class Emitter:
             if op.name == "span":
                 result = self.special("span", *arguments)
             else:
-                result = self.waiting(op.name, arguments)
+                result = self.waiting(op.name, arguments, op.open)
         if op.reg is not None:
             self.set_register(op.reg, result, 64)
 
@@ -498,7 +504,7 @@ class Emitter:
             raise ModelError(f"{region.name}: {counted(region.length, 'lock')} are too many")
         return self.waiting(op.name, [word, lock, self.new(f"add i64 {element}, {line}")])
 
-    def waiting(self, name: str, arguments: list[str]) -> str:
+    def waiting(self, name: str, arguments: list[str], calls: tuple[int, ...] = ()) -> str:
         """Call an operation, again and again if it makes the thread wait."""
         if name not in runtime.WAITING:
             return self.call(name, *arguments)
@@ -512,7 +518,7 @@ class Emitter:
         self.stalled()
         self.do(f"br label %{again}")
         self.lines.append(f"{on}:")
-        self.going_on()
+        self.going_on(calls if name in runtime.IDLE else None)
         return result
 
     def call(self, name: str, *arguments: str) -> str:
@@ -677,9 +683,9 @@ def _expr(argument: ir.Expr | str) -> ir.Expr:
 def _price_of(kind: str) -> str:
     """What a step costs besides what it says itself."""
     if kind in LOADS:
-        return "load"
-    if kind in STORES or kind in ("spin_unlock", "unlock"):
-        return "store"
+        return "mem_load"
+    if kind in STORES or kind == "spin_unlock":
+        return "mem_store"
     return "atomic"
 
 
@@ -692,7 +698,7 @@ def _where(step: Step | None) -> str:
 
 def _stall_of(step: Step) -> str:
     """What a waiting thread waits for, in words."""
-    if step.kind in ("wait", "extern"):
+    if step.kind in ("wait", "extern", "atomic"):
         return step.activation.function if step.activation else step.text
     return step.kind
 

@@ -13,10 +13,11 @@ import time
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from shootdown.cost import runtime
 from shootdown.cost.emit import SPANS, Emitter, Layout, guarded_regions, wide_declarations
+from shootdown.cost.profile import Profile, check_name
 from shootdown.cost.workload import Plan
 from shootdown.errors import ModelError
 from shootdown.lang.builder import Unit
@@ -42,25 +43,6 @@ CHUNK = 4_000_000
 """Steps between two looks at the clock and at Ctrl-C."""
 TAGS = 64
 MOST_THREADS = 1 << 16
-
-
-class Prices(Protocol):
-    """What a run asks of a machine profile."""
-
-    def price(self, name: str) -> int:
-        """Nanoseconds of something; :class:`KeyError` if there is no such price."""
-
-    @property
-    def tlb_entries(self) -> int:
-        """Entries of a CPU's TLB."""
-
-    @property
-    def tlb_ways(self) -> int:
-        """Its associativity."""
-
-    @property
-    def socket_cpus(self) -> int:
-        """CPUs of one socket."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +91,10 @@ class _Code:
 class Run:
     """One run of a plan with the prices of a machine."""
 
-    def __init__(self, plan: Plan, prices: Prices, seed: int = 1,
+    def __init__(self, plan: Plan, profile: Profile, seed: int = 1,
                  options: Mapping[str, Any] | None = None) -> None:  # fmt: skip
         self.plan = plan
-        self.prices = prices
+        self.profile = profile
         machine = plan.machine
         setup = Setup(sizes=plan.sizes, threads=[],
                       options={**machine.options, **plan.options})  # fmt: skip
@@ -241,7 +223,7 @@ class Run:
             leaves *= 2
         frames = self.kinds.count(self.plan.machine.frame)
         sets = 1
-        while sets * self.prices.tlb_ways < self.prices.tlb_entries:
+        while sets * self.profile.tlb_ways < self.profile.tlb_entries:
             sets *= 2
         layout = self.layout
         sizes = {
@@ -254,7 +236,7 @@ class Run:
             "IN_IRQ": cpus, "IRQ_FROM": cpus, "IRQ_TIME": cpus, "LINES": layout.line_count,
             "GRANTED": threads, "NEXT": threads, "MODE": threads,
             "QUEUE_HEADS": layout.lock_count, "QUEUE_TAILS": layout.lock_count,
-            "WAITERS": layout.waited_count, "TLB": cpus * sets * self.prices.tlb_ways * 3,
+            "WAITERS": layout.waited_count, "TLB": cpus * sets * self.profile.tlb_ways * 3,
             "TLB_TURN": cpus, "EPOCHS": cpus * TAGS, "FREE": frames,
             "CELLS": threads * 2 * runtime.TIMES["CELL_RING"], "CELL_AT": threads,
         }  # fmt: skip
@@ -273,7 +255,7 @@ class Run:
                 data = (values * (region.length // region.width)).tobytes()
                 self.blocks["STATE"][base : base + len(data)] = data
         for number, name in enumerate(layout.prices):
-            self.arrays["PRICES"][number] = self.prices.price(name)
+            self.arrays["PRICES"][number] = _price(self.profile, name)
         free = array("q", range(frames - 1, -1, -1)).tobytes()
         self.blocks["FREE"][: len(free)] = free
         never = array("q", [runtime.TIMES["NEVER"]] * leaves).tobytes()
@@ -285,8 +267,8 @@ class Run:
             tree[node] = tree[2 * node]
         for name, value in {
             "FREE_TOP": frames, "LEAVES": leaves, "CPUS": cpus, "TLB_SETS": sets,
-            "TLB_WAYS": self.prices.tlb_ways, "TAGS": TAGS, "RNG": _spread(seed),
-            "SOCKET_CPUS": self.prices.socket_cpus,
+            "TLB_WAYS": self.profile.tlb_ways, "TAGS": TAGS, "RNG": _spread(seed),
+            "SOCKET_CPUS": _socket_cpus(self.profile, cpus),
         }.items():  # fmt: skip
             self._set(name, value)
         self._threads()
@@ -450,6 +432,17 @@ def _once(text: str) -> str:
     return re.sub(r"^(define internal i64 @\w+\([^)]*\)) +{", r"\1 noinline {", text, flags=re.M)
 
 
+def _price(profile: Profile, name: str) -> int:
+    """A price by its name; ModelError for a name that no profile has."""
+    check_name(name, profile.architecture)
+    return int(getattr(profile, name))
+
+
+def _socket_cpus(profile: Profile, cpus: int) -> int:
+    """How many CPUs a socket has; more than the profile's where the run has more CPUs."""
+    return max(profile.cpus, cpus + profile.sockets - 1) // profile.sockets
+
+
 def _dynamic(value: Any) -> bool:
     """Whether threads that differ in a value have one code."""
     return isinstance(value, (Object, Span)) or (
@@ -479,4 +472,4 @@ def _spread(seed: int) -> int:
     return value or 1
 
 
-__all__ = ["Priced", "Prices", "Progress", "Run"]
+__all__ = ["Priced", "Progress", "Run"]

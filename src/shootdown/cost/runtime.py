@@ -92,9 +92,9 @@ TIMES = {
 }
 
 PRICES = (
-    "load", "store", "atomic", "local",
-    "line_transfer", "line_transfer_remote", "lock_handover",
-    "ipi_send", "ipi_send_more", "ipi_deliver", "ipi_deliver_remote", "interrupt", "ack",
+    "mem_load", "mem_store", "atomic", "line_transfer", "line_transfer_remote", "lock_handover",
+    "ipi_send", "ipi_send_more", "ipi_deliver", "ipi_deliver_remote",
+    "interrupt_entry", "interrupt_return",
 )  # fmt: skip
 """Prices that the runtime itself uses: the first of the array of prices, in this order."""
 
@@ -421,6 +421,7 @@ def take_ipi(ctx: int, cpu: int) -> int:
     if ctx[HEADS][cpu] == ctx[TAILS][cpu]:
         if ctx[IN_IRQ][cpu] != 0:
             ctx[IN_IRQ][cpu] = 0
+            ctx[NOW] += ctx[PRICES][INTERRUPT_RETURN]
             ctx[IRQ_TIME][cpu] += ctx[NOW] - ctx[IRQ_FROM][cpu]
             main = ctx[MAIN][cpu]
             if main != 0:
@@ -437,7 +438,7 @@ def take_ipi(ctx: int, cpu: int) -> int:
         ctx[IRQ_FROM][cpu] = ctx[NOW]
         ctx[COUNTS][INTERRUPTS] += 1
         stop(ctx, cpu)
-        ctx[NOW] += ctx[PRICES][INTERRUPT]
+        ctx[NOW] += ctx[PRICES][INTERRUPT_ENTRY]
     head = ctx[HEADS][cpu]
     sender = ctx[QUEUES][(cpu * ctx[CPUS]) + head]
     head += 1
@@ -649,6 +650,8 @@ HELPERS = (
 )  # fmt: skip
 WAITING = ("spin_lock", "down_read", "down_write", "take_ipi")
 """Operations that give -1 where the thread must wait, and are tried again when it is woken."""
+IDLE = ("take_ipi",)
+"""Those of them in which to wait is to have nothing to do."""
 LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, up_write,
          downgrade_write)  # fmt: skip
 OPERATIONS = (

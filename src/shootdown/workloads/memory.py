@@ -39,9 +39,9 @@ class Places:
             self.size = 1 << (pages - 1).bit_length()
         self.total = tables(count * self.size) * TABLE
 
-    def area(self, number: int) -> Span:
-        """The pages of an area."""
-        return Span(Page, number * self.size + self.offset, self.pages)
+    def area(self, number: int, pages: int | None = None) -> Span:
+        """The pages of an area, or the first of them."""
+        return Span(Page, number * self.size + self.offset, self.pages if pages is None else pages)
 
     def sizes(
         self, *, cpus: int, spare: int = 64, mms: int = 1, frames: int | None = None

@@ -38,6 +38,7 @@ class Basis(Statements):
         self.instead = instead
         self.numbered = numbered
         self.effects = 0
+        self.open: list[int] = []  # registers of the counted calls that we are in
         self.running_on: Dyn | None = None
         self.parameters: list[Parameter] = []
         if on is not None:
@@ -142,6 +143,15 @@ class Basis(Statements):
             raise self.error(node, "this thread does not run on such an object")
         return Dyn(on.expr, self.kinds.object(cls))
 
+    def intrinsic(self, name: str, node: ast.Call) -> Value:
+        """An operation of the language; a full barrier has a price."""
+        if name != "smp_mb":
+            return super().intrinsic(name, node)
+        self.arity(node, name, 0)
+        self.step(node, "extern", name)
+        self.emit(Extern("spend", ("barrier", ir.Const(1)), (1, 1)))
+        return Static(None)
+
     def call_function(self, function: Function[..., Any], node: ast.Call) -> Value:
         """A call: of the machine's function where there is one."""
         function = self.instead.get(function, function)
@@ -168,11 +178,11 @@ class Basis(Statements):
             wide.append(self.kinds.words(kind))
         returns = typing.get_type_hints(function.source).get("return")
         if returns in (None, type(None)):
-            self.emit(Extern(function.name, tuple(exprs), tuple(wide)))
+            self.emit(Extern(function.name, tuple(exprs), tuple(wide), open=tuple(self.open)))
             return Static(None)
         kind = self.kinds.of(returns, lambda message: source.error(source.tree, message))
         reg = self.register(function.name, kind)
-        self.emit(Extern(function.name, tuple(exprs), tuple(wide), reg))
+        self.emit(Extern(function.name, tuple(exprs), tuple(wide), reg, open=tuple(self.open)))
         return Dyn(ir.Reg(reg), kind)
 
     def inline(
@@ -193,7 +203,9 @@ class Basis(Statements):
         number = self.numbered.number(function)
         reg = self.register("entered", NUMBER)
         self.emit(Enter(number, reg))
+        self.open.append(reg)
         value = super().inline(function, source, arguments, node, atomic=atomic, labelled=labelled)
+        self.open.pop()
         self.emit(Leave(number, reg))
         return value
 

@@ -35,7 +35,7 @@ class Extern:
 
     ``args`` are expressions, or texts that are known when compiling. ``wide`` says for each
     argument how many 64-bit words it has. ``reg`` takes the result. ``place`` is the lock of a lock
-    operation.
+    operation. ``open`` are the registers of the calls around it (see :class:`Enter`).
     """
 
     name: str
@@ -43,6 +43,7 @@ class Extern:
     wide: tuple[int, ...] = ()
     reg: int | None = None
     place: ir.Place | None = None
+    open: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import ast
 from shootdown.errors import ModelError
 from shootdown.lang import ir
 from shootdown.lang.bodies import simplify
-from shootdown.lang.builder import describe
+from shootdown.lang.builder import describe, descriptions, join_kinds
 from shootdown.lang.finite import ONE, ZERO
 from shootdown.lang.kinds import (
     BoolKind,
@@ -93,26 +93,24 @@ class Sets(Basis):
         """A set display."""
         if not items:
             return Static(frozenset())
-        kind: SetKind | None = None
+        element = join_kinds([self.kind_of(item) for item in items])
+        if element is None:
+            raise self.error(node, f"the elements of this set do not agree: {descriptions(items)}")
+        kind = SetKind(element)
         mask: ir.Expr = ZERO
         for item in items:
-            element = self.kind_of(item)
-            if element is None:
-                raise self.error(node, f"a set cannot hold {describe(item)}")
-            kind = kind or SetKind(element)
             mask = self.union(mask, self.single(self.widen(item, element), kind), kind)
-        assert kind is not None
         return self.temp(mask, kind, "set")
 
     def local_set(self, node: ast.Call, func: ast.Attribute, base: Value) -> Value:
         """``add`` and ``discard`` on a local set."""
         self.arity(node, func.attr, 1)
         element = self.evaluate(node.args[0])
-        kind = self.kind_of(base)
-        if not isinstance(kind, SetKind) or kind.element is None:
-            own = self.kind_of(element)
-            kind = None if own is None else SetKind(own)
-        if func.attr == "discard" or kind is None or kind.element is None:
+        own = self.kind_of(element)
+        kind = join_kinds([self.kind_of(base), None if own is None else SetKind(own)])
+        if not isinstance(kind, SetKind):
+            return super().local_set(node, func, base)
+        if func.attr == "discard" or kind.element is None:
             return super().local_set(node, func, base)
         one = self.single(self.coerce(element, kind.element, node), kind)
         grown = self.union(self.widen(base, kind), one, kind)
@@ -123,9 +121,10 @@ class Sets(Basis):
         self, name: str, symbol: str, left: Value, right: Value, node: ast.AST
     ) -> Value:
         """``|``, ``&``, ``-``, ``^`` of sets."""
-        kinds = [self.kind_of(left), self.kind_of(right)]
-        kind = next((k for k in kinds if isinstance(k, SetKind) and k.element is not None), None)
+        kind = join_kinds([self.kind_of(left), self.kind_of(right)])
         if not isinstance(kind, SetKind):
+            raise self.error(node, f"{describe(left)} {symbol} {describe(right)} has no meaning")
+        if kind.element is None:
             return Static(frozenset())
         a, b = self.widen(left, kind), self.widen(right, kind)
         form = self.kinds.form(kind)

@@ -1,0 +1,101 @@
+"""``shootdown compare``: variants side by side, what they save and what they risk."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from shootdown.commands.options import add_output, seconds
+from shootdown.commands.pricing import add_pricing
+
+if TYPE_CHECKING:
+    from shootdown.workloads.pricing import Variant
+
+CHECK_TIME = 60.0
+
+
+class CompareCommand:
+    """Prints one row for each variant: verdict within bounds, counts, times."""
+
+    name = "compare"
+    help = "compare variants on one workload: are they safe, and what do they cost"
+
+    def prepare(self, parser: argparse.ArgumentParser) -> None:
+        """Add the arguments."""
+        parser.add_argument(
+            "names",
+            metavar="NAME",
+            nargs="+",
+            help="scenarios, or 'today'; the first one is the baseline",
+        )
+        add_pricing(parser)
+        group = parser.add_argument_group("verdicts")
+        group.add_argument(
+            "--max-time",
+            metavar="TIME",
+            type=seconds,
+            default=CHECK_TIME,
+            help="for each check; default: 1m",
+        )
+        group.add_argument(
+            "--no-check", action="store_true", help="only prices; nothing is said about safety"
+        )
+        group = add_output(parser)
+        group.add_argument("--csv", metavar="FILE", help="also write the rows to FILE")
+        group.add_argument("--plot", metavar="FILE.svg", help="draw the rows into FILE.svg")
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Price and check each."""
+        from shootdown.commands.console import Console
+        from shootdown.commands.pricing import (
+            PricingLine,
+            find_variant,
+            priced,
+            workload_of,
+            write_text,
+        )
+        from shootdown.commands.version import version
+        from shootdown.report.cost import compare_document, compare_text
+        from shootdown.report.plot import plot
+        from shootdown.workloads.pricing import compare, comparison_table
+
+        console = Console(arguments)
+        variants = [find_variant(word) for word in arguments.names]
+        first = next((v for v in variants if v.scenario is not None), variants[0])
+        workload = workload_of(arguments, first)
+        line = PricingLine(console.quiet)
+        costs, verdicts = [], []
+        for variant in variants:
+            line.name = variant.name
+            try:
+                costs.append(priced(arguments, variant, workload, line))
+            finally:
+                line.done()
+            verdicts.append(self._verdict(variant, arguments))
+            if not costs[-1].priced.finished:
+                break
+        rows = compare(costs, verdicts)
+        code = 0 if all(cost.priced.finished for cost in costs) else 3
+        if arguments.csv:
+            write_text(arguments.csv, comparison_table(rows).csv())
+        if arguments.plot:
+            write_text(arguments.plot, plot(rows))
+        console.write(compare_document(rows, code, version()) if console.json else {})
+        console.say(compare_text(rows, short=console.quiet))
+        return code
+
+    @staticmethod
+    def _verdict(
+        variant: Variant, arguments: argparse.Namespace
+    ) -> tuple[str, str | None, Mapping[str, int]]:
+        """What the checker says of a variant within the scenario's own bounds."""
+        from shootdown.check.native import explore
+        from shootdown.check.result import Limits
+
+        scenario = variant.scenario
+        if arguments.no_check or scenario is None:
+            return "", None, {}
+        result = explore(scenario.compile(), Limits(time=arguments.max_time))
+        name = result.violation.name if result.violation is not None else None
+        return result.verdict.value, name, scenario.bounds

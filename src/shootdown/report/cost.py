@@ -1,0 +1,184 @@
+"""What ``cost`` and ``compare`` print: counts, which are exact, apart from times, which are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shootdown.cost.workload import Workload
+from shootdown.report.text import paragraph
+from shootdown.workloads.pricing import Compared, Cost
+
+Json = dict[str, Any]
+MOST_TIMES = 12
+HEADINGS = ("VARIANT", "VERDICT", "FLUSHES", "IPIS", "TIME", "RELATIVE")
+
+
+def time_text(ns: float) -> str:
+    """A time with three digits: ``1.23 us``."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}" if ns < 1000 * size else f"{ns / size:,.0f} {unit}"
+    return f"{ns:.3g} ns"
+
+
+def per_unit(number: float, times: int) -> str:
+    """A count for each unit of work."""
+    value = number / max(times, 1)
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def cost_text(cost: Cost, *, short: bool = False) -> str:
+    """One priced run."""
+    priced = cost.priced
+    unit, times = cost.unit
+    singular = unit.removesuffix("s")
+    parameters = ", ".join(f"{name}={value}" for name, value in cost.parameters.items())
+    lines = [f"{cost.variant.name} on {cost.workload.name} ({parameters})"]
+    if cost.variant.title:
+        lines.append(paragraph(cost.variant.title, indent=2))
+    if not priced.finished:
+        lines.append("UNFINISHED: interrupted; the numbers are up to there")
+    lines += ["", f"counts, exact for this schedule (a {singular}: one of {times:,} {unit})"]
+    for name, number in _ordered(cost.summary()).items():
+        lines.append(f"  {name.replace('_', ' '):22}{number:>16,}{per_unit(number, times):>12}")
+    lines += ["", f"times, estimates with the prices of {cost.profile.name}"]
+    lines.append(f"  {'elapsed':22}{time_text(priced.ns):>16}"
+                 f"{time_text(priced.ns / max(times, 1)):>12}{_range(cost)}")  # fmt: skip
+    interrupted = sum(priced.interrupted_ns)
+    lines.append(f"  {'in interrupts':22}{time_text(interrupted):>16}"
+                 f"{time_text(interrupted / max(times, 1)):>12}")  # fmt: skip
+    for name, ns in _largest(priced.stalls):
+        lines.append(f"  {'waiting: ' + name:22}{time_text(ns):>16}"
+                     f"{time_text(ns / max(times, 1)):>12}")  # fmt: skip
+    if not short:
+        lines += ["", "calls, and time in them (with what they call)"]
+        for name, ns in _largest(priced.times)[:MOST_TIMES]:
+            calls = priced.calls[name]
+            lines.append(f"  {name:28}{calls:>14,}{time_text(ns):>12}"
+                         f"{time_text(ns / max(calls, 1)):>12}")  # fmt: skip
+        lines += ["", f"{priced.steps:,} steps in {priced.seconds:.2f} s"]
+    return "\n".join(lines)
+
+
+def _range(cost: Cost) -> str:
+    if cost.low_ns is None or cost.high_ns is None:
+        return ""
+    return f"   ({time_text(cost.low_ns)} to {time_text(cost.high_ns)})"
+
+
+def _ordered(counts: Mapping[str, int]) -> Mapping[str, int]:
+    return {
+        name: number for name, number in counts.items() if number or name in ("flushes", "ipis")
+    }
+
+
+def _largest(times: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(((n, t) for n, t in times.items() if t), key=lambda pair: (-pair[1], pair[0]))
+
+
+def compare_text(rows: Sequence[Compared], *, short: bool = False) -> str:
+    """Variants side by side."""
+    first = rows[0].cost
+    unit, times = first.unit
+    base = first.priced.ns or 1
+    parameters = ", ".join(f"{name}={value}" for name, value in first.parameters.items())
+    lines = [] if short else [
+        f"{first.workload.name} ({parameters}), prices of {first.profile.name}; per {unit[:-1]}", ""
+    ]  # fmt: skip
+    width = max(len("VARIANT"), *(len(row.cost.variant.name) for row in rows)) + 2
+    lines.append(
+        f"{'VARIANT':{width}}{'VERDICT':22}{'FLUSHES':>9}{'IPIS':>9}{'TIME':>10}{'RELATIVE':>10}"
+    )
+    for row in rows:
+        summary = row.cost.summary()
+        verdict = row.verdict + (f" {row.violates}" if row.violates else "")
+        relative = (row.cost.priced.ns - base) / base
+        lines.append(
+            f"{row.cost.variant.name:{width}}{verdict or '-':22}"
+            f"{per_unit(summary['flushes'], times):>9}{per_unit(summary['ipis'], times):>9}"
+            f"{time_text(row.cost.priced.ns / max(times, 1)):>10}{relative:>+10.1%}"
+            + (" *" if row.frontier else "")
+        )
+    if not short:
+        lines += ["", "* holds, and no other that holds has fewer IPIs and less time"]
+        lines.append("verdicts are within each scenario's own bounds (shootdown check NAME)")
+        lines.append("counts are exact for this schedule, times are estimates")
+    return "\n".join(lines)
+
+
+def workloads_text(workloads: Sequence[Workload], *, names_only: bool = False) -> str:
+    """The workloads with their parameters."""
+    lines = []
+    for workload in workloads:
+        if names_only:
+            lines.append(workload.name)
+            continue
+        parameters = ", ".join(f"{name}={value}" for name, value in workload.parameters.items())
+        lines.append(f"{workload.name:14}{workload.title}")
+        lines.append(paragraph(parameters, indent=14))
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------ documents
+
+
+def cost_document(cost: Cost, code: int, version: str) -> Json:
+    """What ``shootdown cost --json`` writes."""
+    return {"schema": "shootdown/cost/1", "version": version, "exit_code": code, **_cost(cost)}
+
+
+def _cost(cost: Cost) -> Json:
+    priced = cost.priced
+    return {
+        "variant": cost.variant.name,
+        "title": cost.variant.title,
+        "options": {name: str(value) for name, value in cost.variant.options.items()},
+        "workload": cost.workload.name,
+        "parameters": dict(cost.parameters),
+        "profile": cost.profile.name,
+        "seed": cost.seed,
+        "finished": priced.finished,
+        "work": dict(priced.work),
+        "summary": cost.summary(),
+        "counts": dict(priced.counts),
+        "calls": dict(priced.calls),
+        "elapsed_ns": priced.ns,
+        "low_ns": cost.low_ns,
+        "high_ns": cost.high_ns,
+        "times_ns": dict(priced.times),
+        "waiting_ns": dict(priced.stalls),
+        "interrupted_ns": list(priced.interrupted_ns),
+        "steps": priced.steps,
+    }
+
+
+def compare_document(rows: Sequence[Compared], code: int, version: str) -> Json:
+    """What ``shootdown compare --json`` writes."""
+    return {
+        "schema": "shootdown/compare/1",
+        "version": version,
+        "exit_code": code,
+        "rows": [
+            {
+                **_cost(row.cost),
+                "verdict": row.verdict or None,
+                "violates": row.violates,
+                "bounds": dict(row.bounds),
+                "frontier": row.frontier,
+            }
+            for row in rows
+        ],
+    }
+
+
+def workloads_document(workloads: Sequence[Workload], version: str) -> Json:
+    """What ``shootdown cost --workloads --json`` writes."""
+    return {
+        "schema": "shootdown/workloads/1",
+        "version": version,
+        "workloads": [
+            {"name": w.name, "title": w.title, "doc": w.doc, "parameters": dict(w.parameters)}
+            for w in workloads
+        ],
+    }

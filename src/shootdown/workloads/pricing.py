@@ -1,0 +1,205 @@
+"""Prices a variant of the kernel on a workload.
+
+A variant is a scenario of the checker: its options are what the kernel does differently. So what is
+checked and what is priced are the same paths with the same options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shootdown.cost.engine import Priced, Progress, Run
+from shootdown.cost.profile import Profile, names
+from shootdown.cost.table import Table
+from shootdown.cost.workload import Workload
+from shootdown.errors import UsageError
+from shootdown.lang.scenario import Scenario
+
+DEFAULT_PROFILE = "skylake-2s"
+RANGE_STEPS = 20_000_000
+"""Runs of at most so many steps are repeated with low and high prices."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a kernel does differently from today's: options of its paths."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    scenario: Scenario | None = None
+
+
+TODAY = Variant("today", {}, "the kernel of today")
+
+
+def variant_of(scenario: Scenario) -> Variant:
+    """The variant that a scenario checks."""
+    return Variant(scenario.name, dict(scenario.setup().options), scenario.title, scenario)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A variant priced on a workload.
+
+    ``low_ns`` and ``high_ns`` are what the workload takes when every price is as low, and as high,
+    as its profile allows; ``None`` where the run was too long to repeat.
+    """
+
+    variant: Variant
+    workload: Workload
+    parameters: Mapping[str, int]
+    profile: Profile
+    seed: int
+    priced: Priced
+    low_ns: int | None = None
+    high_ns: int | None = None
+
+    @property
+    def unit(self) -> tuple[str, int]:
+        """What the workload does, and how often: ``("calls", 20000)``."""
+        return next(iter(self.priced.work.items()), ("runs", 1))
+
+    def summary(self) -> dict[str, int]:
+        """The counts that every comparison begins with."""
+        counts, calls = self.priced.counts, self.priced.calls
+        return {
+            "flushes": calls.get("flush_tlb_mm_range", 0),
+            "ipis": counts.get("csd_queue_cpu", 0),
+            "interrupts": counts.get("interrupts", 0),
+            "full_flushes": calls.get("flush_tlb_local", 0),
+            "pages_invalidated": counts.get("invlpg", 0),
+        }
+
+    def table(self) -> Table:
+        """Everything, one row for each number: its kind, name, value and unit."""
+        rows = list(self._rows())
+        return Table({
+            "variant": [self.variant.name] * len(rows),
+            "kind": [row[0] for row in rows],
+            "name": [row[1] for row in rows],
+            "value": [row[2] for row in rows],
+            "unit": [row[3] for row in rows],
+        })  # fmt: skip
+
+    def _rows(self) -> Iterator[tuple[str, str, int, str]]:
+        yield "time", "elapsed", self.priced.ns, "ns"
+        yield "time", "interrupted", sum(self.priced.interrupted_ns), "ns"
+        for name, number in self.priced.counts.items():
+            yield "count", name, number, ""
+        for name, number in self.priced.calls.items():
+            yield "call", name, number, ""
+        for name, number in self.priced.times.items():
+            yield "time in", name, number, "ns"
+        for name, number in self.priced.stalls.items():
+            yield "waiting for", name, number, "ns"
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.table().__arrow_c_stream__(requested_schema)
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def price(
+    variant: Variant | Scenario,
+    workload: Workload,
+    parameters: Mapping[str, int] | None = None,
+    *,
+    profile: Profile | str = DEFAULT_PROFILE,
+    seed: int = 1,
+    options: Mapping[str, Any] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    ranges: bool = True,
+) -> Cost:
+    """Run a workload on a variant.
+
+    ``options`` come before the variant's. Raises :class:`UsageError` if the workload never runs
+    what the variant changes: a price that says nothing about it.
+    """
+    if isinstance(variant, Scenario):
+        variant = variant_of(variant)
+    if isinstance(profile, str):
+        profile = Profile.load(profile)
+    plan = workload.plan(parameters)
+    chosen = {**variant.options, **(options or {})}
+    run = Run(plan, profile, seed, chosen)
+    unused = sorted(set(chosen) - set(run.unit.used_options))
+    if unused:
+        raise UsageError(
+            f"workload {workload.name} does not run what {variant.name} changes "
+            f"({', '.join(unused)})"
+        )
+    priced = run.run(progress)
+    low = high = None
+    if ranges and priced.finished and priced.steps <= RANGE_STEPS:
+        low, high = (
+            Run(workload.plan(parameters), extreme(profile, sign), seed, chosen).run().ns
+            for sign in (-1, 1)
+        )
+    full = {**workload.parameters, **(parameters or {})}
+    return Cost(variant, workload, full, profile, seed, priced, low, high)
+
+
+def extreme(profile: Profile, sign: int) -> Profile:
+    """The profile with every price as low (-1) or as high (1) as its uncertainty allows."""
+    prices = names(profile.architecture, geometry=False)
+    values = {
+        name: max(1, entry.value + sign * entry.value * min(entry.uncertainty, 99) // 100)
+        for name in prices
+        for entry in [profile.entries[name]]
+    }
+    return profile.override(**values)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One row of a comparison. ``verdict`` is the checker's within ``bounds`` (empty if it was not
+    asked). ``frontier``: no variant that holds has both fewer IPIs and less time."""
+
+    cost: Cost
+    verdict: str
+    violates: str | None
+    bounds: Mapping[str, int]
+    frontier: bool
+
+
+def compare(costs: Sequence[Cost], verdicts: Sequence[tuple[str, str | None, Mapping[str, int]]]
+            ) -> tuple[Compared, ...]:  # fmt: skip
+    """Put priced variants side by side; the first is the baseline."""
+    holding = [
+        cost for cost, (verdict, _, _) in zip(costs, verdicts, strict=True) if verdict == "HOLDS"
+    ]
+
+    def best(cost: Cost) -> bool:
+        mine = (cost.summary()["ipis"], cost.priced.ns)
+        return cost in holding and not any(
+            (other.summary()["ipis"], other.priced.ns) != mine
+            and other.summary()["ipis"] <= mine[0]
+            and other.priced.ns <= mine[1]
+            for other in holding
+        )
+
+    return tuple(
+        Compared(cost, verdict, violates, bounds, best(cost))
+        for cost, (verdict, violates, bounds) in zip(costs, verdicts, strict=True)
+    )
+
+
+def comparison_table(rows: Sequence[Compared]) -> Table:
+    """A comparison as a table: one row for each variant."""
+    base = rows[0].cost.priced.ns or 1
+    summaries = [row.cost.summary() for row in rows]
+    return Table({
+        "variant": [row.cost.variant.name for row in rows],
+        "verdict": [row.verdict or None for row in rows],
+        "violates": [row.violates for row in rows],
+        **{name: [summary[name] for summary in summaries] for name in summaries[0]},
+        "elapsed_ns": [row.cost.priced.ns for row in rows],
+        "low_ns": [row.cost.low_ns for row in rows],
+        "high_ns": [row.cost.high_ns for row in rows],
+        "relative": [row.cost.priced.ns / base for row in rows],
+        "frontier": [row.frontier for row in rows],
+    })  # fmt: skip
