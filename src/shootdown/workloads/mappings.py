@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from shootdown.cost.workload import Plan, workload
-from shootdown.lang import Thread, path
+from shootdown.hardware.machine import Pte
+from shootdown.lang import WRITE_ONCE, Thread, path
 from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbState
 from shootdown.linux.mm.mmap import mmap_vma, munmap
 from shootdown.linux.mm.mprotect import mprotect, mprotect_writable
 from shootdown.linux.mm.mremap import mremap_vma
-from shootdown.linux.mm_types import Mm, Pages
+from shootdown.linux.mm_types import Folio, Mm, Pages, page_folio
+from shootdown.workloads.externs import take_frame
 from shootdown.workloads.memory import Places
 from shootdown.workloads.user import enter, spin, system_call, touch_all
 from shootdown.workloads.x86 import X86
@@ -26,6 +28,30 @@ def map_and_unmap(mm: Mm, pages: Pages, rounds: int, *, tables: bool = False) ->
         touch_all(mm, pages)
         system_call()
         munmap(mm, pages, tables=tables)
+
+
+@path
+def populate(mm: Mm, pages: Pages) -> None:
+    """Frames in order, so that those of a large folio follow each other, as in
+    ``alloc_anon_folio()``; not priced."""
+    for page in pages:
+        frame = take_frame()
+        folio = page_folio(frame)
+        folio.refcount += 1
+        folio.mapcount += 1
+        Folio(frame.index).page_mapcount = 1
+        WRITE_ONCE(
+            mm.pte[page],
+            Pte(present=True, writable=True, accessed=True, dirty=True, frame=frame),
+        )
+
+
+@path(show="worker")
+def unmap_once(mm: Mm, pages: Pages) -> None:
+    """One munmap()."""
+    enter(mm)
+    system_call()
+    munmap(mm, pages, tables=True)
 
 
 @path(show="worker")
@@ -83,6 +109,20 @@ def unmap(
     ``tables``: nothing else is mapped nearby, so that page tables are freed, too.
     """
     return plan(map_and_unmap, cpus, workers, pages, rounds, tables=bool(tables))
+
+
+@workload("munmap-big")
+def unmap_big(cpus: int = 1, pages: int = 262_144) -> Plan:
+    """munmap() of one mapping that is there already, by default 1 GiB; the other CPUs spin."""
+    mm = ContextMm(0)
+    places = Places(1, pages)
+    return Plan(
+        machine=X86,
+        sizes=places.sizes(cpus=cpus),
+        start=Thread(populate, mm, places.area(0), on=TlbState(0)),
+        threads=[Thread(unmap_once, mm, places.area(0), on=TlbState(0)), *spinners(mm, 1, cpus)],
+        work={"pages": pages},
+    )
 
 
 @workload("mprotect")

@@ -46,14 +46,15 @@ class Places:
     def sizes(
         self, *, cpus: int, spare: int = 64, mms: int = 1, frames: int | None = None
     ) -> Mapping[type[Object], int]:
-        """Populations: as many frames as there are pages in all areas, and ``spare`` ones."""
+        """Populations: as many frames as there are pages in all areas (or ``frames``), and
+        ``spare`` ones, in blocks of 512."""
         needed = self.count * self.pages if frames is None else frames
         return {
             TlbState: cpus,
             Page: self.total,
             Region: self.total // TABLE,
             Vma: self.total // self.size,
-            Frame: needed + spare,
+            Frame: tables(needed + spare) * TABLE,
             ContextMm: mms,
             Pcid: ASIDS,
         }

@@ -20,6 +20,7 @@ from shootdown.linux.arch.x86.tlb_func import flush_interrupts
 from shootdown.linux.arch.x86.tlbflush import TlbState
 from shootdown.linux.mm import memory, mmap, mmu_gather
 from shootdown.linux.mm_types import Folio, Mm
+from shootdown.linux.options_size import FOLIO_PAGES
 from shootdown.workloads.externs import (
     count,
     give_frame,
@@ -175,16 +176,37 @@ def pte_free_tlb(mm: Mm, region: Region) -> None:
 @atomic(show="folio_remove_rmap_pte()")
 def folio_remove_rmap_pte(folio: Folio) -> None:
     """The counters of a mapping that goes."""
+    if FOLIO_PAGES != "1":
+        spend("atomic", 1)  # a page of a large folio has a counter of its own
     folio.mapcount -= 1
     spend("rmap", 1)
 
 
+@atomic
+def rmap_statistics(folio: Folio) -> None:
+    """What is left of a reverse map's price where its counters are counted by themselves."""
+    spend("rmap", 1)
+
+
+@atomic
+def block_pages() -> int:
+    """``folio_nr_pages()`` within one step."""
+    if FOLIO_PAGES == "4":
+        return 4
+    if FOLIO_PAGES == "16":
+        return 16
+    if FOLIO_PAGES == "128":
+        return 128
+    return 512 if FOLIO_PAGES == "512" else 1
+
+
 @on_write(Frame.allocated)
 def given_back(frame: Frame, old: bool, new: bool) -> None:
-    """A frame whose last reference is gone."""
+    """A folio whose last reference is gone: the allocator takes it as one block."""
     if not new:
         spend("free_page", 1)
-        give_frame(frame)
+        for number in range(block_pages()):
+            give_frame(Frame(frame.index + number))
 
 
 X86 = Machine(
@@ -206,6 +228,7 @@ X86 = Machine(
         memory.alloc_page: alloc_page,
         mmap.pte_free_tlb: pte_free_tlb,
         mmu_gather.folio_remove_rmap_pte: folio_remove_rmap_pte,
+        mmu_gather.rmap_statistics: rmap_statistics,
     },
     observers=(given_back,),
     spans=frozenset({Page, Region}),

@@ -22,6 +22,7 @@ from shootdown.linux.mm_types import (
     Mm,
     Pages,
     Vma,
+    folio_nr_pages,
     page_folio,
     pages_of,
     region_of,
@@ -29,7 +30,7 @@ from shootdown.linux.mm_types import (
 )
 from shootdown.linux.options import NESTED, PENDING, PTL
 from shootdown.linux.options_rights import UAF
-from shootdown.linux.options_size import GATHER
+from shootdown.linux.options_size import FOLIO_PAGES, GATHER
 
 LOCAL_BATCH = 8
 """``MMU_GATHER_BUNDLE``: places in the gather itself."""
@@ -42,14 +43,15 @@ BATCHES = 19
 class MmuGather(Record):
     """``struct mmu_gather``: the range to flush, the folios to let go, and those of them whose
     rmap is still to be removed. ``tables``: the page tables in which it is counted, if each has a
-    count. ``freed_tables``: page tables were taken out, too. ``fullmm``: the address space goes
-    away. ``batch`` and ``nr``: which batch is filled, and how far, if there is an end
-    (``gather_room=batches``)."""
+    count. ``whole``: large folios, all pages of each. ``freed_tables``: page tables were taken out,
+    too. ``fullmm``: the address space goes away. ``batch`` and ``nr``: which batch is filled, and
+    how far, if there is an end (``gather_room=batches``)."""
 
     pages: set[Page] = set()  # noqa: RUF012
     folios: set[Frame] = set()  # noqa: RUF012
     delayed: set[Frame] = set()  # noqa: RUF012
     tables: set[Page] = set()  # noqa: RUF012
+    whole: set[Frame] = set()  # noqa: RUF012
     freed_tables: bool = False
     fullmm: bool = False
     batch: int = ranged(0, BATCHES)
@@ -68,11 +70,45 @@ def folio_put(folio: Folio) -> None:
         note("{} is free", folio)
 
 
+@atomic(show="folio_put_refs()")
+def folio_put_refs(folio: Folio, number: int) -> None:
+    """Drop several references at once."""
+    folio.refcount -= number
+    if folio.refcount == 0:
+        if UAF == "free":
+            assert not tlb_may_use(folio), "INV-S0-1: frame freed while a CPU can still use it"
+        folio.allocated = False
+        note("{} is free", folio)
+
+
+@path(show="folio_remove_rmap_ptes()")
+def folio_remove_rmap_ptes(folio: Folio, number: int) -> None:
+    """Some PTEs less map this large folio: for each the page's count (``_mapcount``) and that of
+    the folio's mapped pages (``_nr_pages_mapped``), statistics once."""
+    for page in range(number):
+        atomic_dec(Folio(folio.index + page).page_mapcount)
+        atomic_dec(folio.mapcount)
+    rmap_statistics(folio)
+
+
+@atomic
+def rmap_statistics(folio: Folio) -> None:
+    """``__lruvec_stat_mod_folio()`` and what else is counted for each call, whatever the number."""
+
+
 @atomic(show="folio_remove_rmap_pte()", role="counter")
 def folio_remove_rmap_pte(folio: Folio) -> None:
     """One PTE less maps this folio (a negative count is ``print_bad_pte()`` in the kernel)."""
     assert folio.mapcount > 0, "INV-S0-7: a mapping is removed twice"
     folio.mapcount -= 1
+
+
+@path
+def tlb_remove_whole_folio(tlb: MmuGather, folio: Folio) -> bool:
+    """The same with all pages of a large folio, which take two places."""
+    tlb.whole.add(folio)
+    tlb.nr += 2
+    return not tlb_next_batch(tlb)
 
 
 @path(show="tlb_gather_mmu()")
@@ -165,6 +201,10 @@ def tlb_batch_pages_flush(tlb: MmuGather) -> None:
     for frame in tlb.folios:
         folio_put(page_folio(frame))
     tlb.folios = set()
+    if FOLIO_PAGES != "1":
+        for frame in tlb.whole:
+            folio_put_refs(page_folio(frame), folio_nr_pages())
+        tlb.whole = set()
     tlb.batch = 0
     tlb.nr = 0
 
