@@ -386,6 +386,14 @@ def up_write(ctx: int, word: int, lock: int, line: int) -> int:
     return 0
 
 
+def downgrade_write(ctx: int, word: int, lock: int, line: int) -> int:
+    """Hold for reading what was held for writing; readers that wait first come in."""
+    line_write(ctx, line)
+    ctx[STATE][word] = 1
+    hand_over(ctx, word, lock)
+    return 0
+
+
 # ------------------------------------------------------------------ interrupts
 
 
@@ -715,7 +723,8 @@ WAITING = ("spin_lock", "down_read", "down_write", "take_ipi")
 """Operations that give -1 where the thread must wait, and are tried again when it is woken."""
 IDLE = ("take_ipi",)
 """Those of them in which to wait is to have nothing to do."""
-LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, up_write)
+LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, up_write,
+         downgrade_write)  # fmt: skip
 OPERATIONS = (
     *LOCKS, send_ipis, take_ipi, irqs_off, irqs_on, tlb_lookup, tlb_insert, tlb_drop_page,
     tlb_drop_span, tlb_drop_tag, tlb_drop_all, take_frame, give_frame, free_frames, random, compute,

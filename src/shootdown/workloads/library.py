@@ -14,6 +14,8 @@ from shootdown.lang.scenario import Scenario
 
 MODULES: tuple[str, ...] = (  # in the order in which they are listed
     "shootdown.workloads.dontneed",
+    "shootdown.workloads.mappings",
+    "shootdown.workloads.processes",
 )
 FOR_SYSTEM: Mapping[str, str] = {"S0": "dontneed"}
 """The workload on which a system's variants are priced unless another one is named."""
