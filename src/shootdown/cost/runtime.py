@@ -75,6 +75,7 @@ CONTEXT = (
     "CELLS",  # for each thread, a ring of list cells: element, rest
     "CELL_AT",
     "ENDED",  # when the last main thread finished
+    "BUSY",  # for each unit that all CPUs share, until when
 )
 
 TIMES = {
@@ -608,6 +609,17 @@ def clock(ctx: int) -> int:
     return ctx[NOW]
 
 
+def occupy(ctx: int, unit: int, time: int) -> int:
+    """Wait for a unit of the machine that serves one CPU after the other, and be served. How long
+    it was waited for."""
+    waited = ctx[BUSY][unit] - ctx[NOW]
+    if waited < 0:
+        waited = 0
+    ctx[NOW] += waited + time
+    ctx[BUSY][unit] = ctx[NOW]
+    return waited
+
+
 def push(ctx: int, rest: int, element: int) -> int:
     """A list with one element more. A list is the number of its last cell + 1, and how many there
     are in the upper half."""
@@ -648,5 +660,5 @@ LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, u
 OPERATIONS = (
     *LOCKS, send_ipis, take_ipi, irqs_off, irqs_on, tlb_lookup, tlb_insert, tlb_drop_page,
     tlb_drop_span, tlb_drop_tag, tlb_drop_all, take_frame, give_frame, free_frames, random, compute,
-    clock, push, list_top, list_rest,
+    clock, occupy, push, list_top, list_rest,
 )  # fmt: skip

@@ -13,8 +13,9 @@ from shootdown.lang.scenario import Scenario
 
 MODULES: tuple[str, ...] = (  # in the order in which they are listed
     "shootdown.workloads.dontneed",
+    "shootdown.workloads.contpte",
 )
-FOR_SYSTEM: Mapping[str, str] = {"S0": "dontneed"}
+FOR_SYSTEM: Mapping[str, str] = {"S0": "dontneed", "S3": "contpte-munmap"}
 """The workload on which a system's variants are priced unless another one is named."""
 
 
