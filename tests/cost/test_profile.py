@@ -28,6 +28,10 @@ def test_there_are_servers_of_both_architectures_and_a_guest() -> None:
     assert {profile.architecture for profile in profiles} == {X86, ARM64}
     assert max(profile.sockets for profile in profiles) >= 4
     assert max(profile.cpus for profile in profiles) >= 120
+    guest = Profile.load("kvm-guest")
+    measured = [e for e in guest.entries.values() if e.source.startswith("measured on ")]
+    assert len(measured) >= 20
+    assert guest.ipi_send > 5 * Profile.load("skylake-2s").ipi_send
 
 
 @pytest.mark.parametrize("name", Profile.shipped())

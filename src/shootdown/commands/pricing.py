@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from shootdown.commands.options import bounds, pairs, whole_number
 from shootdown.errors import UsageError
+from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
     from shootdown.cost.engine import Progress
@@ -110,15 +111,16 @@ def priced(
 
     options = {name: value for given in arguments.hardware for name, value in given.items()}
     parameters = parameters_of(arguments)
-    return price(
-        variant,
-        workload,
-        parameters,
-        profile=profile_of(arguments, workload.plan(parameters).machine.profile),
-        seed=arguments.seed,
-        options=options,
-        progress=show,
-    )
+    with Interruptible():
+        return price(
+            variant,
+            workload,
+            parameters,
+            profile=profile_of(arguments, workload.plan(parameters).machine.profile),
+            seed=arguments.seed,
+            options=options,
+            progress=show,
+        )
 
 
 class PricingLine:
@@ -132,7 +134,7 @@ class PricingLine:
         self.quiet = quiet
         self.rewrite = sys.stderr is not None and sys.stderr.isatty()
         self.every = 0.2 if self.rewrite else 5.0
-        self.next = time.monotonic() + self.FIRST
+        self.next = time.monotonic() + (self.FIRST if self.rewrite else 2 * self.FIRST)
         self.name = ""
         self.width = 0
 

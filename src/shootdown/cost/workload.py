@@ -10,6 +10,7 @@ from typing import Any
 from shootdown.errors import ModelError, UsageError
 from shootdown.lang.decorators import Function
 from shootdown.lang.ir import Location
+from shootdown.lang.loader import user_code
 from shootdown.lang.locations import caller
 from shootdown.lang.scenario import Thread
 from shootdown.lang.types import Object
@@ -83,7 +84,8 @@ class Workload:
             raise UsageError(
                 f"workload {self.name} has no parameter '{unknown[0]}'; it has: {known}"
             )
-        plan = self.build(**{**self.parameters, **(parameters or {})})
+        with user_code(self.location.file, f"building {self.name}"):
+            plan = self.build(**{**self.parameters, **(parameters or {})})
         if not isinstance(plan, Plan):
             raise ModelError(
                 f"workload {self.name} returned {type(plan).__name__}, not Plan(...)",

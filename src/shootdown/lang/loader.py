@@ -62,10 +62,18 @@ def load_file(path: str) -> tuple[Scenario, ...]:
 
 
 def load(path: str) -> ModelFile:
-    """Import a model file. Its directory is on ``sys.path`` meanwhile; what it prints is an aside.
+    """The scenarios of a model file. Whatever goes wrong is one error with the user's file and
+    line."""
+    named = tuple(scenarios_in(namespace(path)))
+    if not named:
+        raise ModelError("no scenario in this file: decorate a function with @scenario", file=path)
+    check_unique(n.scenario for n in named)
+    return ModelFile(path, named)
 
-    Whatever goes wrong is one error with the user's file and line.
-    """
+
+def namespace(path: str) -> dict[str, Any]:
+    """Import a user's file: what it defines at module level. Its directory is on ``sys.path``
+    meanwhile; what it prints is an aside."""
     source = _read(path)
     file = os.path.abspath(path)
     stem = os.path.splitext(os.path.basename(path))[0]
@@ -81,11 +89,7 @@ def load(path: str) -> ModelFile:
             raise ModelError("the source is nested too deeply to be read", file=path) from None
         exec(code, module.__dict__)
         check_definitions(vars(module))
-    named = tuple(scenarios_in(vars(module)))
-    if not named:
-        raise ModelError("no scenario in this file: decorate a function with @scenario", file=path)
-    check_unique(n.scenario for n in named)
-    return ModelFile(path, named)
+    return vars(module)
 
 
 def scenarios_in(namespace: Mapping[str, Any]) -> Iterator[Named]:

@@ -34,9 +34,11 @@ def wp_page_copy(mm: Mm, page: Page, orig: Pte, copy: Folio) -> None:
     old.copied = True
     mmu_notifier_invalidate_range_start(mm, (page,))
     changed: set[Page] = set()
+    copied = False
     with pte_lockptr(mm, page):
         found = ptep_get(mm, page)
         if found == orig:
+            copied = True
             atomic_inc(copy.refcount)
             atomic_inc(copy.mapcount)
             ptep_clear_flush(mm, page)
@@ -56,7 +58,7 @@ def wp_page_copy(mm: Mm, page: Page, orig: Pte, copy: Folio) -> None:
             old.missed = False
     notify_after_unlock(mm, changed)
     mmu_notifier_invalidate_range_end(mm, (page,), only=True)
-    if old.replaced:
+    if copied:
         folio_put(old)
     folio_put(old)
 
