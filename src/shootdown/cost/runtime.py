@@ -82,6 +82,7 @@ CONTEXT = (
     "VITAL",  # for each thread, whether the run goes on until it has finished
     "QUEUE_OF",  # for each thread, 1 + the lock that it waits for
     "ENDED",  # when the last main thread finished
+    "BUSY",  # for each unit that all CPUs share, until when
 )
 
 TIMES = {
@@ -690,6 +691,17 @@ def cell_at(ctx: int, cell: int) -> int:
     return ctx[CELLS] + (((ctx[THREAD] * CELL_RING) + (serial & CELL_MASK)) << 4)
 
 
+def occupy(ctx: int, unit: int, time: int) -> int:
+    """Wait for a unit of the machine that serves one CPU after the other, and be served. How long
+    it was waited for."""
+    waited = ctx[BUSY][unit] - ctx[NOW]
+    if waited < 0:
+        waited = 0
+    ctx[NOW] += waited + time
+    ctx[BUSY][unit] = ctx[NOW]
+    return waited
+
+
 def push(ctx: int, rest: int, element: int) -> int:
     """A list with one element more. A list is the serial number of its last cell, and how many
     there are in its highest bits."""
@@ -728,7 +740,7 @@ LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, u
 OPERATIONS = (
     *LOCKS, send_ipis, take_ipi, irqs_off, irqs_on, tlb_lookup, tlb_insert, tlb_drop_page,
     tlb_drop_span, tlb_drop_tag, tlb_drop_all, take_frame, give_frame, free_frames, random, compute,
-    spend, clock, push, list_top, list_rest,
+    spend, clock, occupy, push, list_top, list_rest,
 )  # fmt: skip
 
 FALLIBLE = {

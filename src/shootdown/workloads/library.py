@@ -16,8 +16,10 @@ MODULES: tuple[str, ...] = (  # in the order in which they are listed
     "shootdown.workloads.dontneed",
     "shootdown.workloads.mappings",
     "shootdown.workloads.processes",
+    "shootdown.workloads.contpte",
+    "shootdown.workloads.sva",
 )
-FOR_SYSTEM: Mapping[str, str] = {"S0": "dontneed"}
+FOR_SYSTEM: Mapping[str, str] = {"S0": "dontneed", "S3": "contpte-munmap", "N": "sva"}
 """The workload on which a system's variants are priced unless another one is named."""
 
 
