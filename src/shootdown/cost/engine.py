@@ -255,7 +255,7 @@ class Run:
             "TLB_TURN": cpus, "EPOCHS": cpus * TAGS, "FREE": frames,
             "BUSY": len(layout.units),
             "CELLS": threads * 2 * runtime.TIMES["CELL_RING"] if layout.lists else 0,
-            "CELL_AT": threads,
+            "CELL_AT": threads, "FLAGS": cpus,
         }  # fmt: skip
         self._room(sizes)
         self.context = (ctypes.c_int64 * len(runtime.CONTEXT))()

@@ -74,6 +74,8 @@ class Sets(Basis):
         if form == "list":
             if right == ZERO:
                 return left
+            if left == ZERO:
+                return right
             if isinstance(right, ir.Binary) and right.op == "push" and right.left == ZERO:
                 return ir.Binary("push", left, right.right)
             raise ModelError(f"sets of {kind.element} are lists here: add one element at a time")
