@@ -211,11 +211,12 @@ def comparison_table(rows: Sequence[Compared]) -> Table:
     """A comparison as a table: one row for each variant."""
     base = rows[0].cost.priced.ns or 1
     summaries = [row.cost.summary() for row in rows]
+    counted = list(dict.fromkeys(name for summary in summaries for name in summary))
     return Table({
         "variant": [row.cost.variant.name for row in rows],
         "verdict": [row.verdict or None for row in rows],
         "violates": [row.violates for row in rows],
-        **{name: [summary[name] for summary in summaries] for name in summaries[0]},
+        **{name: [summary.get(name, 0) for summary in summaries] for name in counted},
         "elapsed_ns": [row.cost.priced.ns for row in rows],
         "low_ns": [row.cost.low_ns for row in rows],
         "high_ns": [row.cost.high_ns for row in rows],
