@@ -84,8 +84,14 @@ class Workload:
             raise UsageError(
                 f"workload {self.name} has no parameter '{unknown[0]}'; it has: {known}"
             )
+        refused: UsageError | None = None
         with user_code(self.location.file, f"building {self.name}"):
-            plan = self.build(**{**self.parameters, **(parameters or {})})
+            try:
+                plan = self.build(**{**self.parameters, **(parameters or {})})
+            except UsageError as error:  # the workload's own words to its user
+                refused = error
+        if refused is not None:
+            raise refused
         if not isinstance(plan, Plan):
             raise ModelError(
                 f"workload {self.name} returned {type(plan).__name__}, not Plan(...)",

@@ -264,7 +264,11 @@ class Sets(Basis):
         return super().subscript(node, base_node, index)
 
     def part(self, base: Value, index: ast.Slice, node: ast.Subscript) -> Value:
-        """A part of a span, by numbers known at run time."""
+        """A part of a span, by numbers known at run time; a tuple of neighbours is a span, too."""
+        if isinstance(base, TupleV) and base.items:
+            own = self.kind_of(base.items[0])
+            if own is not None and self.kinds.form(SetKind(own)) == "span":
+                base = self.set_of(list(base.items), node)
         kind = base.kind if isinstance(base, Dyn) else None
         if (
             not isinstance(base, Dyn)
