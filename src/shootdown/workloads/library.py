@@ -14,12 +14,22 @@ from shootdown.lang.scenario import Scenario
 
 MODULES: tuple[str, ...] = (  # in the order in which they are listed
     "shootdown.workloads.dontneed",
+    "shootdown.workloads.mappings",
+    "shootdown.workloads.processes",
+    "shootdown.workloads.contpte",
+    "shootdown.workloads.sva",
     "shootdown.workloads.vmalloc",
     "shootdown.workloads.vmap_huge",
 )
-FOR_SYSTEM: Mapping[str, str] = {"S0": "dontneed", "K": "vmalloc", "PT": "vmap-huge"}
+FOR_SYSTEM: Mapping[str, str] = {
+    "S0": "dontneed",
+    "K": "vmalloc",
+    "PT": "vmap-huge",
+    "S3": "contpte-munmap",
+    "N": "sva",
+}
 """The workload on which a system's variants are priced unless another one is named, by the first
-part of their names: those of system S1 begin with ``K`` and ``PT``."""
+part of their names: those of system S1 begin with ``K`` and ``PT``, those of S4 with ``N``."""
 
 
 @cache
