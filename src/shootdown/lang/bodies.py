@@ -115,9 +115,11 @@ def simplify(expr: ir.Expr) -> ir.Expr:
     """Fold constants at the top of an expression whose parts are folded already."""
     if isinstance(expr, ir.Binary):
         if isinstance(expr.left, ir.Const) and isinstance(expr.right, ir.Const):
-            return ir.Const(OPERATIONS[expr.op](expr.left.value, expr.right.value))
+            operation = OPERATIONS.get(expr.op)  # pricing has some more
+            if operation is not None:
+                return ir.Const(operation(expr.left.value, expr.right.value))
     elif isinstance(expr, ir.Unary):
-        if isinstance(expr.operand, ir.Const):
+        if isinstance(expr.operand, ir.Const) and expr.op in UNARY:
             return ir.Const(UNARY[expr.op](expr.operand.value))
     elif isinstance(expr, ir.Select) and isinstance(expr.condition, ir.Const):
         return expr.then if expr.condition.value else expr.orelse
