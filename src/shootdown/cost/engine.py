@@ -218,7 +218,7 @@ class Run:
             ]
         )  # fmt: skip
         names = ("run", *(code.name for code in self.codes))
-        self.library = jit.Library(jit.compile_coroutines(text), names)
+        self.library = jit.Library(jit.compile_coroutines(text), names, together=True)
         self.text = text
 
     # ------------------------------------------------------------------ memory
