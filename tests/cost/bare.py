@@ -9,7 +9,13 @@ from typing import Any
 from shootdown.cost import runtime
 from shootdown.native import jit, subset
 
-FUNCTIONS = (runtime.set_ready, runtime.run, *runtime.HELPERS, *runtime.OPERATIONS)
+FUNCTIONS = (
+    runtime.set_ready,
+    runtime.run,
+    *runtime.HELPERS,
+    *runtime.INLINED,
+    *runtime.OPERATIONS,
+)
 PRICE = 10
 
 

@@ -210,7 +210,7 @@ class Run:
             [
                 _once(
                     subset.compile_functions(
-                        (runtime.run,), (), constants,
+                        (runtime.run,), runtime.INLINED, constants,
                         (runtime.set_ready, *runtime.HELPERS, *runtime.OPERATIONS),
                     )
                 ),
