@@ -57,6 +57,7 @@ class Layout:
     prices: list[str] = field(default_factory=lambda: list(runtime.PRICES))
     counts: list[str] = field(default_factory=lambda: list(runtime.COUNTS))
     stalls: list[str] = field(default_factory=list)
+    units: list[str] = field(default_factory=list)
     failures: list[tuple[str, ir.Location | None]] = field(default_factory=list)
     declared: list[ir.Failure] = field(default_factory=list)  # what the compiler's checks say
     lines: dict[int, int] = field(default_factory=dict)  # first line of a region
@@ -80,6 +81,10 @@ class Layout:
     def stall(self, name: str) -> int:
         """The number of a kind of waiting."""
         return _number(self.stalls, name)
+
+    def unit(self, name: str) -> int:
+        """The number of a unit that all CPUs share."""
+        return _number(self.units, name)
 
     def line(self, region: Region) -> int | None:
         """The first cache line of a region, if its lines are looked at."""
@@ -467,6 +472,9 @@ class Emitter(Writer):
         elif op.name == "spend":
             self.pay_times(op)
             return
+        elif op.name == "occupy":
+            self.occupy(op)
+            return
         else:
             arguments = [self.argument(a, w) for a, w in zip(op.args, op.wide, strict=True)]
             if op.name == "span":
@@ -501,6 +509,15 @@ class Emitter(Writer):
             return
         self.known(op)
         self.call("spend", str(number), times)
+
+    def occupy(self, op: Extern) -> None:
+        """``occupy("dvm", "tlbi_deliver")``."""
+        base = self.new(f"inttoptr i64 {self.get('PRICES')} to ptr")
+        at = self.new(f"getelementptr i64, ptr {base}, i64 {self.layout.price(str(op.args[1]))}")
+        unit = str(op.args[0])
+        number = str(self.layout.unit(unit))
+        waited = self.call("occupy", number, self.new(f"load i64, ptr {at}"))
+        self.add_to("STALLS", self.layout.stall(unit), waited)
 
     def counted(self, op: Extern) -> None:
         """``count("ipi", n)``."""

@@ -6,6 +6,7 @@ and threads that are ready at the same time go in the order of their numbers.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import mmap
 import re
@@ -146,6 +147,13 @@ class Run:
         if len(self.threads) > MOST_THREADS:
             raise ModelError(f"{len(self.threads)} threads are too many: {MOST_THREADS} at most")
 
+    def again(self, profile: Profile, seed: int = 1) -> Run:
+        """The same plan and options with other prices, without compiling it again."""
+        other = copy.copy(self)
+        other.profile = profile
+        other._memory(seed)
+        return other
+
     def _add(self, thread: Thread) -> None:
         assert thread.on is not None
         source = source_of(thread.path)
@@ -246,8 +254,9 @@ class Run:
             "QUEUE_HEADS": layout.lock_count, "QUEUE_TAILS": layout.lock_count,
             "WAITERS": layout.waited_count, "TLB": cpus * sets * self.profile.tlb_ways * 3,
             "TLB_TURN": cpus, "EPOCHS": cpus * TAGS, "FREE": frames,
+            "BUSY": len(layout.units),
             "CELLS": threads * 2 * runtime.TIMES["CELL_RING"] if layout.lists else 0,
-            "CELL_AT": threads,
+            "CELL_AT": threads, "FLAGS": cpus,
         }  # fmt: skip
         self._room(sizes)
         self.context = (ctypes.c_int64 * len(runtime.CONTEXT))()
@@ -378,8 +387,8 @@ class Run:
     begin = 0
 
     def _reset(self) -> None:
-        """Forget what the start has counted."""
-        for name in ("CALLS", "TIMES", "COUNTS", "STALLS", "IRQ_TIME"):
+        """Forget what the start has counted, and which lines its CPU has."""
+        for name in ("CALLS", "TIMES", "COUNTS", "STALLS", "IRQ_TIME", "LINES"):
             ctypes.memset(ctypes.addressof(self.arrays[name]), 0, len(self.arrays[name]) * 8)
         self._set("STEPS", 0)
         ended = self._get("ENDED")

@@ -82,6 +82,8 @@ CONTEXT = (
     "VITAL",  # for each thread, whether the run goes on until it has finished
     "QUEUE_OF",  # for each thread, 1 + the lock that it waits for
     "ENDED",  # when the last main thread finished
+    "BUSY",  # for each unit that all CPUs share, until when
+    "FLAGS",  # for each CPU, the machine's own
 )
 
 TIMES = {
@@ -386,6 +388,14 @@ def up_write(ctx: int, word: int, lock: int, line: int) -> int:
     return 0
 
 
+def downgrade_write(ctx: int, word: int, lock: int, line: int) -> int:
+    """Hold for reading what was held for writing; readers that wait first come in."""
+    line_write(ctx, line)
+    ctx[STATE][word] = 1
+    hand_over(ctx, word, lock)
+    return 0
+
+
 # ------------------------------------------------------------------ interrupts
 
 
@@ -429,7 +439,8 @@ def send_ipis(ctx: int, sender: int, targets: int) -> int:
 
 
 def arrive(ctx: int, cpu: int, time: int) -> int:
-    """An interrupt arrives: its handler is next, unless it must wait or runs already."""
+    """An interrupt arrives: its handler is next, unless it runs already. Where the CPU accepts none
+    then, it waits until the CPU does."""
     handler = ctx[HANDLER][cpu]
     if time < ctx[IRQ_END][cpu]:
         time = ctx[IRQ_END][cpu]
@@ -498,7 +509,7 @@ def irqs_off(ctx: int, cpu: int) -> int:
 
 
 def irqs_on(ctx: int, cpu: int) -> int:
-    """Interrupts are taken, also one that waits."""
+    """Interrupts are taken, also one that waits; one that is on its way comes when it arrives."""
     ctx[IRQ_OFF][cpu] = 0
     if ctx[QUEUED][cpu] != 0:
         time = ctx[NOW]
@@ -682,6 +693,24 @@ def cell_at(ctx: int, cell: int) -> int:
     return ctx[CELLS] + (((ctx[THREAD] * CELL_RING) + (serial & CELL_MASK)) << 4)
 
 
+def occupy(ctx: int, unit: int, time: int) -> int:
+    """Wait for a unit of the machine that serves one CPU after the other, and be served. How long
+    it was waited for."""
+    waited = ctx[BUSY][unit] - ctx[NOW]
+    if waited < 0:
+        waited = 0
+    ctx[NOW] += waited + time
+    ctx[BUSY][unit] = ctx[NOW]
+    return waited
+
+
+def set_flag(ctx: int, cpu: int, on: int) -> int:
+    """A CPU's flag for the machine's books: what it was."""
+    old = ctx[FLAGS][cpu]
+    ctx[FLAGS][cpu] = on
+    return old
+
+
 def push(ctx: int, rest: int, element: int) -> int:
     """A list with one element more. A list is the serial number of its last cell, and how many
     there are in its highest bits."""
@@ -716,11 +745,12 @@ WAITING = ("spin_lock", "down_read", "down_write", "take_ipi")
 """Operations that give -1 where the thread must wait, and are tried again when it is woken."""
 IDLE = ("take_ipi",)
 """Those of them in which to wait is to have nothing to do."""
-LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, up_write)
+LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, up_write,
+         downgrade_write)  # fmt: skip
 OPERATIONS = (
     *LOCKS, send_ipis, take_ipi, irqs_off, irqs_on, tlb_lookup, tlb_insert, tlb_drop_page,
     tlb_drop_span, tlb_drop_tag, tlb_drop_all, take_frame, give_frame, free_frames, random, compute,
-    spend, clock, push, list_top, list_rest,
+    spend, clock, occupy, set_flag, push, list_top, list_rest,
 )  # fmt: skip
 
 FALLIBLE = {

@@ -83,6 +83,8 @@ class Sets(Basis):
         if form == "list":
             if right == ZERO:
                 return left
+            if left == ZERO:
+                return right
             if isinstance(right, ir.Binary) and right.op == "push" and right.left == ZERO:
                 return ir.Binary("push", left, right.right)
             raise ModelError(f"sets of {kind.element} are lists here: add one element at a time")
@@ -259,6 +261,8 @@ class Sets(Basis):
         kind = base.kind if isinstance(base, Dyn) else None
         element = kind.element if isinstance(kind, SetKind) else None
         if isinstance(base, Dyn) and element is not None and self.kinds.form(base.kind) == "span":
+            if isinstance(index, ast.Slice):
+                return self.part(base, index, node)
             at = self._number(self.evaluate(index))
             length: ir.Expr = ir.Unary("span_len", base.expr)
             if isinstance(at.expr, ir.Const) and at.expr.value < 0:  # from the end
@@ -267,6 +271,29 @@ class Sets(Basis):
             first = ir.Unary("span_first", base.expr)
             return self.temp(simplify(ir.Binary("add", first, at.expr)), element, "element")
         return super().subscript(node, base_node, index)
+
+    def part(self, base: Value, index: ast.Slice, node: ast.Subscript) -> Value:
+        """A part of a span, by numbers known at run time; a tuple of neighbours is a span, too."""
+        if isinstance(base, TupleV) and base.items:
+            own = self.kind_of(base.items[0])
+            if own is not None and self.kinds.form(SetKind(own)) == "span":
+                base = self.set_of(list(base.items), node)
+        kind = base.kind if isinstance(base, Dyn) else None
+        if (
+            not isinstance(base, Dyn)
+            or not isinstance(kind, SetKind)
+            or self.kinds.form(kind) != "span"
+            or index.step is not None
+        ):
+            return super().part(base, index, node)
+        first = ir.Unary("span_first", base.expr)
+        low = ZERO if index.lower is None else self._number(self.evaluate(index.lower)).expr
+        high: ir.Expr = ir.Unary("span_len", base.expr)
+        if index.upper is not None:
+            high = self._number(self.evaluate(index.upper)).expr
+        count = simplify(ir.Binary("sub", high, low))
+        start = self.temp(simplify(ir.Binary("add", first, low)), NUMBER, "first")
+        return self.temp(ir.Binary("span", start.expr, count), kind, "part")
 
     def do_choose(self, node: ast.Call) -> Value:
         """choose(): by chance, all alike."""
