@@ -9,19 +9,29 @@ from typing import Any
 from shootdown.cost import runtime
 from shootdown.native import jit, subset
 
-FUNCTIONS = (runtime.set_ready, runtime.run, *runtime.HELPERS, *runtime.OPERATIONS)
+FUNCTIONS = (
+    runtime.set_ready,
+    runtime.run,
+    *runtime.HELPERS,
+    *runtime.INLINED,
+    *runtime.OPERATIONS,
+)
 PRICE = 10
 
 
-@cache
-def library() -> jit.Library:
+def text() -> str:
+    """The runtime in LLVM's words."""
     constants = {name: number for number, name in enumerate(runtime.CONTEXT)}
     constants.update(runtime.TIMES)
     constants.update({name.upper(): i for i, name in enumerate(runtime.PRICES)})
     constants.update({name.upper(): i for i, name in enumerate(runtime.COUNTS)})
-    text = subset.compile_functions(FUNCTIONS, (), constants) + runtime.RESUME
+    return subset.compile_functions(FUNCTIONS, (), constants) + runtime.RESUME
+
+
+@cache
+def library() -> jit.Library:
     names = tuple(f.__name__ for f in FUNCTIONS)
-    return jit.Library(jit.compile_coroutines(text), names)
+    return jit.Library(jit.compile_coroutines(text()), names, together=True)
 
 
 class Bare:

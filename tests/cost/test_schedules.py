@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from cost.schedules import disagreement, oracle, priced, prices, program
+from cost.schedules import disagreement, memory, oracle, priced, prices, program
 from lang.small import IMPORT, SETUP
 from shootdown.errors import ModelError
 from shootdown.lang.loader import load_file
@@ -137,3 +138,24 @@ def test_calls_are_counted_once_however_often_they_are_tried(tmp_path: Path) -> 
     priced = Run(Plan(BITS, setup.sizes, setup.threads), prices(Random(1))).run()
     assert priced.calls["inside"] == 1
     assert priced.times["inside"] > 0
+
+
+def test_chance_comes_from_the_seed_alone(tmp_path: Path) -> None:
+    from cost.schedules import BITS
+    from shootdown.cost.engine import Priced, Run
+    from shootdown.cost.workload import Plan
+
+    def runs(body: str) -> list[Priced]:
+        scenario = scenario_of(tmp_path / "model.py", two(body, "mm.flag = True"))
+        setup = scenario.setup()
+        made = []
+        for seed in (1, 1, 2, 3, 4, 5):
+            run = Run(Plan(BITS, setup.sizes, setup.threads), prices(Random(1)), seed)
+            made.append(replace(run.run(), seconds=0.0, work=memory(run)))
+        return made
+
+    chosen = runs("i = choose(0, 1, 2, 3)\nmm.b = i\nwhile mm.b < 3:\n    mm.b += 1")
+    assert chosen[0] == chosen[1]
+    assert len({run.ns for run in chosen}) > 1
+    certain = runs("mm.b = 1\nmm.a = mm.b + 1")
+    assert all(run == certain[0] for run in certain)

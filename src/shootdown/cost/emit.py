@@ -64,6 +64,7 @@ class Layout:
     locks: dict[int, int] = field(default_factory=dict)  # first queue of a region of locks
     waited: dict[int, int] = field(default_factory=dict)  # first entry of a region waited for
     groups: dict[frozenset[int], int] = field(default_factory=dict)  # entry of several regions
+    widths: set[int] = field(default_factory=set)  # of integers whose bits are counted
     lists: bool = False  # whether there are any
     line_count: int = 0
     lock_count: int = 0
@@ -146,9 +147,15 @@ class Emitter(Writer):
     """Writes one coroutine."""
 
     def __init__(
-        self, name: str, graph: Graph, parameters: list[Parameter], layout: Layout
+        self,
+        name: str,
+        graph: Graph,
+        parameters: list[Parameter],
+        layout: Layout,
+        at: ir.Location,
     ) -> None:
         self.name = name
+        self.at = at
         self.graph = graph
         self.parameters = parameters
         self.layout = layout
@@ -258,6 +265,11 @@ class Emitter(Writer):
         """The step that the present block belongs to."""
         return None if self.section is None else self.section.block.step
 
+    @property
+    def place(self) -> ir.Location:
+        """The line of the present step; before the first one, that of the thread's function."""
+        return self.at if self.step is None else self.step.location
+
     def retry(self, block: MBlock) -> str:
         """Where a step is tried again."""
         return f"turn.b{self.numbers[id(block)]}"
@@ -295,8 +307,7 @@ class Emitter(Writer):
 
     def require(self, test: str, message: str, at: ir.Location | None = None) -> None:
         """Stop everything where a condition does not hold."""
-        if at is None and self.step is not None:
-            at = self.step.location
+        at = self.place if at is None else at
         good, bad = self.label("good"), self.label("fails")
         self.do(f"br i1 {test}, label %{good}, label %{bad}")
         self.lines.append(f"{bad}:")
@@ -307,8 +318,8 @@ class Emitter(Writer):
     def choice(self, reg: int, mask: ir.Expr, width: int) -> None:
         """One of the bits of a mask, by chance."""
         value, bits = self.value(mask)
-        bits = bits or 64
         wide = f"i{bits}"
+        self.layout.widths.add(bits)
         some = self.new(f"icmp ne {wide} {value}, 0")
         self.require(some, "choose() has nothing to choose from")
         total = self.narrow(self.new(f"call {wide} @llvm.ctpop.{wide}({wide} {value})"), bits)
@@ -476,7 +487,7 @@ class Emitter(Writer):
 
     def known(self, op: Extern) -> None:
         """Refuse an operation that the engine does not have, and say where one may fail."""
-        at = None if self.step is None else self.step.location
+        at = self.place
         if ARITIES.get(op.name) != len(op.args):
             raise located(
                 f"{op.name}() is no operation of the pricing engine, or has other parameters", at,
@@ -489,7 +500,7 @@ class Emitter(Writer):
         """``spend("invlpg", n)``."""
         if not isinstance(op.args[0], str):
             raise located("spend() needs the name of a price, as a text",
-                          None if self.step is None else self.step.location)  # fmt: skip
+                          self.place)  # fmt: skip
         name = op.args[0]
         times, _ = self.value(_expr(op.args[1]))
         number = self.layout.price(name)
@@ -511,7 +522,7 @@ class Emitter(Writer):
     def counted(self, op: Extern) -> None:
         """``count("ipi", n)``."""
         if not isinstance(op.args[0], str):
-            raise located("count() needs a text", None if self.step is None else self.step.location)
+            raise located("count() needs a text", self.place)
         number, _ = self.value(_expr(op.args[1]))
         self.add_to("COUNTS", self.layout.count(str(op.args[0])), number)
 
@@ -555,7 +566,7 @@ class Emitter(Writer):
 
     def fallible(self, name: str, *arguments: str) -> str:
         """Call a function of the runtime that can fail at the present line."""
-        at = None if self.step is None else self.step.location
+        at = self.place
         self.put("PLACE", str(self.layout.failure(runtime.FALLIBLE[name], at)))
         return self.call(name, *arguments)
 
@@ -607,7 +618,7 @@ class Emitter(Writer):
         """An expression's value and width."""
         match expr:
             case ir.Const(number):
-                return str(number), 64 if -(1 << 63) <= number < 1 << 63 else 0
+                return str(number), max(1, -(-number.bit_length() // 64)) * 64
             case ir.Reg(index):
                 self.slots.add(index)
                 bits = self.bits(self.graph.registers[index].kind)
@@ -617,7 +628,7 @@ class Emitter(Writer):
             case ir.Select(condition, then, orelse):
                 test = self.truth(condition)
                 (a, abits), (b, bbits) = self.value(then), self.value(orelse)
-                width = max(abits, bbits) or 64
+                width = max(abits, bbits)
                 a, b = self.resized(a, abits, width), self.resized(b, bbits, width)
                 return self.new(f"select i1 {test}, i{width} {a}, i{width} {b}"), width
             case ir.Unary(op, operand):
@@ -649,9 +660,11 @@ class Emitter(Writer):
             case "lnot":
                 return self.new(f"xor i64 {value}, 1")
             case "popcount":
+                self.layout.widths.add(bits)
                 ones = self.new(f"call i{bits} @llvm.ctpop.i{bits}(i{bits} {value})")
                 return self.narrow(ones, bits)
             case "lowest":
+                self.layout.widths.add(bits)
                 counted = self.new(f"call i{bits} @llvm.cttz.i{bits}(i{bits} {value}, i1 false)")
                 return self.narrow(counted, bits)
             case "without":
@@ -679,12 +692,12 @@ class Emitter(Writer):
             assert isinstance(left, ir.Const)
             width = left.value * 64
             index, bits = self.value(right)
-            return self.new(f"shl i{width} 1, {self.resized(index, bits, width)}"), width
+            return self.shifted("shl", width, "1", self.resized(index, bits, width)), width
         (a, abits), (b, bbits) = self.value(left), self.value(right)
         if op == "in_bits":
-            moved = self.new(f"lshr i{abits} {a}, {self.resized(b, bbits, abits)}")
+            moved = self.shifted("lshr", abits, a, self.resized(b, bbits, abits))
             return self.new(f"and i64 {self.narrow(moved, abits)}, 1"), 64
-        width = max(abits, bbits) or 64
+        width = max(abits, bbits)
         a, b = self.resized(a, abits, width), self.resized(b, bbits, width)
         if op in COMPARISONS:
             test = self.new(f"icmp {COMPARISONS[op]} i{width} {a}, {b}")
@@ -702,11 +715,7 @@ class Emitter(Writer):
         return self.new(f"select i1 {near}, i{width} {moved}, i{width} 0")
 
     def divided(self, op: str, a: str, b: str) -> str:
-        """Division as in Python: the remainder is not negative."""
-        if b.startswith("%"):
-            self.require(
-                self.new(f"icmp sgt i64 {b}, 0"), "division by a number that is not above 0"
-            )
+        """Division as in Python, by a number above 0: the remainder is not negative."""
         rest = self.new(f"srem i64 {a}, {b}")
         under = self.new(f"icmp slt i64 {rest}, 0")
         if op == "mod":

@@ -27,6 +27,7 @@ from shootdown.cost.workload import Plan
 from shootdown.errors import ModelError
 from shootdown.lang.builder import Unit
 from shootdown.lang.cfg import Graph
+from shootdown.lang.ir import Location
 from shootdown.lang.kinds import Kind, SetKind
 from shootdown.lang.large import (
     NUMBER,
@@ -92,6 +93,7 @@ class _Code:
     name: str
     parameters: list[Parameter]
     graph: Graph
+    at: Location
 
 
 class Run:
@@ -191,7 +193,7 @@ class Run:
         builder.jump(builder.exit)
         graph = Graph(builder.entry, builder.exit, builder.registers)
         name = f"thread{len(self.codes)}"
-        return _Code(key, name, builder.parameters, graph)
+        return _Code(key, name, builder.parameters, graph, source.location(source.tree))
 
     def _kind(self, value: Any) -> Kind:
         if isinstance(value, Span):
@@ -205,27 +207,26 @@ class Run:
         for code in self.codes:
             guarded_regions(code.graph, self.layout)
         bodies = [
-            Emitter(code.name, code.graph, code.parameters, self.layout).text()
+            Emitter(code.name, code.graph, code.parameters, self.layout, code.at).text()
             for code in self.codes
         ]
         constants = {name: number for number, name in enumerate(runtime.CONTEXT)}
         constants.update(runtime.TIMES)
         constants.update({name.upper(): i for i, name in enumerate(runtime.PRICES)})
         constants.update({name.upper(): i for i, name in enumerate(runtime.COUNTS)})
-        widths = {64 * region.width for region in self.space.regions.values()}
         text = "\n".join(
             [
                 _once(
                     subset.compile_functions(
-                        (runtime.run,), (), constants,
+                        (runtime.run,), runtime.INLINED, constants,
                         (runtime.set_ready, *runtime.HELPERS, *runtime.OPERATIONS),
                     )
                 ),
-                runtime.RESUME, SPANS, wide_declarations(iter(widths)), *bodies,
+                runtime.RESUME, SPANS, wide_declarations(self.layout.widths), *bodies,
             ]
         )  # fmt: skip
         names = ("run", *(code.name for code in self.codes))
-        self.library = jit.Library(jit.compile_coroutines(text), names)
+        self.library = jit.Library(jit.compile_coroutines(text), names, together=True)
         self.text = text
 
     # ------------------------------------------------------------------ memory

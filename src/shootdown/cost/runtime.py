@@ -738,8 +738,9 @@ def list_rest(ctx: int, cell: int) -> int:
 LOOP = (set_ready, run)
 HELPERS = (
     wake, wait_for, written, socket, transfer, line_read, line_write, enqueue, grant, hand_over,
-    arrive, stop, tlb_set, fail, cell_at,
+    arrive, stop, tlb_set, fail,
 )  # fmt: skip
+INLINED = (cell_at,)
 WAITING = ("spin_lock", "down_read", "down_write", "take_ipi")
 """Operations that give -1 where the thread must wait, and are tried again when it is woken."""
 IDLE = ("take_ipi",)

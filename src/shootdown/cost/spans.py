@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 SPANS = """\
 define internal i64 @hull(i64 %a, i64 %b) alwaysinline {
@@ -70,7 +70,7 @@ declare void @llvm.coro.end(ptr, i1, token)
 """Spans as ranges: what is taken away from the middle of one stays (the hull of the rest)."""
 
 
-def wide_declarations(widths: Iterator[int]) -> str:
+def wide_declarations(widths: Iterable[int]) -> str:
     """Declarations for the wide integers that are in use."""
     lines = []
     for bits in sorted(set(widths)):

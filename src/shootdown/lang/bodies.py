@@ -118,9 +118,11 @@ def simplify(expr: ir.Expr) -> ir.Expr:
     """Fold constants at the top of an expression whose parts are folded already."""
     if type(expr) is ir.Binary:
         if type(expr.left) is ir.Const and type(expr.right) is ir.Const:
-            return ir.Const(OPERATIONS[expr.op](expr.left.value, expr.right.value))
+            operation = OPERATIONS.get(expr.op)  # pricing has some more
+            if operation is not None:
+                return ir.Const(operation(expr.left.value, expr.right.value))
     elif type(expr) is ir.Unary:
-        if type(expr.operand) is ir.Const:
+        if type(expr.operand) is ir.Const and expr.op in UNARY:
             return ir.Const(UNARY[expr.op](expr.operand.value))
     elif type(expr) is ir.Select and type(expr.condition) is ir.Const:
         return expr.then if expr.condition.value else expr.orelse

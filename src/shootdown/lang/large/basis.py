@@ -16,12 +16,19 @@ from shootdown.lang.kinds import (
     Kind,
     ObjectKind,
     SetKind,
+    WordKind,
 )
 from shootdown.lang.large.parts import NUMBER, Enter, Extern, LargeKinds, Leave, Numbered, Parameter
 from shootdown.lang.source import Source, source_of
 from shootdown.lang.statements import Statements
 from shootdown.lang.types import FieldRef, Object, population
 from shootdown.lang.values import Dyn, FieldV, PlaceV, Static, Value
+
+OF_OBJECTS = {
+    "tlb_lookup", "tlb_insert", "tlb_drop_page", "tlb_drop_span", "tlb_drop_tag", "tlb_drop_all",
+    "send_ipis", "take_ipi", "irqs_off", "irqs_on", "give_frame",
+}  # fmt: skip
+"""Operations of the engine whose arguments are objects, the CPU first."""
 
 
 class Basis(Statements):
@@ -40,6 +47,7 @@ class Basis(Statements):
         self.instead = instead
         self.numbered = numbered
         self.effects = 0
+        self.functions: list[Function[..., Any]] = []  # those that we are in
         self.open: list[int] = []  # registers of the counted calls that we are in
         self.running_on: Dyn | None = None
         self.parameters: list[Parameter] = []
@@ -108,6 +116,7 @@ class Basis(Statements):
         """Write a place. Of ghost state only observers see it: the machine may want to know that a
         frame is free."""
         if not place.ghost:
+            self.numbered.written.add((self.functions[-1], place.field))
             super().store(place, value, node)
             return
         assert isinstance(place.kind, Kind)
@@ -166,6 +175,7 @@ class Basis(Statements):
         source = source_of(function)
         arguments = self.bind_arguments(function, source, node)
         self.step(node, "extern", function.name)
+        self.operands(function, list(arguments.values()), node)
         exprs: list[ir.Expr | str] = []
         wide = []
         for value in arguments.values():
@@ -186,9 +196,67 @@ class Basis(Statements):
             self.emit(Extern(function.name, tuple(exprs), tuple(wide), open=tuple(self.open)))
             return Static(None)
         kind = self.kinds.of(returns, lambda message: source.error(source.tree, message))
+        if isinstance(kind, SetKind) and function.name != "span":
+            raise source.error(source.tree, "no operation of the engine returns a set but span()")
         reg = self.register(function.name, kind)
         self.emit(Extern(function.name, tuple(exprs), tuple(wide), reg, open=tuple(self.open)))
+        if isinstance(kind, ObjectKind):
+            self.must(ir.Binary("below", ir.Reg(reg), ir.Const(kind.count)), "object", kind, node)
+        self.one_word(function, kind, node)
         return Dyn(ir.Reg(reg), kind)
+
+    def operands(self, function: Function[..., Any], values: list[Value], node: ast.AST) -> None:
+        """The engine takes a CPU's number, and others, for places in its memory: refuse anything
+        that is not an object, or a set of the form that it knows."""
+        if function.name not in OF_OBJECTS:
+            return
+        kinds = [self.kind_of(value) for value in values]
+        on = None if self.running_on is None else self.running_on.kind
+        assert isinstance(on, ObjectKind)
+
+        def is_cpu(kind: Kind | None) -> bool:
+            return isinstance(kind, ObjectKind) and population(kind.cls) is population(on.cls)
+
+        good = all(not isinstance(kind, (IntKind, BoolKind)) for kind in kinds)
+        if function.name != "give_frame":
+            good = good and bool(kinds) and is_cpu(kinds[0])
+        for kind in kinds[1:]:
+            element = kind.element if isinstance(kind, SetKind) else None
+            if function.name == "send_ipis":
+                good = good and isinstance(kind, SetKind) and (element is None or is_cpu(element))
+            elif isinstance(kind, SetKind):
+                good = good and (element is None or self.kinds.form(kind) == "span")
+        if not good:
+            shown = ", ".join(describe(value) for value in values)
+            raise self.error(
+                node,
+                f"{function.name}() does not take {shown}",
+                "see shootdown/workloads/externs.py",
+            )
+        if function.name == "tlb_insert":
+            self.one_word(function, kinds[-1], node)
+
+    def one_word(self, function: Function[..., Any], kind: Kind | None, node: ast.AST) -> None:
+        """What is put into TLBs is what is taken out."""
+        if function.name not in ("tlb_insert", "tlb_lookup") or kind is None:
+            return
+        self.numbered.translation = self.numbered.translation or kind
+        if self.numbered.translation != kind:
+            raise self.error(
+                node, f"TLBs hold {self.numbered.translation} already, and this is {kind}"
+            )
+
+    def with_fields(
+        self, word: ir.Expr, kind: WordKind, fields: dict[str, Value], node: ast.AST
+    ) -> Value:
+        """A word with some fields changed; an integer must not reach into its neighbours."""
+        kept = dict(fields)
+        for name, value in fields.items():
+            field = kind.field(name)
+            if field is not None and isinstance(field.kind, IntKind) and isinstance(value, Dyn):
+                own = ir.Binary("and", value.expr, ir.Const(field.mask))
+                kept[name] = Dyn(own, field.kind)
+        return super().with_fields(word, kind, kept, node)
 
     def inside(
         self, exprs: list[ir.Expr | str], function: Function[..., Any], node: ast.AST
@@ -257,23 +325,26 @@ class Basis(Statements):
         labelled: bool = False,
     ) -> Value:
         """Compile a function's body here; count the call if the function has a name in reports."""
-        if not function.show and not function.role:
-            return super().inline(
-                function, source, arguments, node, atomic=atomic, labelled=labelled
-            )
-        number = self.numbered.number(function)
-        reg = self.register("entered", NUMBER)
-        self.emit(Enter(number, reg))
-        self.open.append(reg)
+        self.numbered.compiled.add(function)
+        self.functions.append(function)
+        named = bool(function.show or function.role)
+        if named:
+            number = self.numbered.number(function)
+            reg = self.register("entered", NUMBER)
+            self.emit(Enter(number, reg))
+            self.open.append(reg)
         value = super().inline(function, source, arguments, node, atomic=atomic, labelled=labelled)
-        self.open.pop()
-        self.emit(Leave(number, reg))
+        if named:
+            self.open.pop()
+            self.emit(Leave(number, reg))
+        self.functions.pop()
         return value
 
     # ------------------------------------------------------------------ locks
 
     def lock_operation(self, place: PlaceV, name: str, node: ast.AST, reg: int | None) -> None:
         """One step on a lock, which the engine does."""
+        self.numbered.written.add((self.functions[-1], place.field))
         self.step(node, name, name)
         self.emit(Extern(name, (), (), reg, place.place))
 

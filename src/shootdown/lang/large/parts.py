@@ -194,9 +194,16 @@ class LargeSpace(StateSpace):
 
 @dataclass
 class Numbered:
-    """Functions whose calls are counted, in the order in which they were met."""
+    """Functions whose calls are counted, in the order in which they were met.
+
+    ``compiled`` are all that a run consists of, and ``written`` which of them writes which field
+    (or takes which lock): so it can be told what is the kernel's and what is not.
+    """
 
     functions: list[Function[..., Any]] = field(default_factory=list)
+    compiled: set[Function[..., Any]] = field(default_factory=set)
+    written: set[tuple[Function[..., Any], Any]] = field(default_factory=set)
+    translation: Kind | None = None  # what TLBs hold
 
     def number(self, function: Function[..., Any]) -> int:
         """The number of a function."""

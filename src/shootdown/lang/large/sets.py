@@ -7,7 +7,7 @@ import ast
 from shootdown.errors import ModelError
 from shootdown.lang import ir
 from shootdown.lang.bodies import simplify
-from shootdown.lang.builder import describe, descriptions, join_kinds
+from shootdown.lang.builder import Builder, describe, descriptions, join_kinds
 from shootdown.lang.finite import ONE, ZERO
 from shootdown.lang.kinds import (
     BoolKind,
@@ -31,7 +31,16 @@ class Sets(Basis):
         if isinstance(op, (ast.FloorDiv, ast.Mod)) and isinstance(right, Dyn):
             name = "floordiv" if isinstance(op, ast.FloorDiv) else "mod"
             if isinstance(kind := self.kind_of(left), IntKind):
-                return Dyn(ir.Binary(name, self.widen(left, kind), right.expr), NUMBER)
+                divisor = self.temp(right.expr, NUMBER, "divisor")
+                Builder.check(
+                    self,
+                    ir.Binary("gt", divisor.expr, ZERO),
+                    ir.FailureKind.MODEL_ERROR,
+                    "divisor",
+                    f"'{self.frame.source.segment(node)}' divides by a number that is not above 0",
+                    node,
+                )
+                return Dyn(ir.Binary(name, self.widen(left, kind), divisor.expr), NUMBER)
         return super().arithmetic(_narrow(left), op, _narrow(right), node)
 
     # ------------------------------------------------------------------ sets

@@ -1,0 +1,178 @@
+"""What is priced is what is checked: no protocol is written a second time for pricing."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from functools import cache
+from typing import Any
+
+import pytest
+
+from shootdown.cost.engine import Run
+from shootdown.cost.profile import Profile
+from shootdown.cost.workload import Machine, Plan, Workload
+from shootdown.hardware.machine import Frame, Page
+from shootdown.hardware.pcid import Pcid
+from shootdown.lang import Thread, atomic_inc, path
+from shootdown.lang.decorators import Function
+from shootdown.lang.source import source_of
+from shootdown.lang.types import FieldRef
+from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbState
+from shootdown.linux.mm_types import Mm
+from shootdown.races import library
+from shootdown.workloads.library import workloads
+from shootdown.workloads.x86 import X86
+
+# What a machine may exchange although it is not in hardware/, and why.
+EXCHANGED = {
+    "shootdown.linux.arch.x86.cr3.flush_tlb_one_user": "one instruction: INVLPG",
+    "shootdown.linux.arch.x86.cr3.flush_tlb_local": "one instruction: MOV to CR3",
+    "shootdown.linux.mm.memory.alloc_page": "the page allocator: a frame is taken from a stack",
+}
+# Fields of the kernel that a machine's functions write themselves, and why.
+WRITTEN = {
+    ("alloc_page", "refcount"): "what the page allocator hands out has no references",
+}
+KERNEL_FILES = ("shootdown.linux", "shootdown.hardware", "shootdown/linux", "shootdown/hardware")
+KERNEL = ("shootdown.linux.", "shootdown.hardware.")
+
+
+def name_of(function: Function[..., Any]) -> str:
+    return f"{function.source.__module__}.{function.name}"
+
+
+def of_kernel(function: Function[..., Any]) -> bool:
+    return function.source.__module__.startswith(KERNEL)
+
+
+@cache
+def runs() -> dict[str, Run]:
+    return {w.name: Run(w.plan(), Profile.load("skylake-2s")) for w in workloads()}
+
+
+def compiled(workload: Workload) -> Run:
+    return runs()[workload.name]
+
+
+def mentioned(function: Function[..., Any]) -> set[Function[..., Any]]:
+    """The model functions that a function's source names."""
+    source, found = source_of(function), set()
+    for node in ast.walk(source.tree):
+        value: Any = None
+        if isinstance(node, ast.Name):
+            value = source.names.get(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            value = getattr(source.names.get(node.value.id), node.attr, None)
+        if isinstance(value, Function):
+            found.add(value)
+    return found
+
+
+@cache
+def checked() -> frozenset[Function[..., Any]]:
+    """Every function that some scenario of the library can reach."""
+    todo: list[Function[..., Any]] = []
+    for scenario in library():
+        setup = scenario.setup()
+        todo += [thread.path for thread in setup.threads]
+        todo += [*setup.hardware.rules, *setup.hardware.observers]
+        todo += [setup.start] if setup.start is not None else []
+    seen = set(todo)
+    while todo:
+        new = mentioned(todo.pop()) - seen
+        seen |= new
+        todo += new
+    return frozenset(seen)
+
+
+ALL = [pytest.param(w, id=w.name) for w in workloads()]
+
+
+@pytest.mark.parametrize("workload", ALL)
+def test_the_kernels_functions_are_those_of_the_scenarios(workload: Workload) -> None:
+    run = compiled(workload)
+    kernel = {f for f in run.numbered.compiled if of_kernel(f)}
+    assert len(kernel) > 20
+    for function in kernel:
+        module = sys.modules[function.source.__module__]
+        assert getattr(module, function.name) is function, name_of(function)
+    assert {name_of(f) for f in kernel - checked()} == set()
+
+
+def machines() -> list[Machine]:
+    return list({id(run.plan.machine): run.plan.machine for run in runs().values()}.values())
+
+
+def test_a_machine_exchanges_hardware_only() -> None:
+    for machine in machines():
+        for original in machine.instead:
+            assert original in checked(), name_of(original)
+            if not original.source.__module__.startswith("shootdown.hardware."):
+                assert name_of(original) in EXCHANGED
+
+
+def stand_ins(run: Run) -> set[Function[..., Any]]:
+    """What stands for hardware, and what only that calls."""
+    machine = run.plan.machine
+    own = {*machine.instead.values(), *machine.observers}
+    todo = list(own)
+    while todo:
+        new = {f for f in mentioned(todo.pop()) if not of_kernel(f)} - own
+        own |= new
+        todo += new
+    return own
+
+
+def home(field: Any) -> str:
+    """The module or file in which a field or global is declared."""
+    if isinstance(field, FieldRef):
+        owners = [
+            c for c in field.owner.__mro__ if field.name in vars(c).get("__annotations__", {})
+        ]
+        return owners[0].__module__
+    return str(field.location.file)
+
+
+def wrong_writes(run: Run) -> list[str]:
+    """The fields of the kernel, or of the hardware, that somebody else writes."""
+    hardware = stand_ins(run)
+    wrong = []
+    for function, field in run.numbered.written:
+        where = home(field)
+        name = field.name if isinstance(field, FieldRef) else "a global"
+        if of_kernel(function) or not any(part in where for part in KERNEL_FILES):
+            continue
+        if function in hardware and where.startswith("shootdown.hardware."):
+            continue
+        if (function.name, name) not in WRITTEN:
+            wrong.append(f"{name_of(function)} writes {name}")
+    return wrong
+
+
+@pytest.mark.parametrize("workload", ALL)
+def test_workloads_write_no_state_of_the_kernel(workload: Workload) -> None:
+    assert wrong_writes(compiled(workload)) == []
+
+
+def test_what_is_exchanged_is_neither_compiled_nor_forgotten() -> None:
+    originals = {name_of(o) for m in machines() for o in m.instead}
+    assert set(EXCHANGED) <= originals
+    for workload in workloads():
+        run = compiled(workload)
+        assert not run.numbered.compiled & set(run.plan.machine.instead)
+
+
+@path
+def copied(mm: Mm) -> None:
+    """What nobody may do: the kernel's own bookkeeping, once more."""
+    atomic_inc(mm.tlb_flush_pending)
+    with mm.ptl:
+        pass
+
+
+def test_a_copy_of_a_protocol_would_be_noticed() -> None:
+    sizes = {TlbState: 1, Page: 1, Frame: 1, ContextMm: 1, Pcid: 6}
+    plan = Plan(X86, sizes, [Thread(copied, ContextMm(0), on=TlbState(0))])
+    run = Run(plan, Profile.load("skylake-2s"))
+    assert {w.rpartition(" ")[2] for w in wrong_writes(run)} == {"ptl", "tlb_flush_pending"}
