@@ -110,12 +110,14 @@ class Expressions(Finite):
                 "inlined and its loops unrolled",
                 "use smaller bounds",
             )
-        if isinstance(node, ast.Name):  # the most frequent ones first
+        if type(node) is ast.Name:  # the most frequent ones first
             return self.name_value(node.id, node)
-        if isinstance(node, ast.Attribute):
+        if type(node) is ast.Attribute:
             return self.attribute(self.reference(node.value), node.attr, node)
-        if isinstance(node, ast.Call):
+        if type(node) is ast.Call:
             return self.call(node)
+        if type(node) is ast.Compare:
+            return self.compare(node)
         match node:
             case ast.Constant(value):
                 if isinstance(value, int) and value >= 1 << 62:
@@ -133,8 +135,6 @@ class Expressions(Finite):
                 return self.unary(op, operand, node)
             case ast.BinOp(left, op, right):
                 return self.arithmetic(self.evaluate(left), op, self.evaluate(right), node)
-            case ast.Compare():
-                return self.compare(node)
             case ast.IfExp(test, body, orelse):
                 return self.conditional(
                     self.condition(test),
