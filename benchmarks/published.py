@@ -24,7 +24,9 @@ VMA = (200, 500, 1300)  # ns that a change of a VMA may take; 1300 was measured 
 
 def munmap(pages: str, batch: str) -> float:
     """Seconds for 1 GiB."""
-    options = {"folio_pages": pages, "zap_batch": batch}
+    options = {"folio_pages": pages}
+    if pages != "1":
+        options["zap_batch"] = batch
     cost = price(Variant(batch, options), find_workload("munmap-big", None), ranges=False)
     return cost.priced.ns / 1e9
 

@@ -22,13 +22,12 @@ from shootdown.report.json import schema
 SMALL = ("--cpus", "4", "--set", "rounds=200")
 OWN = '''
 from shootdown.cost.workload import Plan, workload
-from shootdown.hardware.machine import Frame, Page
-from shootdown.hardware.pcid import Pcid
+from shootdown.hardware.machine import Frame
 from shootdown.lang import Thread, path
-from shootdown.lang.large import Span
 from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbState
 from shootdown.linux.mm.madvise import madvise_dontneed
 from shootdown.linux.mm_types import Mm, Pages
+from shootdown.workloads.memory import Places
 from shootdown.workloads.user import enter, spin, touch_all
 from shootdown.workloads.x86 import X86
 
@@ -46,9 +45,9 @@ def mine(pages: int = 3) -> Plan:
     mm = ContextMm(0)
     return Plan(
         machine=X86,
-        sizes={TlbState: 2, Page: pages + 1, Frame: pages + 8, ContextMm: 1, Pcid: 6},
+        sizes={**Places(1, pages).sizes(cpus=2), Frame: pages + 8},
         threads=[
-            Thread(once, mm, Span(Page, 0, pages), on=TlbState(0)),
+            Thread(once, mm, Places(1, pages).area(0), on=TlbState(0)),
             Thread(spin, mm, on=TlbState(1), daemon=True),
         ],
         work={"calls": 1},
@@ -65,7 +64,7 @@ def valid(name: str, text: str) -> dict[str, Any]:
 def test_counts_and_times(shootdown: Shootdown) -> None:
     ran = shootdown("cost", "S0.V6", *SMALL)
     assert ran.code == 0
-    assert "S0.V6 on dontneed (cpus=4, workers=1, pages=1, rounds=200)" in ran.out
+    assert "S0.V6 on dontneed (cpus=4, workers=1, pages=1, rounds=200, packed=0)" in ran.out
     lines = [line.split() for line in ran.out.splitlines()]
     assert ["ipis", "600", "3"] in lines
     assert ["flushes", "200", "1"] in lines
