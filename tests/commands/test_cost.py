@@ -22,7 +22,6 @@ from shootdown.report.json import schema
 SMALL = ("--cpus", "4", "--set", "rounds=200")
 OWN = '''
 from shootdown.cost.workload import Plan, workload
-from shootdown.hardware.machine import Frame
 from shootdown.lang import Thread, path
 from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbState
 from shootdown.linux.mm.madvise import madvise_dontneed
@@ -42,12 +41,12 @@ def once(mm: Mm, pages: Pages) -> None:
 @workload("mine")
 def mine(pages: int = 3) -> Plan:
     """One call."""
-    mm = ContextMm(0)
+    mm, places = ContextMm(0), Places(1, pages)
     return Plan(
         machine=X86,
-        sizes={**Places(1, pages).sizes(cpus=2), Frame: pages + 8},
+        sizes=places.sizes(cpus=2),
         threads=[
-            Thread(once, mm, Places(1, pages).area(0), on=TlbState(0)),
+            Thread(once, mm, places.area(0), on=TlbState(0)),
             Thread(spin, mm, on=TlbState(1), daemon=True),
         ],
         work={"calls": 1},
@@ -64,7 +63,7 @@ def valid(name: str, text: str) -> dict[str, Any]:
 def test_counts_and_times(shootdown: Shootdown) -> None:
     ran = shootdown("cost", "S0.V6", *SMALL)
     assert ran.code == 0
-    assert "S0.V6 on dontneed (cpus=4, workers=1, pages=1, rounds=200, packed=0)" in ran.out
+    assert "S0.V6 on dontneed (cpus=4, workers=1, pages=1, rounds=200)" in ran.out
     lines = [line.split() for line in ran.out.splitlines()]
     assert ["ipis", "600", "3"] in lines
     assert ["flushes", "200", "1"] in lines
@@ -148,7 +147,12 @@ def test_a_variant_that_the_workload_does_not_run(shootdown: Shootdown) -> None:
 
 
 def test_too_few_frames_is_one_clear_error(shootdown: Shootdown) -> None:
-    Path("load.py").write_text(OWN.replace("Frame: pages + 8", "Frame: 2"))
+    Path("load.py").write_text(
+        OWN.replace("places.sizes(cpus=2)", "{**places.sizes(cpus=2), Frame: 2}").replace(
+            "from shootdown.lang import",
+            "from shootdown.hardware.machine import Frame\nfrom shootdown.lang import",
+        )
+    )
     ran = shootdown("cost", "today", "--workload", "load.py")
     assert ran.code == 2
     assert "no free frame left" in ran.err

@@ -35,9 +35,11 @@ def wp_page_copy(mm: Mm, page: Page, orig: Pte, copy: Folio) -> None:
     old.copied = True
     mmu_notifier_invalidate_range_start(mm, (page,))
     changed: set[Page] = set()
+    copied = False
     with pte_lockptr(mm, page):
         found = ptep_get(mm, page)
         if found == orig:
+            copied = True
             atomic_inc(copy.refcount)
             atomic_inc(copy.mapcount)
             ptep_clear_flush(mm, page)
@@ -57,7 +59,7 @@ def wp_page_copy(mm: Mm, page: Page, orig: Pte, copy: Folio) -> None:
             old.missed = False
     notify_after_unlock(mm, changed)
     mmu_notifier_invalidate_range_end(mm, (page,), only=True)
-    if changed:
+    if copied:
         folio_put(old)
     folio_put(old)
 
