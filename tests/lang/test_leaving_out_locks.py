@@ -51,6 +51,16 @@ def test_both_calls_are_one_site(sites: Any, take: str, drop: str, text: str) ->
     assert model.without(0).kinds == ["store"]
 
 
+def test_a_lock_that_is_downgraded_is_left_out_to_its_end(sites: Any) -> None:
+    model = sites(
+        "down_write(mm.sem)\nmm.a = 1\ndowngrade_write(mm.sem)\nmm.b = 1\nup_read(mm.sem)", TWO
+    )
+    assert len(model.sites) == 1
+    assert model.whole.kinds == ["down_write", "store", "downgrade_write", "store", "up_read"]
+    assert model.whole.check().verdict is Verdict.HOLDS
+    assert model.without(0).kinds == ["store", "store"]
+
+
 def test_what_was_only_tried_is_taken_when_it_is_left_out(sites: Any) -> None:
     model = sites("if spin_trylock(mm.ptl):\n    mm.a = 1\n    spin_unlock(mm.ptl)", TWO)
     assert len(model.sites) == 1

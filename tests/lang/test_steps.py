@@ -45,6 +45,10 @@ STEPS = {
     "with mm.sem.read():\n    pass": "down_read up_read",
     "with mm.sem.write():\n    pass": "down_write up_write",
     "down_read(mm.sem)\nup_read(mm.sem)": "down_read up_read",
+    "down_write(mm.sem)\ndowngrade_write(mm.sem)\nup_read(mm.sem)": (
+        "down_write downgrade_write up_read"
+    ),
+    "for page in (Page(0), Page(1))[1:]:\n    mm.pte[page] = Pte()": "store",
     "x = mm.ptl.locked": "load",
     "wait_until(mm.a == 0)": "wait",
     "wait_until(not mm.ptl.locked)": "wait",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from shootdown.hardware.machine import Cpu, Frame, Page
+from shootdown.hardware.walker import Region
 from shootdown.hardware.x86 import x86
 from shootdown.lang import Scenario, Setup, Thread, path, scenario, wait_until
 from shootdown.linux.mm.madvise import madvise_dontneed, madvise_dontneed_locked
@@ -17,7 +18,7 @@ from shootdown.linux.mm.mmap import munmap, unmap_mapping_range
 from shootdown.linux.mm.mprotect import return_from_mprotect
 from shootdown.linux.mm.userfaultfd import mwriteprotect_range
 from shootdown.linux.mm.vmscan import shrink_folios
-from shootdown.linux.mm_types import Folio, Mm, Pages
+from shootdown.linux.mm_types import Folio, Mm, Pages, Vma
 from shootdown.linux.user import load, read_page
 from shootdown.races import s0_properties as s0
 from shootdown.races import x3_properties as x3
@@ -310,6 +311,39 @@ GRANULARITY: dict[str, Options] = {
     "V6": VARIANTS["V6"],
     "V6.table": {"pending": "table"},
 }
+
+
+def ranges(name: str, title: str, options: Options, tables: int) -> Scenario:
+    """Two MADV_DONTNEED, one of two pages, one of the last of them; a third CPU reads that one.
+    Both pages are in one VMA, and in one page table or each in its own. INV-S0-3."""
+
+    @scenario(name, expect="HOLDS", title=title)
+    def build(cpus: int = 3, pages: int = 2) -> Setup:
+        return Setup(
+            sizes={Cpu: cpus, Page: pages, Region: tables, Vma: 1, Frame: pages, Mm: 1},
+            start=s0.mapped_anon,
+            threads=[
+                Thread(madvise_dontneed, MM, first(pages), on=Cpu(0)),
+                Thread(madvise_dontneed, MM, first(pages)[-1:], on=Cpu(1)),
+                *[Thread(load, MM, Page(pages - 1), on=Cpu(c)) for c in range(2, cpus)],
+            ],
+            hardware=x86,
+            goals=[s0.window, s0.freed],
+            options=options,
+        )
+
+    return build
+
+
+RANGES = (
+    ranges("S0.V6.vma", "a count for each VMA is enough", {"pending": "vma"}, 1),
+    ranges(
+        "S0.V6.tables",
+        "a call goes from table to table, and counts in each",
+        {"pending": "table", "ptl": "table"},
+        2,
+    ),
+)
 
 APART = (
     apart("S0.V4.disjoint", "two page tables: no count is needed", "V4"),

@@ -189,6 +189,12 @@ def rmap_statistics(folio: Folio) -> None:
 
 
 @atomic
+def found_nested() -> None:
+    """A flush of more than the call's own pages."""
+    count("nested_flushes", 1)
+
+
+@atomic
 def block_pages() -> int:
     """``folio_nr_pages()`` within one step."""
     if FOLIO_PAGES == "4":
@@ -229,6 +235,7 @@ X86 = Machine(
         mmap.pte_free_tlb: pte_free_tlb,
         mmu_gather.folio_remove_rmap_pte: folio_remove_rmap_pte,
         mmu_gather.rmap_statistics: rmap_statistics,
+        mmu_gather.found_nested: found_nested,
     },
     observers=(given_back,),
     spans=frozenset({Page, Region}),

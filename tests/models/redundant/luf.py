@@ -187,8 +187,8 @@ LUF = (
         NO_LOSS + "; what LUF decides from is the PTE that it has taken out",
     ),
     Excuse(
-        """change_pte_range: lock pte_lockptr(mm, page)
-        madvise_free_pte_range: lock mm.ptl""",
+        """change_pte_range: lock pte_lockptr(mm, pages[0])
+        madvise_free_pte_range: lock pte_lockptr(mm, pages[0])""",
         PROTECT,
         Kind.NOT_AT_STAKE,
         NO_LOSS,

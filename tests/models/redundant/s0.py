@@ -51,13 +51,13 @@ S0 = (
     ),
     Excuse(
         """try_to_unmap_one: lock pte_lockptr(mm, page)
-        finish_fault: lock mm.ptl""",
+        finish_fault: lock pte_lockptr(mm, page)""",
         BATCHED,
         Kind.NOT_AT_STAKE,
         "the page fault comes when reclaim has left the PTE",
     ),
     Excuse(
-        "change_pte_range: lock pte_lockptr(mm, page)",
+        "change_pte_range: lock pte_lockptr(mm, pages[0])",
         "S0.V8.protect-nested",
         Kind.NOT_AT_STAKE,
         "the PTE is taken out by one exchange, so one of the two finds it writable, whoever is "
@@ -122,7 +122,9 @@ S0 = (
         RMAP,
     ),
     Excuse(
-        "tlb_finish_mmu: atomic_dec(mm.table_flush_pending[page])",
+        """tlb_finish_mmu: atomic_dec(mm.table_flush_pending[page])
+        tlb_finish_mmu: atomic_dec(mm.region_flush_pending[Region(number)])
+        tlb_finish_mmu: atomic_dec(Vma(number).flush_pending)""",
         "*",
         Kind.COST,
         "a count that stays too high makes others flush too often, as in S0.V7",
@@ -152,7 +154,9 @@ S0 = (
         "it is for an open gather, and there is none",
     ),
     Excuse(
-        "tlb_gather_table: atomic_inc(mm.table_flush_pending[page])",
+        """tlb_gather_table: atomic_inc(mm.table_flush_pending[page])
+        tlb_gather_region: atomic_inc(mm.region_flush_pending[region])
+        tlb_gather_vma: atomic_inc(Vma(number).flush_pending)""",
         "*",
         Kind.REFUSED,
         "the count falls below zero at the end; S0.V4 shows gathers that nobody counts",

@@ -42,7 +42,7 @@ S4 = (
         "invalidation is under way",
     ),
     Excuse(
-        "change_pte_range: lock pte_lockptr(mm, page)",
+        "change_pte_range: lock pte_lockptr(mm, pages[0])",
         "N.range.protect",
         Kind.NOT_NEEDED,
         "one thread changes the PTE; KVM reads it in one access, and then looks whether an "
@@ -100,7 +100,7 @@ S4 = (
         "migration flushes, and tells devices, before it copies, whoever else does",
     ),
     Excuse(
-        """change_pte_range: lock pte_lockptr(mm, page)
+        """change_pte_range: lock pte_lockptr(mm, pages[0])
         clear_soft_dirty: lock pte_lockptr(mm, page)""",
         "*.mprotect *.softdirty",
         Kind.TWICE,
@@ -201,7 +201,7 @@ S4 = (
         MMAP_LOCK,
     ),
     Excuse(
-        "change_pte_range: lock pte_lockptr(mm, page)",
+        "change_pte_range: lock pte_lockptr(mm, pages[0])",
         USERFAULTFD,
         Kind.NOT_AT_STAKE,
         PTL,

@@ -16,7 +16,7 @@ MKCLEAN = "MREMAP-MKCLEAN.fixed MREMAP-MKCLEAN.today"
 
 X3 = (
     Excuse(
-        "change_pte_range: lock pte_lockptr(mm, page)",
+        "change_pte_range: lock pte_lockptr(mm, pages[0])",
         "UFFD-WP.fixed",
         Kind.NOT_NEEDED,
         "a fault that comes in between finds the PTE empty and begins again; one that comes later "

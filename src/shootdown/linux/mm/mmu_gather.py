@@ -216,6 +216,11 @@ def tlb_flush_mmu(mm: Mm, tlb: MmuGather) -> None:
     tlb_batch_pages_flush(tlb)
 
 
+@path
+def found_nested() -> None:
+    """Another gather is open. A priced machine counts it."""
+
+
 @path(show="tlb_finish_mmu()")
 def tlb_finish_mmu(mm: Mm, tlb: MmuGather, pages: Pages) -> None:
     """Z18..Z22. Another gather that is open may have cleared a PTE that this one found empty, and
@@ -223,21 +228,25 @@ def tlb_finish_mmu(mm: Mm, tlb: MmuGather, pages: Pages) -> None:
     flush; nothing but the flush's own completion orders the two."""
     if NESTED == "check" and PENDING != "table" and PENDING != "vma" and mm.tlb_flush_pending > 1:
         note("nested: flush everything")
+        found_nested()
         tlb.pages = set(Page)
     if NESTED == "check" and PENDING == "vma":
         for number in range(vma_of(pages[0]).index, vma_of(pages[len(pages) - 1]).index + 1):
             if Vma(number).flush_pending > 1:
                 note("nested: flush what the call is about")
+                found_nested()
                 tlb.pages = tlb.pages | set(pages)
     if NESTED == "check" and PENDING == "table" and PTL == "table":
         for number in range(region_of(pages[0]).index, region_of(pages[len(pages) - 1]).index + 1):
             if mm.region_flush_pending[Region(number)] > 1:
                 note("nested: flush what the page table spans")
+                found_nested()
                 tlb.pages = tlb.pages | pages_of(Region(number))
     elif NESTED == "check" and PENDING == "table":
         for page in tlb.tables:
             if mm.table_flush_pending[page] > 1:
                 note("nested: flush what the page table spans")
+                found_nested()
                 tlb.pages.add(page)
     if NESTED == "always":
         tlb.pages = set(pages)
