@@ -174,16 +174,25 @@ def test_the_result_is_the_reference_engines(make: Callable[[int], System]) -> N
     assert some > 30
 
 
-def test_what_only_repeats_a_write_is_no_progress() -> None:
+@pytest.mark.parametrize("write", [body(put(2, 0)), chooses(4, 2, at(1, 2, 0))])
+def test_what_only_repeats_a_write_is_no_progress(write: Body) -> None:
     """The second rule changes something in the initial state, but not after the first."""
-    repeats = action("repeats", body(put(1, 0)))
-    once = action("once", body(Guard(binary("eq", load(2), 0)), put(1, 0), put(2, 1)))
-    waits = process(0, body(Guard(load(1)), Guard(load(2))))
-    made = system([2, 2, 2], [0, 1, 0], rules=[repeats, once], processes=[waits])
+    repeats = action("repeats", write)
+    once = action("once", body(Guard(binary("eq", load(3), 0)), put(2, 0), put(3, 1)))
+    waits = process(0, body(Guard(load(2)), Guard(load(3))))
+    made = system([2, 2, 2, 2, 4], [0, 0, 1, 0, 2], rules=[repeats, once], processes=[waits])
     expected = reference.explore(made)
     assert expected.violation is not None
     assert expected.violation.kind is ViolationKind.DEADLOCK
     assert facts(engine.explore(made)) == facts(expected)
+
+
+def test_a_thread_takes_one_step_of_those_that_it_can_choose() -> None:
+    made = system(
+        [2, 4, 2, 2], [0, 3, 0, 0], processes=[process(0, chooses(1, 2, at(2, 2, 1), put(0, 1)))]
+    )
+    assert kinds(made, made.processes[0].actions[0]) == [[(1, 0), (2, 0)]]
+    assert facts(engine.explore(made)) == facts(reference.explore(made))
 
 
 @pytest.mark.parametrize("nested", [True, False])
