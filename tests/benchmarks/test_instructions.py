@@ -20,7 +20,7 @@ from shootdown.check.native.emit import emit
 from shootdown.check.native.layout import plan
 from shootdown.native import jit
 
-RECORDED = 153.5  # instructions for each transition
+RECORDED = 116.1  # instructions for each transition
 TOLERANCE = 0.05
 
 MAIN = r"""

@@ -33,9 +33,11 @@ class BodyWriter:
     """The text of one body.
 
     ``done`` writes what happens at the end of a way, ``fail`` what happens at a failed check. A way
-    that is over goes on with the next value of its choice, at last at label ``end``. ``only_if`` is
-    a condition (of type i1) without which the body, which has no choice, is not even tried; a body
-    that is abandoned by its guard looks at it there.
+    that is over goes on with the next value of its choice, at last at label ``end``.
+
+    ``only_if``, if it is set, is a condition (of type i1) without which the body, which has no
+    choice, is not even tried; a body that is abandoned by its guard looks at it there. ``left_out``
+    is an operand: the set of the values that the choice, which is the only one, does not take.
     """
 
     def __init__(
@@ -45,14 +47,14 @@ class BodyWriter:
         end: str,
         done: Callable[[Env], None],
         fail: Callable[[int], None],
-        only_if: str = "",
     ) -> None:
         self.writer = writer
         self.body = body
         self.end = end
         self.done = done
         self.fail = fail
-        self.only_if = only_if
+        self.only_if = ""
+        self.left_out = ""
         self.labels = [writer.fresh("block") for _ in body.blocks]
         self.edges: dict[int, list[tuple[str, Env]]] = {}  # block -> where it is entered from
         self.retries: list[str] = []  # the label of each choice
@@ -178,6 +180,9 @@ class BodyWriter:
         retry, take, stop = (writer.fresh(name) for name in ("retry", "take", "chosen"))
         allowed = writer.value(choice.mask, env).text
         first = writer.pure(f"and i64 {allowed}, {signed((1 << choice.width) - 1)}")
+        if self.left_out:
+            wanted = writer.pure(f"xor i64 {self.left_out}, -1")
+            first = writer.pure(f"and i64 {first}, {wanted}")
         rest = self.saved(first)
         words = [
             text if text == self.words[i] else self.saved(text) for i, text in enumerate(env.words)

@@ -19,8 +19,8 @@ Work goes in batches: expand some states, hash their successors and prefetch the
 prefetch the states that the buckets point to; then look up all successors and list those that are
 not known; at last look up and insert these, in order.
 
-``skips`` has a 32-bit set for each state that waits to be expanded: the rules whose outcomes are
-known to be known (see :mod:`.commuting`). States that are too far ahead have the empty set.
+``skips`` has a 32-bit set for each state that waits to be expanded: the outcomes that are known
+to be known (see :mod:`.commuting`). States that are too far ahead have the empty set.
 """
 
 # ruff: noqa: F821
@@ -46,7 +46,7 @@ CONTEXT = (
     "MADE",  # for each state of the batch: how many outcomes it has
     "ENDS",  # ... where its successors end
     "LEFT",  # ... where its part of UNKNOWN ends
-    "SKIPPED",  # ... the rules whose outcomes are known
+    "SKIPPED",  # ... the outcomes that are known
     "SKIPS",
     "MOST_SKIPS",  # how far ahead of the state expanded next they are kept
     "COVER",  # a byte for each line: covered by an action; by a property

@@ -3,8 +3,8 @@
 ``expand(state, out, cover, skip, kinds)`` writes the successors of a state, in order, from ``out``
 on and returns their number in the lower 32 bits. The upper 32 are 0, or one more than the failure
 of the outcome after these, or ``DEADLOCK``. It marks covered lines in the bytes at ``cover``. It
-leaves out the outcomes of the rules in ``skip``, and says with a number for each successor from
-``kinds`` on which rule it is by and which rules commute with it: see :mod:`.commuting`.
+leaves out the outcomes in ``skip``, and says with a number for each successor from ``kinds`` on
+which outcome it is and which others commute with it: see :mod:`.commuting`.
 
 ``check(state, goals, cover)`` returns 0 and marks the goals that are true in the bytes at
 ``goals``; or it returns :data:`INVARIANT` plus the index of the first false invariant, or
@@ -16,7 +16,7 @@ leaves out the outcomes of the rules in ``skip``, and says with a number for eac
 from __future__ import annotations
 
 from shootdown.check.native.bodies import BodyWriter
-from shootdown.check.native.commuting import ITEMS, Commuting, commuting
+from shootdown.check.native.commuting import Commuting, commuting
 from shootdown.check.native.expressions import Env, Writer
 from shootdown.check.native.layout import Layout
 from shootdown.check.native.reduced import as_numbers, once, read_state, reduced
@@ -56,7 +56,8 @@ def emit(system: System, layout: Layout, reduce: Reduction = NONE) -> str:
 def module(system: System, tables: dict[str, str], functions: list[str]) -> str:
     """A module of these functions, with the tables that they need."""
     constants = [
-        f"{name} = private unnamed_addr constant [{content.count('i32')} x i32] [{content}]"
+        f"{name} = private unnamed_addr constant "
+        f"[{content.count('i')} x {content.partition(' ')[0]}] [{content}]"
         for content, name in tables.items()
     ]
     given = f"@given = global [{len(system.variables)} x i64] zeroinitializer"
@@ -129,11 +130,15 @@ class _Expand:
         def done(env: Env) -> None:
             self.outcome(env, action)
 
-        wanted = ""
-        if self.known is not None and (bit := self.known.bits.get(id(action))):
-            skipped = writer.pure(f"and i64 %skip, {bit}")
-            wanted = writer.pure(f"icmp eq i64 {skipped}, 0")
-        BodyWriter(writer, action.body, end, done, self.fail, wanted).write(self.words)
+        body = BodyWriter(writer, action.body, end, done, self.fail)
+        if self.known is not None and (ways := self.known.ways[id(action)]).given:
+            skipped = writer.pure(f"lshr i64 %skip, {ways.first}")
+            skipped = writer.pure(f"and i64 {skipped}, {(1 << ways.given) - 1}")
+            if ways.register is None:
+                body.only_if = writer.pure(f"icmp eq i64 {skipped}, 0")
+            else:
+                body.left_out = skipped
+        body.write(self.words)
         writer.label(end)
 
     def outcome(self, env: Env, action: Action) -> None:
@@ -148,30 +153,47 @@ class _Expand:
             address = writer.new(f"getelementptr {row}, ptr %out, i64 {number}")
             writer.new(f"call i64 @canonical(ptr {address})")
         writer.do(f"store i64 {writer.new(f'add i64 {number}, 1')}, ptr {self.number}")
-        change = "0"
+        change: list[str] = []
         if action.fair and self.can_stop:
-            for old, new in zip(self.words, env.words, strict=True):
-                if old != new:
-                    changed = writer.pure(f"xor i64 {old}, {new}")
-                    change = writer.pure(f"or i64 {change}, {changed}")
+            change = [
+                "0" if old == new else writer.pure(f"xor i64 {old}, {new}")
+                for old, new in zip(self.words, env.words, strict=True)
+            ]
             progress = writer.new(f"load i64, ptr {self.progress}")
-            progress = writer.pure(f"or i64 {progress}, {change}")
+            for changed in change:
+                progress = writer.pure(f"or i64 {progress}, {changed}")
             writer.do(f"store i64 {progress}, ptr {self.progress}")
         if self.known is not None:
             address = writer.new(f"getelementptr i64, ptr %kinds, i64 {number}")
-            writer.do(f"store i64 {self.kind(self.known, action, change)}, ptr {address}")
+            kind = self.kind(self.known, action, env, change)
+            writer.do(f"store i64 {kind}, ptr {address}")
 
-    def kind(self, known: Commuting, action: Action, change: str) -> str:
-        """The bit of the rule of an outcome, and above it the bits of those that commute with it.
+    def kind(self, known: Commuting, action: Action, env: Env, change: list[str]) -> str:
+        """The bit of an outcome, and above it the bits of those that commute with it.
 
-        A fair outcome that changes nothing is not left out, so all that are left out are progress.
+        A fair outcome that need not be a change later is not left out, so all that are left out
+        are progress.
         """
-        bit, others = known.bits.get(id(action), 0), known.others[id(action)]
-        kind = signed(others << ITEMS | bit)
-        if not (bit and action.fair and self.can_stop):
+        writer, ways = self.writer, known.ways[id(action)]
+        kinds = [signed(kind) for kind in ways.kinds()]
+        kind = kinds[0]
+        if len(set(kinds)) > 1:
+            assert ways.register is not None
+            content = ", ".join(f"i64 {kind}" for kind in kinds)
+            name = writer.tables.setdefault(content, f"@table{len(writer.tables)}")
+            chosen = env.registers[ways.register].text
+            row = f"getelementptr [{len(kinds)} x i64], ptr {name}, i64 0, i64 {chosen}"
+            kind = writer.pure(f"load i64, ptr {writer.pure(row)}")
+        if not (ways.given and change):
             return kind
-        same = self.writer.pure(f"icmp eq i64 {change}, 0")
-        return self.writer.pure(f"select i1 {same}, i64 0, i64 {kind}")
+        total = "0"
+        for word, changed in enumerate(change):
+            slots = map(writer.layout.slots.__getitem__, known.unsure[id(action)])
+            unsure = sum(slot.mask for slot in slots if slot.word == word)
+            sure = writer.pure(f"and i64 {changed}, {signed(~unsure)}") if unsure else changed
+            total = writer.pure(f"or i64 {total}, {sure}")
+        same = writer.pure(f"icmp eq i64 {total}, 0")
+        return writer.pure(f"select i1 {same}, i64 0, i64 {kind}")
 
     def fail(self, failure: int) -> None:
         """End the search with a failed check as the last outcome."""
