@@ -133,11 +133,13 @@ class Session:
         self.directory = directory
         self.status = 0
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        keep = ("HOME", "LANG", "LC_ALL", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
+        keep = (
+            *("HOME", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "TMPDIR"),
+            "VIRTUAL_ENV",
+        )
         self.environment = {name: os.environ[name] for name in keep if name in os.environ} | {
             "PATH": path,
             "COLUMNS": "80",
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
     def write(self, block: Block) -> bool:

@@ -235,6 +235,31 @@ def test_lanes(shootdown: Shootdown) -> None:
     assert shootdown("check", "mine.py::race", "--lanes", "on").code == 1
 
 
+def test_threads(shootdown: Shootdown) -> None:
+    """The same text but for the time and the memory."""
+    one, two = (shootdown("check", "mine.py::race", "--threads", n) for n in ("1", "2"))
+    assert one.code == two.code == 1
+    assert two.out.splitlines()[-1] == one.out.splitlines()[-1]  # the token
+    assert "reproduce: " in one.out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["0"], "'0' is not a number from 1 to 16"),
+        (["two"], "'two' is not a number from 1 to 16"),
+        (["17"], "'17' is not a number from 1 to 16"),
+        (["2", "--lanes", "on"], "leave out --lanes"),
+        (["2", "--engine", "reference"], "leave out --engine"),
+        (["2", "--factors"], "leave out --threads"),
+    ],
+)
+def test_threads_that_cannot_be(words: list[str], says: str, shootdown: Shootdown) -> None:
+    ran = shootdown("check", "mine.py::safe", "--threads", *words)
+    assert ran.code == 2
+    assert says in ran.err
+
+
 def test_lanes_need_the_native_engine(shootdown: Shootdown) -> None:
     ran = shootdown("check", "mine.py::safe", "--lanes", "on", *ENGINE)
     assert ran.code == 2

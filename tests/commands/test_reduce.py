@@ -41,6 +41,26 @@ def test_the_report_names_the_reductions(shootdown: Shootdown) -> None:
     assert "reductions" not in shootdown("check", "S0.V6", "--reduce", "none").out
 
 
+def test_what_each_reduction_gave_is_said_as_far_as_it_is_known(shootdown: Shootdown) -> None:
+    whole = shootdown("check", "S0.V6", "--reduce", "none", "--json")
+    states = json.loads(whole.out)["results"][0]["states"]
+    ran = shootdown("check", "S0.V6", "--reduce", "symmetry", "--json")
+    document = json.loads(ran.out)
+    jsonschema.validate(document, schema("check"))
+    (found,) = document["results"]
+    assert found["represented"] == {
+        "states": states,
+        "standard_error": 0,
+        "reachable": True,
+        "factor": round(states / found["states"], 3),
+    }
+    text = shootdown("check", "S0.V6", "--reduce", "symmetry,merge").out
+    assert f"\n{'':<16}symmetry: " in text
+    assert f"\n{'':<16}what merge left out is not counted; --factors" in text
+    merged = json.loads(shootdown("check", "S0.V6", "--reduce", "merge", "--json").out)
+    assert merged["results"][0]["represented"] is None
+
+
 def test_auto_reduces_what_is_long(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "reductions" not in shootdown("check", "S0.V6").out
     monkeypatch.setattr(auto, "FIRST", 500)
@@ -59,8 +79,9 @@ def test_what_the_ordinary_search_saw_is_said(
     ran = shootdown(*words)
     assert ran.code == 3
     said = "  reductions    symmetry\n" + " " * 16
-    said += "the ordinary search before saw 50 states, depth "
+    said += "symmetry: 60 states stand for "
     assert said in ran.out
+    assert "\n" + " " * 16 + "the ordinary search before saw 50 states, depth " in ran.out
     told = [json.loads(line) for line in Path("e").read_text().splitlines()]
     for event in told:
         jsonschema.validate(event, schema("events"))
@@ -111,6 +132,7 @@ def test_progress_is_not_reduced(shootdown: Shootdown, monkeypatch: pytest.Monke
     assert ran.code == 2
     assert "has the progress property INV-S3-9" in ran.err
     assert "use --reduce none" in ran.err
+    assert shootdown("check", "S3.LIVE", "--factors", "--max-states", "9").code == 2
     monkeypatch.setattr(auto, "FIRST", 10)
     ran = shootdown("check", "S3.LIVE")
     assert (ran.code, "reductions" in ran.out) == (0, False)

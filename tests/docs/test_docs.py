@@ -42,8 +42,17 @@ def read(path: Path) -> str:
 # --------------------------------------------------------------------------- examples
 
 
+SHOWN_ELSEWHERE = {"questions.md": "test_questions.py runs some, models/test_pages.py has the rest"}
+EXAMPLES = [
+    pytest.param(path, marks=pytest.mark.deep)
+    if path.name in SHOWN_ELSEWHERE and not UPDATE
+    else path
+    for path in PAGES
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", PAGES, ids=name)
+@pytest.mark.parametrize("path", EXAMPLES, ids=name)
 def test_examples_print_what_is_shown(path: Path, tmp_path: Path) -> None:
     page = read(path)
     differences, true_page = executed(page, tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs_markdown import Shown, blocks, commands
+from docs_markdown import Shown, blocks, commands, executed
 from shootdown.races import library
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "questions.md"
@@ -63,6 +63,15 @@ def test_verdicts_that_are_shown_are_the_expected_ones(name: str) -> None:
     verdicts = [row for row in rows if {"HOLDS", "VIOLATED"} & set(row)]
     assert all("yes" in row for row in verdicts)
     assert verdicts or "grep" in one.command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Q-S0-1", "Q-S1-1", "Q-S2-2", "Q-S3-1", "Q-S4-1"])
+def test_a_command_prints_what_is_shown(name: str, tmp_path: Path) -> None:
+    """One of each system, and one that is no table; the others with ``-m deep``."""
+    page = "\n".join(f"```console\n$ {c.command}\n{c.output}```" for c in shown(name))
+    differences, _ = executed(page, tmp_path)
+    assert not differences, "\n".join(differences)
 
 
 @pytest.mark.parametrize("name", IDS)

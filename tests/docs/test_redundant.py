@@ -1,6 +1,7 @@
 """``docs/redundant.md`` is what ``models/redundant`` says.
 
-``UPDATE_DOCS=1 pytest tests/docs`` writes it anew.
+``UPDATE_DOCS=1 pytest tests/docs`` writes it anew. What looks at the sites of all safe scenarios is
+here, one after the other, since finding them takes long.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from models.excuses import System
+from models.mutants import SAFE, sites_of
+from models.redundant import SYSTEMS, system_of
 from models.redundant_page import MARKER, page
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "redundant.md"
@@ -24,3 +28,17 @@ def test_the_page_lists_what_the_tables_say() -> None:
         PAGE.write_text(head + marker + told, encoding="utf-8")
     else:
         assert shown == told, f"UPDATE_DOCS=1 pytest {Path(__file__).name} writes {PAGE.name} anew"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_no_excuse_is_out_of_date(system: System) -> None:
+    """Every site and every scenario that an entry names exists."""
+    known = [(site, name) for name in SAFE if system_of(name) is system for site in sites_of(name)]
+    unused = [
+        (part.sites, part.scenarios)
+        for excuse in system.excuses
+        for part in excuse.parts()
+        if not any(part.is_about(site, name) for site, name in known)
+    ]
+    assert unused == []

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from models.excuses import Excuse, Kind, System
-from models.mutants import LIBRARY, SAFE, function_of, is_step, sites_of
+from models.mutants import SAFE, function_of, is_step, sites_of
 from models.redundant import SYSTEMS, system_of
+from models.results import LIBRARY
 from shootdown.lang.builder import Site
 from shootdown.report.coverage import short_path
 

@@ -10,18 +10,14 @@ from typing import Any
 
 import pytest
 
-from shootdown.check import native
-from shootdown.check.progress import with_progress
-from shootdown.check.result import Limits
+from models.results import LIBRARY, run
 from shootdown.commands import main
 from shootdown.lang import Scenario
 from shootdown.races import library
 from shootdown.races.invariants import invariants
 
-LIMITS = Limits(time=120)
 FILE = Path(__file__).with_name("expectations.toml")
 FILED: dict[str, Any] = tomllib.loads(FILE.read_text(encoding="utf-8"))
-LIBRARY = {scenario.name: scenario for scenario in library()}
 NAMES = {name: scenario for scenario in library() for name in (scenario.name, *scenario.aliases)}
 
 
@@ -66,7 +62,7 @@ VERDICTS = [
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_verdict(name: str) -> None:
-    result = with_progress(native.explore(LIBRARY[name].compile(), LIMITS))
+    result = run(name, None)
     broken = f" {result.violation.name}" if result.violation else ""
     assert result.verdict.name + broken == EXPECTED[name]
 

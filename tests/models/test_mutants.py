@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from models.excuses import Excuse, Kind, System
-from models.mutants import LIBRARY, SAFE, Outcome, is_step, outcomes, sites_of
+from models.excuses import Excuse, Kind
+from models.mutants import SAFE, Outcome, is_step, outcomes, sites_of
 from models.redundant import SYSTEMS, system_of
+from models.results import LIBRARY
 from shootdown.check import native
 from shootdown.check.result import Verdict
 from shootdown.races import MODULES
@@ -94,20 +95,6 @@ def test_what_is_done_twice_must_be_done(name: str) -> None:
     assert len(left_out) == len(TOGETHER[name])
     mutant = LIBRARY[name].compile(without=frozenset(left_out))
     assert native.explore(mutant).verdict is Verdict.VIOLATED
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
-def test_no_excuse_is_out_of_date(system: System) -> None:
-    """Every site and every scenario that an entry names exists."""
-    known = [(site, name) for name in SAFE if system_of(name) is system for site in sites_of(name)]
-    unused = [
-        (part.sites, part.scenarios)
-        for excuse in system.excuses
-        for part in excuse.parts()
-        if not any(part.is_about(site, name) for site, name in known)
-    ]
-    assert unused == []
 
 
 def test_every_module_of_the_library_belongs_to_one_system() -> None:

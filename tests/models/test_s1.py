@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from shootdown.check import native, reference
-from shootdown.check.result import Limits, Result, Verdict
+from models.checks import LIMITS, assert_engines_agree, assert_expected, assert_not_vacuous, run
+from shootdown.check import native
+from shootdown.check.result import Verdict
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
 from shootdown.lang.loader import scenarios_in
@@ -27,7 +27,6 @@ QUICK = {
     *(f"PT.V{i}" for i in range(6)),
     *("K.V1.careful", "K.V3.store", "K.V3.relaxed", "PT.V5.fixed"),
 }  # one of each kind; the others are slow only because they are many
-LIMITS = Limits(time=120)
 SMALL = 130  # states: quick enough for the reference engine, which is many times slower
 
 
@@ -36,49 +35,23 @@ def each(names: Iterable[str]) -> list[Any]:
     return [name if name in QUICK else pytest.param(name, marks=pytest.mark.deep) for name in names]
 
 
-@functools.cache
-def run(name: str, tlb: str = "may") -> Result:
-    return native.explore(S1[name].compile(options={"tlb": tlb}), LIMITS)
-
-
 # ------------------------------------------------------------------ verdicts
 
 
 @pytest.mark.parametrize("tlb", ["may", "explicit"])
 @pytest.mark.parametrize("name", each(S1))
 def test_verdict_is_the_expected_one(name: str, tlb: str) -> None:
-    result = run(name, tlb)
-    found = (result.verdict.name, result.violation.name if result.violation else None)
-    assert found == (S1[name].expect, S1[name].violates)
+    assert_expected(S1[name], tlb)
 
 
 @pytest.mark.parametrize("name", each(S1))
 def test_engines_agree(name: str) -> None:
-    fast = run(name)
-    if fast.states > SMALL:
-        pytest.skip(f"{fast.states} states are too many for the reference engine")
-    slow = reference.explore(fast.system)
-    assert (slow.verdict, slow.states, slow.depth, slow.goals) == (
-        fast.verdict,
-        fast.states,
-        fast.depth,
-        fast.goals,
-    )
-    assert (slow.violation is None) == (fast.violation is None)
-    if slow.violation is not None and fast.violation is not None:
-        assert slow.violation.path == fast.violation.path
+    assert_engines_agree(S1[name], SMALL)
 
 
 @pytest.mark.parametrize("name", each(SAFE))
 def test_safe_variants_are_not_vacuous(name: str) -> None:
-    result = run(name)
-    assert all(result.goals)
-    assert len(result.goals) > 1  # more than that all threads finish
-
-
-@pytest.mark.deep
-def test_scenarios_stay_small() -> None:
-    assert {name: run(name).states for name in S1 if run(name).states > 300_000} == {}
+    assert_not_vacuous(S1[name])
 
 
 BAD = {

@@ -5,15 +5,13 @@ Also: the historic races of secondary MMUs and of huge pages.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from shootdown.check import native, reference
-from shootdown.check.progress import with_progress
-from shootdown.check.result import Limits, Result, ViolationKind
+from models.checks import assert_engines_agree, assert_expected, assert_not_vacuous, run
+from shootdown.check.result import ViolationKind
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
 from shootdown.lang.loader import scenarios_in
@@ -32,7 +30,6 @@ QUICK = {
     *("N.conly_end.upgrade", "N.arch.upgrade", "N.arch.dontneed", "N.conly_end.protect"),
     *("N.range", "N.range.sequence", "I915-BACKING", "I915-BACKING.fixed", "KHUGEPAGED-NOTIFIER"),
 }  # one of each kind; the others are slow only because they are many
-LIMITS = Limits(time=120)
 SMALL = 130  # states: quick enough for the reference engine, which is many times slower
 
 
@@ -41,49 +38,23 @@ def each(names: Iterable[str]) -> list[Any]:
     return [name if name in QUICK else pytest.param(name, marks=pytest.mark.deep) for name in names]
 
 
-@functools.cache
-def run(name: str, tlb: str = "may") -> Result:
-    return with_progress(native.explore(S4[name].compile(options={"tlb": tlb}), LIMITS))
-
-
 # ------------------------------------------------------------------ verdicts
 
 
 @pytest.mark.parametrize("tlb", ["may", "explicit"])
 @pytest.mark.parametrize("name", each(S4))
 def test_verdict_is_the_expected_one(name: str, tlb: str) -> None:
-    result = run(name, tlb)
-    found = (result.verdict.name, result.violation.name if result.violation else None)
-    assert found == (S4[name].expect, S4[name].violates)
+    assert_expected(S4[name], tlb)
 
 
 @pytest.mark.parametrize("name", each(S4))
 def test_engines_agree(name: str) -> None:
-    fast = native.explore(run(name).system, LIMITS)
-    if fast.states > SMALL:
-        pytest.skip(f"{fast.states} states are too many for the reference engine")
-    slow = reference.explore(fast.system)
-    assert (slow.verdict, slow.states, slow.depth, slow.goals) == (
-        fast.verdict,
-        fast.states,
-        fast.depth,
-        fast.goals,
-    )
-    assert (slow.violation is None) == (fast.violation is None)
-    if slow.violation is not None and fast.violation is not None:
-        assert slow.violation.path == fast.violation.path
+    assert_engines_agree(S4[name], SMALL)
 
 
 @pytest.mark.parametrize("name", each(SAFE))
 def test_safe_variants_are_not_vacuous(name: str) -> None:
-    result = run(name)
-    assert all(result.goals)
-    assert len(result.goals) > 1  # more than that all threads finish
-
-
-@pytest.mark.deep
-def test_scenarios_stay_small() -> None:
-    assert {name: run(name).states for name in S4 if run(name).states > 300_000} == {}
+    assert_not_vacuous(S4[name])
 
 
 BAD = {

@@ -5,14 +5,14 @@ Most tests are slow only because there are many scenarios; one of each kind is a
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from shootdown.check import native, reference
-from shootdown.check.result import Limits, Result, Verdict
+from models.checks import LIMITS, assert_engines_agree, assert_expected, assert_not_vacuous, run
+from shootdown.check import native
+from shootdown.check.result import Verdict
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
 from shootdown.lang.loader import scenarios_in
@@ -39,7 +39,6 @@ QUICK = {
     *("X1.current.v6.14", "SWITCHMM-MISORDER", "SWITCHMM-BARRIER", "SWITCHMM-BARRIER.fixed"),
     *("USE-MM-IPI", "USE-MM-IPI.fixed", "XSA-294", "XSA-294.fixed"),
 }
-LIMITS = Limits(time=120)
 SMALL = 1_500  # states: quick enough for the reference engine
 
 
@@ -48,19 +47,12 @@ def each(names: Iterable[str]) -> list[Any]:
     return [name if name in QUICK else pytest.param(name, marks=pytest.mark.deep) for name in names]
 
 
-@functools.cache
-def run(name: str, tlb: str = "may") -> Result:
-    return native.explore(X1[name].compile(options={"tlb": tlb}), LIMITS)
-
-
 # ------------------------------------------------------------------ verdicts
 
 
 @pytest.mark.parametrize("name", each(X1))
 def test_verdict_is_the_expected_one(name: str) -> None:
-    result = run(name)
-    found = (result.verdict.name, result.violation.name if result.violation else None)
-    assert found == (X1[name].expect, X1[name].violates)
+    assert_expected(X1[name], "may")
 
 
 @pytest.mark.deep
@@ -77,30 +69,12 @@ def test_explicit_tlb_agrees(name: str) -> None:
 @pytest.mark.parametrize("name", X1)
 def test_engines_agree(name: str) -> None:
     """On the whole of a small scenario, on the beginning of a large one."""
-    limits = Limits(states=SMALL)
-    fast = native.explore(run(name).system, limits)
-    slow = reference.explore(run(name).system, limits)
-    assert (slow.verdict, slow.states, slow.depth, slow.goals) == (
-        fast.verdict,
-        fast.states,
-        fast.depth,
-        fast.goals,
-    )
-    assert (slow.violation is None) == (fast.violation is None)
-    if slow.violation is not None and fast.violation is not None:
-        assert slow.violation.path == fast.violation.path
+    assert_engines_agree(X1[name], SMALL, partly=True)
 
 
 @pytest.mark.parametrize("name", each(SAFE))
 def test_safe_variants_are_not_vacuous(name: str) -> None:
-    result = run(name)
-    assert all(result.goals)
-    assert len(result.goals) > 1  # more than that all threads finish
-
-
-@pytest.mark.deep
-def test_scenarios_stay_small() -> None:
-    assert {name: run(name).states for name in X1 if run(name).states > 300_000} == {}
+    assert_not_vacuous(X1[name])
 
 
 NAMES = {

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from scripted import HERE, Say, scripted, searched, traced
+from shootdown.check.omission import Fingerprints, omission_bound
 from shootdown.check.tokens import encode_token
 from shootdown.lang.scenario import Scenario, Setup
 from shootdown.report.description import OptionValue, Removable
@@ -68,6 +69,16 @@ def test_check(ending: str) -> None:
         assert steps[1]["process"] is None
     else:
         assert read["violation"] is None
+
+
+@pytest.mark.parametrize(("ending", "bits"), [("holds", 64), ("vacuous", 8), ("deadlock", 1)])
+def test_fingerprints_carry_their_bound(ending: str, bits: int) -> None:
+    result = replace(searched(scripted(SCRIPT, ending=ending)), fingerprints=Fingerprints(3, bits))
+    document = valid("check", check_document([run_document(Run(SUBJECT, result))], 1, "0.1"))
+    (read,) = document["results"]
+    bound = omission_bound(result.states, bits)
+    assert read["fingerprints"] == {"seed": 3, "bits": bits, "omission_below": bound}
+    assert read["shortest"] is (bound < 1)
 
 
 def test_a_scenario_that_could_not_be_checked() -> None:

@@ -35,7 +35,15 @@ from shootdown.check.outcomes import is_deadlock, judge_property
 from shootdown.check.reduce.concretize import with_real_path
 from shootdown.check.reduce.graph import Graph
 from shootdown.check.reduce.reduction import NONE, Reduction
-from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
+from shootdown.check.result import (
+    Limits,
+    Progress,
+    Represented,
+    Result,
+    Verdict,
+    Violation,
+    ViolationKind,
+)
 from shootdown.lang.interpret import State
 from shootdown.lang.ir import FailureKind, Property, System
 
@@ -199,4 +207,13 @@ class _Search:
             stopped=None if self.violation else self.stopped,
             frontier=len(self.order) - self.expanded,
             reductions=self.graph.reduce.names,
+            represented=self.represented(),
         )
+
+    def represented(self) -> Represented | None:
+        symmetry = self.graph.reduce.symmetry
+        if symmetry is None or self.violation is not None:
+            return None
+        from shootdown.check.reduce.represented import represented
+
+        return represented(symmetry, self.order)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from shootdown.check.omission import Fingerprints, omission_bound
 from shootdown.check.reduce.reduction import Reduction
 from shootdown.lang.ir import System
 
@@ -91,6 +92,20 @@ class Covered:
 
 
 @dataclass(frozen=True, slots=True)
+class Represented:
+    """What the states of a search with ``symmetry`` stand for: ``states``, all their images.
+
+    ``reachable``: the initial state is its own only image, so without ``order`` and ``merge`` the
+    ordinary search finds as many; else some of them may be out of its reach. ``error`` is one
+    standard error of an estimate, 0 of a count.
+    """
+
+    states: int
+    reachable: bool
+    error: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A finished or stopped search.
 
@@ -103,6 +118,9 @@ class Result:
     ``checkpoint`` is the file from which the search can go on, if it is stopped and there is one.
     ``keys`` counts what was stored where states were searched together (``check.native.lanes``).
     ``before``: this search with reductions took the place of an ordinary one, which had seen that.
+    ``fingerprints``: what was kept instead of states, if it was: then states may be omitted.
+    ``represented`` is what the states stand for by symmetry, None where that is not known or the
+    search ended with a violation.
     """
 
     system: System
@@ -124,13 +142,24 @@ class Result:
     reductions: tuple[str, ...] = ()  # that were on: the counts are those of the smaller graph
     asked: tuple[str, ...] = ()  # the reductions that the user named: not all of them may apply
     before: Covered | None = None
+    fingerprints: Fingerprints | None = None
+    represented: Represented | None = None
+
+    @property
+    def omission(self) -> float:
+        """An upper bound of the probability that reachable states were taken for others."""
+        kept = self.fingerprints
+        return 0.0 if kept is None else omission_bound(self.states, kept.bits)
 
     @property
     def shortest(self) -> bool:
-        """Whether no violation is shorter than the one that was found.
+        """Whether no violation is shorter than the one that was found, but for the probability that
+        states were omitted."""
+        return self.keeps_distances and self.omission < 1
 
-        Automorphisms keep distances; fewer or longer steps do not.
-        """
+    @property
+    def keeps_distances(self) -> bool:
+        """Whether the reductions do: automorphisms keep distances; fewer or longer steps do not."""
         return set(self.reductions) <= {"symmetry"}
 
 

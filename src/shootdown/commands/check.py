@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shootdown.commands.options import (
     add_choices,
+    add_compact,
     add_events,
     add_output,
     add_search,
@@ -51,7 +52,8 @@ class CheckCommand:
             "--jobs",
             metavar="N",
             type=whole_number,
-            help="how many scenarios to check at the same time; default: one for each CPU",
+            help="how many scenarios to check at the same time; default: one for each CPU, or for "
+            "as many as --threads says",
         )
         parser.add_argument(
             "--all-invariants",
@@ -62,20 +64,24 @@ class CheckCommand:
             "--factors",
             action="store_true",
             help="search each NAME without reductions and with more and more of them, and print "
-            "how many states each one saves",
+            "how many states each one saves; each search stops at 20,000,000 states, or at the "
+            "limits given",
         )
         add_choices(parser)
         add_search(parser)
+        add_compact(parser)
         add_survival(parser)
         add_events(add_output(parser))
 
     def run(self, arguments: argparse.Namespace) -> int:
         """Check them, and print what they give in order."""
+        from shootdown.commands.compact import check_compact
         from shootdown.commands.console import Console
         from shootdown.commands.targets import find_all, whole_library
 
         if bool(arguments.names) == arguments.all:
             raise UsageError("check takes NAMEs, or FILE.py[::SCENARIO], or --all")
+        check_compact(arguments)
         console = Console(arguments)
         if arguments.factors:
             from shootdown.commands.factors import print_factors
@@ -112,7 +118,8 @@ class _Checks:
         self.targets = targets
         self.arguments = argparse.Namespace(**vars(arguments))
         self.console = console
-        wanted = min(arguments.jobs or usable_cpus(), len(targets))
+        free = max(1, usable_cpus() // arguments.threads)
+        wanted = min(arguments.jobs or free, len(targets))
         self.jobs, self.arguments.max_memory = shared(arguments.max_memory, wanted)
         self.events = Events(arguments.json_events)
         self.outcomes: list[Outcome] = []
@@ -132,7 +139,8 @@ class _Checks:
             code = 0 if good == len(self.targets) else 1
         self.conclude()
         documents = [o.document for o in self.outcomes if o.document is not None]
-        self.console.write(check_document(documents, code, version()) if self.console.json else {})
+        if self.console.json:
+            self.console.write(check_document(documents, code, version()))
         return code
 
     def search(self) -> bool:

@@ -154,5 +154,6 @@ def ended(events: Events, target: Target, run: Run | Broken) -> None:
         seconds=None if result is None else round(result.seconds, 3),
         stopped=None if result is None else result.stopped,
         checkpoint=None if result is None else result.checkpoint,
+        omission_below=None if result is None or not result.fingerprints else result.omission,
         error=run.error if isinstance(run, Broken) else None,
     )

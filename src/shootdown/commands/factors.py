@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from shootdown.commands.targets import Target
     from shootdown.report.factors import Rung
 
+MOST = 20_000_000
+"""States of each search, where the user gives no limit: what is left out may be much."""
+
 
 def print_factors(arguments: argparse.Namespace, console: Console) -> int:
     """Measure and print them; the exit code is that of the verdicts, which all searches share."""
@@ -26,6 +29,8 @@ def print_factors(arguments: argparse.Namespace, console: Console) -> int:
         "--json-events": arguments.json_events,
         "--reduce": arguments.reduce is not None,
         "--lanes": arguments.lanes != "off",
+        "--threads": arguments.threads > 1,
+        "--compact": arguments.compact,
         "--all-invariants": arguments.all_invariants,
         "--checkpoint": arguments.checkpoint,
         "--resume": arguments.resume,
@@ -44,7 +49,8 @@ def print_factors(arguments: argparse.Namespace, console: Console) -> int:
 
 def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
     """The searches, from the most states to the fewest."""
-    from shootdown.check.reduce import NAMES, NONE, reductions
+    from shootdown.check.reduce import NAMES, NONE
+    from shootdown.check.reduce.auto import chosen
     from shootdown.check.result import Limits
     from shootdown.commands.search import engine_named
     from shootdown.commands.targets import compiled, witness_system
@@ -52,7 +58,10 @@ def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
 
     built = compiled(target, arguments)
     explore = engine_named(arguments.engine)
-    limits = Limits(arguments.max_states, arguments.max_memory, arguments.max_time)
+    most = arguments.max_states
+    if most is None and arguments.max_memory is None and arguments.max_time is None:
+        most = MOST
+    limits = Limits(most, arguments.max_memory, arguments.max_time)
     concrete, system = witness_system(built), built.system
     with Interruptible():
         rungs = []
@@ -61,7 +70,7 @@ def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
             rungs.append(Rung(name, explore(concrete, limits)))
         rungs.append(Rung("as it is", explore(system, limits, reduce=NONE)))
         for number, name in enumerate(NAMES, 1):
-            reduce = reductions(system, NAMES[:number])
+            reduce = chosen(system, NAMES[:number])
             if name in reduce.names:
                 rungs.append(Rung(f"and {name}", explore(system, limits, reduce=reduce)))
     return rungs

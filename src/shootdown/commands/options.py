@@ -7,6 +7,7 @@ import argparse
 ENGINES = ("native", "reference")
 REDUCTIONS = ("symmetry", "order", "merge")
 LANES = ("off", "auto", "on")
+MOST_THREADS = 16
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _LARGEST = 1 << 62  # bytes
 _LONGEST = 10**9  # seconds: timers take no more than some centuries
@@ -75,7 +76,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def add_search(parser: argparse.ArgumentParser) -> None:
-    """The limits, ``--reduce``, ``--engine``, ``--lanes``."""
+    """The limits, ``--reduce``, ``--engine``, ``--lanes``, ``--threads``."""
     group = parser.add_argument_group("the search")
     add_limits(group)
     add_reduce(group)
@@ -88,6 +89,14 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "same result, sooner and in less memory; auto: only if the search takes long; "
         "default: off. With on and auto nothing is reduced",
     )
+    group.add_argument(
+        "--threads",
+        metavar="N",
+        type=threads,
+        default=1,
+        help="let N threads do each search: the same result, sooner if there are N free CPUs and "
+        "the search is large; default: 1",
+    )
 
 
 def add_reduce(group: argparse._ArgumentGroup) -> None:
@@ -98,6 +107,24 @@ def add_reduce(group: argparse._ArgumentGroup) -> None:
         type=reductions,
         help="search fewer states: some of symmetry,order,merge; auto (the default) uses symmetry "
         "once the ordinary search gets long, unless there are --lanes",
+    )
+
+
+def add_compact(parser: argparse.ArgumentParser) -> None:
+    """``--compact`` and ``--seed``."""
+    group = parser.add_argument_group("fingerprints")
+    group.add_argument(
+        "--compact",
+        action="store_true",
+        help="keep 64 bits for each state instead of the state: much less memory, but states may "
+        "be omitted; the verdict says with which probability at most",
+    )
+    group.add_argument(
+        "--seed",
+        metavar="N",
+        type=seed,
+        help="with --compact: other fingerprints, so that a search can be repeated with them; "
+        "default: 0",
     )
 
 
@@ -179,6 +206,21 @@ def whole_number(text: str) -> int:
     if not (digits.isascii() and digits.isdigit()) or int(digits) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
     return int(digits)
+
+
+def threads(text: str) -> int:
+    """A number of threads: from 1 to ``MOST_THREADS``."""
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if not 1 <= number <= MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to {MOST_THREADS}")
+    return number
+
+
+def seed(text: str) -> int:
+    """A number that chooses fingerprints: 64 bits."""
+    if not (text.isascii() and text.isdigit()) or int(text) >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 to 2^64 - 1")
+    return int(text)
 
 
 def memory(text: str) -> int:

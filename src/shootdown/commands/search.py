@@ -15,6 +15,7 @@ from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
     from shootdown.check.native.keep import Keeper
+    from shootdown.check.omission import Fingerprints
     from shootdown.check.reduce import Reduction
     from shootdown.check.result import Engine, Limits, Progress, Result
     from shootdown.check.trace import Trace
@@ -110,10 +111,12 @@ def _searched(
     on_reduced: Callable[[Result, Reduction], None] = lambda _first, _reduce: None,
 ) -> Result:
     from shootdown.check.reduce.auto import explore_auto, explore_chosen
+    from shootdown.commands.compact import fingerprints
 
+    threads = _threads(arguments)
     if arguments.lanes != "off":
         return _many(arguments)(system, limits, show)
-    explore = engine_named(arguments.engine, keeper)
+    explore = engine_named(arguments.engine, keeper, threads, fingerprints(arguments))
     if arguments.reduce is None:
         return explore_auto(explore, system, limits, show, keeper, on_reduced)
     return explore_chosen(explore, system, limits, show, arguments.reduce)
@@ -169,15 +172,35 @@ def _others(
             yield replace(result, system=rest, violation=found)
 
 
-def engine_named(name: str, keeper: Keeper | None = None) -> Engine:
-    """The search of an engine."""
+def engine_named(
+    name: str,
+    keeper: Keeper | None = None,
+    threads: int = 1,
+    compact: Fingerprints | None = None,
+) -> Engine:
+    """The search of an engine; ``compact``: what the native one keeps instead of states."""
     if name == "reference":
         from shootdown.check.reference import explore
 
         return explore
     from shootdown.check.native import explore as native
 
-    return native if keeper is None else partial(native, keeper=keeper)
+    if keeper is None and threads == 1 and compact is None:
+        return native
+    return partial(native, keeper=keeper, threads=threads, compact=compact)
+
+
+def _threads(arguments: argparse.Namespace) -> int:
+    """How many threads do a search."""
+    threads: int = getattr(arguments, "threads", 1)
+    if threads > 1:
+        if arguments.engine != "native":
+            raise UsageError("--threads: only the native engine has threads; leave out --engine")
+        if arguments.lanes != "off":
+            raise UsageError("--threads: a search with lanes has one; leave out --lanes")
+        if getattr(arguments, "compact", False):
+            raise UsageError("--threads: a search with --compact has one; leave out one of them")
+    return threads
 
 
 def _many(

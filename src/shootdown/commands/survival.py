@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ EVERY = 600.0
 
 def check_arguments(arguments: argparse.Namespace, targets: list[Target]) -> None:
     """Refuse combinations without a meaning, and places that cannot be written; a search that goes
-    on does so with the reductions that it had, unless the user says which."""
+    on does so with the reductions and fingerprints that it had, unless the user says which."""
     named = arguments.checkpoint or arguments.resume
     if arguments.no_checkpoint and arguments.checkpoint:
         raise UsageError("--checkpoint and --no-checkpoint exclude each other")
@@ -40,40 +41,47 @@ def check_arguments(arguments: argparse.Namespace, targets: list[Target]) -> Non
         from shootdown.check.native.checkpoint import refuse_unwritable
 
         refuse_unwritable(_real(arguments.checkpoint))
-    if arguments.resume and arguments.reduce is None:
-        arguments.reduce = _recorded_reduce(_real(arguments.resume))
+    if arguments.resume:
+        _as_recorded(_real(arguments.resume), arguments)
 
 
 def keeper(built: Compiled, arguments: argparse.Namespace, events: Events) -> Keeper:
     """What keeps the search of a compiled scenario."""
     from shootdown.check.native.keep import Keeper
+    from shootdown.commands.compact import fingerprints
     from shootdown.commands.version import version
 
-    system = built.system
+    system, compact = built.system, fingerprints(arguments)
     about = {
         "scenario": system.name,
         "bounds": ",".join(f"{name}={value}" for name, value in system.bounds),
         "options": ",".join(f"{name}={value}" for name, value in system.options),
         "without": ", ".join(built.choices.without),
         "reduce": "auto" if arguments.reduce is None else ",".join(arguments.reduce) or "none",
-        "version": version(),
+        "compact": "" if compact is None else compact.text,
     }
     resume = None if arguments.resume is None else _real(arguments.resume)
-    return Keeper(
-        lambda system: _place(system, arguments), about, _teller(built, arguments, events), resume
-    )
+
+    def slow() -> dict[str, str]:
+        return {"version": version()}
+
+    def place(system: System) -> Place | None:
+        return _place(system, arguments)
+
+    return Keeper(place, about, _teller(built, arguments, events), resume, slow)
 
 
-def _recorded_reduce(file: Path) -> tuple[str, ...] | None:
+def _as_recorded(file: Path, arguments: argparse.Namespace) -> None:
     from shootdown.check.native.checkpoint import Reader
+    from shootdown.commands import compact
     from shootdown.commands.options import reductions
 
     with Reader(file) as reader:
-        recorded = reader.description["about"].get("reduce", "auto")
-    try:
-        return reductions(recorded)
-    except argparse.ArgumentTypeError:
-        return None  # another version's: refused soon
+        about = reader.description["about"]
+    compact.recorded(about.get("compact", ""), arguments)
+    if arguments.reduce is None:
+        with contextlib.suppress(argparse.ArgumentTypeError):  # another version's: refused soon
+            arguments.reduce = reductions(about.get("reduce", "auto"))
 
 
 def _real(name: str) -> Path:
@@ -93,16 +101,18 @@ def _place(system: System, arguments: argparse.Namespace) -> Place | None:
     every = arguments.checkpoint_every or EVERY
     named = arguments.checkpoint or arguments.resume
     if named:
-        return Place(_real(named), every, unasked=_same(named, str(_cached(system))))
-    return Place(_cached(system), unasked=True)
+        return Place(_real(named), every, unasked=_same(named, str(_cached(system, arguments))))
+    return Place(_cached(system, arguments), unasked=True)
 
 
-def _cached(system: System) -> Path:
-    """Where a search is kept unasked: one file for each scenario with its bounds and options."""
+def _cached(system: System, arguments: argparse.Namespace) -> Path:
+    """Where a search is kept unasked: one file for each scenario with its bounds and options, and
+    another one for a search with fingerprints."""
     from shootdown.native.jit import cache_folder
 
     name = "".join(c if c.isalnum() or c in ".-_" else "_" for c in system.name)
-    return cache_folder() / "searches" / f"{name}-{system.fingerprint}"
+    what = "-compact" if arguments.compact else ""
+    return cache_folder() / "searches" / f"{name}-{system.fingerprint}{what}"
 
 
 def _teller(

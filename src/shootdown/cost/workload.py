@@ -84,14 +84,23 @@ class Workload:
             raise UsageError(
                 f"workload {self.name} has no parameter '{unknown[0]}'; it has: {known}"
             )
+        refused: UsageError | None = None
         with user_code(self.location.file, f"building {self.name}"):
-            plan = self.build(**{**self.parameters, **(parameters or {})})
+            try:
+                plan = self.build(**{**self.parameters, **(parameters or {})})
+            except UsageError as error:  # the workload's own words to its user
+                refused = error
+        if refused is not None:
+            raise refused
         if not isinstance(plan, Plan):
             raise ModelError(
                 f"workload {self.name} returned {type(plan).__name__}, not Plan(...)",
                 file=self.location.file,
                 line=self.location.line,
             )
+        from shootdown.cost.plans import check_plan
+
+        check_plan(plan, self.location)
         return plan
 
 

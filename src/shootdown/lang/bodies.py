@@ -13,24 +13,24 @@ ExprMap: TypeAlias = Callable[[ir.Expr], ir.Expr]
 
 def map_expr(expr: ir.Expr, leaf: ExprMap) -> ir.Expr:
     """Rebuild an expression bottom-up through ``leaf``; what does not change is kept as it is."""
-    kind = type(expr)
-    if kind is ir.Const or kind is ir.Reg:
+    # `type(...) is` fails faster than isinstance(), and compiling is hardly anything else
+    if type(expr) is ir.Const or type(expr) is ir.Reg:
         return leaf(expr)
-    if isinstance(expr, ir.Binary):
+    if type(expr) is ir.Binary:
         left, right = map_expr(expr.left, leaf), map_expr(expr.right, leaf)
         if left is not expr.left or right is not expr.right:
             expr = simplify(ir.Binary(expr.op, left, right))
-    elif isinstance(expr, ir.Load):
+    elif type(expr) is ir.Load:
         if expr.place.index:
             place = map_place(expr.place, leaf)
             if place is not expr.place:
                 expr = ir.Load(place)
-    elif isinstance(expr, ir.Select):
+    elif type(expr) is ir.Select:
         condition, then = map_expr(expr.condition, leaf), map_expr(expr.then, leaf)
         orelse = map_expr(expr.orelse, leaf)
         if condition is not expr.condition or then is not expr.then or orelse is not expr.orelse:
             expr = simplify(ir.Select(condition, then, orelse))
-    elif isinstance(expr, ir.Unary):
+    elif type(expr) is ir.Unary:
         operand = map_expr(expr.operand, leaf)
         if operand is not expr.operand:
             expr = simplify(ir.Unary(expr.op, operand))
@@ -58,21 +58,21 @@ def map_place(place: ir.Place, leaf: ExprMap) -> ir.Place:
 
 def map_op(op: ir.Op, leaf: ExprMap) -> ir.Op:
     """The same operation with every expression rebuilt."""
-    if isinstance(op, ir.Cover):
+    if type(op) is ir.Cover:
         return op
-    if isinstance(op, ir.Set):
+    if type(op) is ir.Set:
         value = map_expr(op.value, leaf)
         return op if value is op.value else ir.Set(op.reg, value)
-    if isinstance(op, ir.Store):
+    if type(op) is ir.Store:
         place, value = map_place(op.place, leaf), map_expr(op.value, leaf)
         return op if value is op.value and place is op.place else ir.Store(place, value)
-    if isinstance(op, ir.Guard):
+    if type(op) is ir.Guard:
         condition = map_expr(op.condition, leaf)
         return op if condition is op.condition else ir.Guard(condition)
-    if isinstance(op, ir.Check):
+    if type(op) is ir.Check:
         condition = map_expr(op.condition, leaf)
         return op if condition is op.condition else ir.Check(condition, op.failure)
-    if op.values:
+    if type(op) is ir.Note and op.values:
         values = [map_expr(v.value, leaf) for v in op.values]
         if all(new is v.value for new, v in zip(values, op.values, strict=True)):
             return op
@@ -85,7 +85,10 @@ def map_block(
     block: ir.Block, leaf: ExprMap, keep: Callable[[ir.Op], bool] | None = None
 ) -> ir.Block:
     """The same block with every expression rebuilt and some operations dropped."""
-    ops = tuple([map_op(op, leaf) for op in block.ops if keep is None or keep(op)])
+    if keep is None:
+        ops = tuple([op if type(op) is ir.Cover else map_op(op, leaf) for op in block.ops])
+    else:
+        ops = tuple([map_op(op, leaf) for op in block.ops if keep(op)])
     if len(ops) == len(block.ops) and all(map(is_, ops, block.ops)):
         ops = block.ops
     end = block.end
@@ -113,13 +116,13 @@ def map_body(body: ir.Body, leaf: ExprMap, keep: Callable[[ir.Op], bool] | None 
 
 def simplify(expr: ir.Expr) -> ir.Expr:
     """Fold constants at the top of an expression whose parts are folded already."""
-    if isinstance(expr, ir.Binary):
-        if isinstance(expr.left, ir.Const) and isinstance(expr.right, ir.Const):
+    if type(expr) is ir.Binary:
+        if type(expr.left) is ir.Const and type(expr.right) is ir.Const:
             return ir.Const(OPERATIONS[expr.op](expr.left.value, expr.right.value))
-    elif isinstance(expr, ir.Unary):
-        if isinstance(expr.operand, ir.Const):
+    elif type(expr) is ir.Unary:
+        if type(expr.operand) is ir.Const:
             return ir.Const(UNARY[expr.op](expr.operand.value))
-    elif isinstance(expr, ir.Select) and isinstance(expr.condition, ir.Const):
+    elif type(expr) is ir.Select and type(expr.condition) is ir.Const:
         return expr.then if expr.condition.value else expr.orelse
     return expr
 
@@ -164,36 +167,55 @@ def expr_regs(expr: ir.Expr) -> list[int]:
 
 
 def _add_regs(expr: ir.Expr, found: list[int]) -> None:
-    if isinstance(expr, ir.Reg):
+    if type(expr) is ir.Reg:
         found.append(expr.index)
-    elif isinstance(expr, ir.Binary):
+    elif type(expr) is ir.Binary:
         _add_regs(expr.left, found)
         _add_regs(expr.right, found)
-    elif isinstance(expr, ir.Load):
+    elif type(expr) is ir.Load:
         for index, _, _ in expr.place.index:
             _add_regs(index, found)
-    elif isinstance(expr, ir.Select):
+    elif type(expr) is ir.Select:
         _add_regs(expr.condition, found)
         _add_regs(expr.then, found)
         _add_regs(expr.orelse, found)
-    elif isinstance(expr, ir.Unary):
+    elif type(expr) is ir.Unary:
         _add_regs(expr.operand, found)
 
 
 def op_uses(op: ir.Op) -> list[int]:
     """The registers that an operation reads."""
     found: list[int] = []
-    if isinstance(op, ir.Set):
+    _add_uses(op, found)
+    return found
+
+
+def _add_uses(op: ir.Op, found: list[int]) -> None:
+    if type(op) is ir.Cover:
+        return
+    if type(op) is ir.Set:
         _add_regs(op.value, found)
-    elif isinstance(op, ir.Store):
+    elif type(op) is ir.Store:
         for index, _, _ in op.place.index:
             _add_regs(index, found)
         _add_regs(op.value, found)
-    elif isinstance(op, (ir.Guard, ir.Check)):
+    elif type(op) is ir.Guard or type(op) is ir.Check:
         _add_regs(op.condition, found)
-    elif isinstance(op, ir.Note):
+    elif type(op) is ir.Note:
         for shown in op.values:
             _add_regs(shown.value, found)
+
+
+def body_uses(body: ir.Body) -> list[int]:
+    """The registers that a body reads, as often as it does."""
+    found: list[int] = []
+    for block in body.blocks:
+        for op in block.ops:
+            _add_uses(op, found)
+        if type(block.end) is ir.Branch:
+            _add_regs(block.end.condition, found)
+        elif type(block.end) is ir.Choice:
+            _add_regs(block.end.mask, found)
     return found
 
 
@@ -205,21 +227,20 @@ def expr_loads(expr: ir.Expr) -> list[ir.Place]:
 
 
 def _add_loads(expr: ir.Expr, found: list[ir.Place]) -> None:
-    kind = type(expr)
-    if kind is ir.Const or kind is ir.Reg:
+    if type(expr) is ir.Const or type(expr) is ir.Reg:
         return
-    if isinstance(expr, ir.Binary):
+    if type(expr) is ir.Binary:
         _add_loads(expr.left, found)
         _add_loads(expr.right, found)
-    elif isinstance(expr, ir.Load):
+    elif type(expr) is ir.Load:
         found.append(expr.place)
         for index, _, _ in expr.place.index:
             _add_loads(index, found)
-    elif isinstance(expr, ir.Select):
+    elif type(expr) is ir.Select:
         _add_loads(expr.condition, found)
         _add_loads(expr.then, found)
         _add_loads(expr.orelse, found)
-    elif isinstance(expr, ir.Unary):
+    elif type(expr) is ir.Unary:
         _add_loads(expr.operand, found)
 
 
@@ -228,18 +249,29 @@ def body_loads(body: ir.Body) -> list[ir.Place]:
     found: list[ir.Place] = []
     for block in body.blocks:
         for op in block.ops:
-            if isinstance(op, ir.Set):
+            if type(op) is ir.Set:
                 _add_loads(op.value, found)
-            elif isinstance(op, ir.Store):
+            elif type(op) is ir.Store:
                 _add_loads(op.value, found)
                 for index, _, _ in op.place.index:
                     _add_loads(index, found)
-            elif isinstance(op, (ir.Guard, ir.Check)):
+            elif type(op) is ir.Guard or type(op) is ir.Check:
                 _add_loads(op.condition, found)
         if isinstance(block.end, ir.Branch):
             _add_loads(block.end.condition, found)
         elif isinstance(block.end, ir.Choice):
             _add_loads(block.end.mask, found)
+    return found
+
+
+def body_shows(body: ir.Body) -> list[ir.Place]:
+    """The places whose values notes show."""
+    found: list[ir.Place] = []
+    for block in body.blocks:
+        for op in block.ops:
+            if type(op) is ir.Note:
+                for shown in op.values:
+                    _add_loads(shown.value, found)
     return found
 
 
@@ -316,10 +348,10 @@ def _rename(block: ir.Block, numbers: dict[int, int], bases: Mapping[int, int] |
     """The same block over renamed registers and variables."""
 
     def leaf(expr: ir.Expr) -> ir.Expr:
-        if isinstance(expr, ir.Reg):
+        if type(expr) is ir.Reg:
             number = numbers.setdefault(expr.index, len(numbers))
             return expr if number == expr.index else ir.Reg(number)
-        if bases is not None and isinstance(expr, ir.Load):
+        if bases is not None and type(expr) is ir.Load:
             place = rebased(expr.place, bases)
             return expr if place is expr.place else ir.Load(place)
         return expr
@@ -327,10 +359,10 @@ def _rename(block: ir.Block, numbers: dict[int, int], bases: Mapping[int, int] |
     mapped = map_block(block, leaf)
     ops: list[ir.Op] = []
     for op in mapped.ops:
-        if isinstance(op, ir.Set):
+        if type(op) is ir.Set:
             number = numbers.setdefault(op.reg, len(numbers))
             ops.append(op if number == op.reg else ir.Set(number, op.value))
-        elif isinstance(op, ir.Store) and bases is not None:
+        elif bases is not None and type(op) is ir.Store:
             ops.append(ir.Store(rebased(op.place, bases), op.value))
         else:
             ops.append(op)

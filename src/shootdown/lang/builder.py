@@ -330,10 +330,21 @@ class Builder:
             self.block, self.env = ways[0].block, dict(ways[0].env)
             return ways[0].value
         self._align_sections(ways)
-        names = [n for n in ways[0].env if all(n in way.env for way in ways[1:])]
+        first, *others = [way.env for way in ways]
         env: dict[str, Value] = {}
-        for name in names:
-            values = [way.env[name] for way in ways]
+        for name, known in first.items():
+            values = [known]
+            changed = False
+            for other in others:
+                if name not in other:
+                    break
+                values.append(other[name])
+                changed = changed or other[name] is not known
+            if len(values) != len(ways):
+                continue
+            if not changed:
+                env[name] = known
+                continue
             joined = self._phi(values, ways, name.split(".")[-1])
             if joined is not None:
                 env[name] = joined

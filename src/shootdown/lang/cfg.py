@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from shootdown.errors import ModelError
 from shootdown.lang import ir
 from shootdown.lang.bodies import compact, expr_regs, op_uses
+from shootdown.lang.frozen import value
 from shootdown.lang.kinds import IntKind, Kind
 from shootdown.lang.shapes import PROCESS, Naming, Shape
 from shootdown.lang.space import StateSpace, shape_of
@@ -49,7 +50,7 @@ class Step:
     activation: Activation | None
 
 
-@dataclass(frozen=True)
+@value
 class CallNote:
     """The text of a whole call, used as its step's label if the call turns out to be one step."""
 
@@ -99,7 +100,7 @@ class MChoice:
     target: MBlock
 
 
-@dataclass(frozen=True)
+@value
 class Register:
     """A register: its name in the source, its kind, and whether the user named it."""
 

@@ -39,12 +39,17 @@ class Function(Generic[P, R]):
         )
 
 
+_kept: list[Any] = [None]  # the names of the module whose text was kept last
+
+
 def _make(source: Callable[P, R], kind: str, **more: Any) -> Function[P, R]:
     name = more.pop("name", None) or source.__name__
     code = getattr(source, "__code__", None)
-    if code is not None:  # keep the text that is being imported, should the file change later
+    if code is not None and _kept[0] is not source.__globals__:
+        # keep the text that is being imported, should the file change later
         linecache.checkcache(code.co_filename)
         linecache.getlines(code.co_filename, source.__globals__)
+        _kept[0] = source.__globals__
     return Function(source, kind, name, doc=(source.__doc__ or "").strip(), **more)
 
 

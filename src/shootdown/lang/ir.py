@@ -34,26 +34,27 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
+from shootdown.lang.frozen import value
 from shootdown.lang.shapes import UNNAMED, Naming
 
 # --------------------------------------------------------------------------- expressions
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Const:
     """An integer constant."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reg:
     """A register: local to one execution of a body, 0 at its beginning."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Place:
     """A variable, or an element of an array of variables.
 
@@ -79,14 +80,14 @@ def within(index: int, extent: int) -> int:
     return min(max(index, 0), extent - 1)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Load:
     """The present value of a place."""
 
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Binary:
     """``op`` is one of :data:`BINARY_OPS`."""
 
@@ -95,7 +96,7 @@ class Binary:
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unary:
     """``op`` is ``neg``, ``lnot`` (1 - x for x in 0, 1) or ``popcount`` (x >= 0)."""
 
@@ -103,7 +104,7 @@ class Unary:
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Select:
     """``then`` where ``condition`` is not 0, else ``orelse``. Both are total, so both may run."""
 
@@ -124,7 +125,7 @@ BINARY_OPS = (
 # --------------------------------------------------------------------------- operations
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Set:
     """Put the value of an expression into a register."""
 
@@ -132,7 +133,7 @@ class Set:
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Store:
     """Write a value to a place of the working state.
 
@@ -144,14 +145,14 @@ class Store:
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Guard:
     """Abandon this way through the body unless the condition holds: the action is not enabled."""
 
     condition: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Check:
     """End the search with ``System.failures[failure]`` unless the condition holds."""
 
@@ -159,7 +160,7 @@ class Check:
     failure: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cover:
     """Record that ``System.lines[line]`` was executed (also where the way is abandoned later)."""
 
@@ -174,7 +175,7 @@ class NoteKind(Enum):
     MARK = "mark"  # the access that the race is about: shown with an arrow
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Shown:
     """A value to put into a note: an expression and how to print it (``show`` is a pure function
     of the integer; engines never call it)."""
@@ -183,7 +184,7 @@ class Shown:
     show: object  # Callable[[int], str]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Note:
     """Text for the report: ``template.format(*values)``. No effect on the search."""
 
@@ -197,14 +198,14 @@ Op: TypeAlias = Set | Store | Guard | Check | Cover | Note
 # --------------------------------------------------------------------------- control flow
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Jump:
     """Go on with block ``target``."""
 
     target: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Branch:
     """Go on with ``then`` where the condition is not 0, else with ``orelse``."""
 
@@ -213,7 +214,7 @@ class Branch:
     orelse: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Choice:
     """Go on with ``target`` once for each ``i`` in ``0 <= i < width`` whose bit is set in ``mask``,
     with register ``reg`` holding ``i``. Each has its own copy of the registers and the state."""
@@ -224,7 +225,7 @@ class Choice:
     target: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Done:
     """The outcome is complete."""
 
@@ -232,7 +233,7 @@ class Done:
 Terminator: TypeAlias = Jump | Branch | Choice | Done
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Block:
     """Operations, then where to go. Targets are indices into ``Body.blocks``; acyclic."""
 
@@ -240,7 +241,7 @@ class Block:
     end: Terminator
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Body:
     """A guarded atomic command; block 0 is the entry."""
 

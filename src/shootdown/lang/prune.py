@@ -16,24 +16,19 @@ from shootdown.lang.bodies import (
     block_targets,
     body_accesses,
     body_loads,
+    body_shows,
     body_stores,
+    body_uses,
     compact,
     expr_regs,
     map_body,
-    op_uses,
 )
 
 
 def drop_dead_registers(body: ir.Body, keep_result: bool) -> ir.Body:
     """Without assignments to registers that nothing reads."""
-    reads: Counter[int] = Counter([0] if keep_result else [])
-    for block in body.blocks:
-        for op in block.ops:
-            reads.update(op_uses(op))
-        if isinstance(block.end, ir.Branch):
-            reads.update(expr_regs(block.end.condition))
-        elif isinstance(block.end, ir.Choice):
-            reads.update(expr_regs(block.end.mask))
+    reads = Counter(body_uses(body))
+    reads[0] += keep_result
     blocks = list(body.blocks)
     dropped = True
     while dropped:
@@ -41,7 +36,7 @@ def drop_dead_registers(body: ir.Body, keep_result: bool) -> ir.Body:
         for i, block in enumerate(blocks):
             ops = []
             for op in block.ops:
-                if isinstance(op, ir.Set) and not reads[op.reg]:
+                if type(op) is ir.Set and not reads[op.reg]:
                     reads.subtract(expr_regs(op.value))
                 else:
                     ops.append(op)
@@ -58,7 +53,7 @@ def propagate_constants(body: ir.Body) -> ir.Body:
     count: dict[int, int] = {}
     for block in body.blocks:
         for op in block.ops:
-            if isinstance(op, ir.Set):
+            if type(op) is ir.Set:
                 count[op.reg] = count.get(op.reg, 0) + 1
                 if isinstance(op.value, ir.Const):
                     known[op.reg] = op.value
@@ -175,18 +170,23 @@ class _Kept:
         self.settled = False  # to make it smaller again would change nothing
         self.reads: set[int] = set()
         self.writes: set[int] = set()
+        self.named: set[int] = set()  # those, and what notes show
 
     def look(self, group_of: list[int]) -> None:
         """Find what it reads and writes."""
         self.reads = {group_of[place.base] for place in body_loads(self.body)}
         self.writes = {group_of[place.base] for place in body_stores(self.body)}
+        shown = {group_of[place.base] for place in body_shows(self.body)}
+        self.named = self.reads | self.writes | shown
 
     def shrink(self, pruning: _Pruning, unread: set[int], constant: set[int]) -> None:
         """Put in constants, and leave out stores to what nothing reads."""
+        if self.settled and self.named.isdisjoint(unread | constant):
+            return
         group_of, init, old = pruning.group_of, pruning.old.init, self.body
 
         def leaf(expr: ir.Expr) -> ir.Expr:
-            if isinstance(expr, ir.Load):
+            if type(expr) is ir.Load:
                 group = group_of[expr.place.base]
                 if group in constant:
                     return _constant_load(expr.place.base, expr.place.index, init)
@@ -195,7 +195,7 @@ class _Kept:
             return expr
 
         def keep(op: ir.Op) -> bool:
-            return not (isinstance(op, ir.Store) and group_of[op.place.base] in unread)
+            return not (type(op) is ir.Store and group_of[op.place.base] in unread)
 
         self.body = map_body(self.body, leaf, keep)
         self.settled = self.settled and self.body is old

@@ -28,6 +28,38 @@ def _definitions(file: str, text: str) -> dict[tuple[str, int], Definition]:
     return found
 
 
+def _alone(file: str, lines: list[str], name: str, first: int, last: int) -> Definition | None:
+    """The function that begins in line ``first`` (counted from 1), parsed without the rest of its
+    file; ``last`` is a line of it. None if that does not give one function of this name.
+
+    The text goes on to the next line that is not indented more. If that is too short, because it
+    was inside a string or a bracket, it is no whole statement and cannot be parsed.
+    """
+    depth = _indent(lines[first - 1])
+    end = last
+    while end < len(lines) and (lines[end].strip()[:1] in ("", "#") or _indent(lines[end]) > depth):
+        end += 1
+    wrapped = "if 1:\n" if depth else ""
+    try:
+        module = ast.parse(wrapped + "".join(lines[first - 1 : end]), file)
+    except SyntaxError:
+        return None
+    if depth:
+        inside = module.body[0]
+        assert isinstance(inside, ast.If)
+        found = inside.body
+    else:
+        found = module.body
+    if len(found) != 1 or not isinstance(found[0], Definition) or found[0].name != name:
+        return None
+    ast.increment_lineno(found[0], first - 1 - bool(depth))
+    return found[0]
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """A function's tree, where it is, and the names that it sees outside itself."""
@@ -37,6 +69,7 @@ class Source:
     file: str
     names: dict[str, Any]
     locations: dict[int, Location] = field(default_factory=dict)  # by line
+    segments: dict[ast.AST, str] = field(default_factory=dict)
 
     def location(self, node: ast.AST) -> Location:
         """The file, line and text of a node."""
@@ -48,7 +81,9 @@ class Source:
 
     def segment(self, node: ast.AST) -> str:
         """A node as source text, on one line."""
-        return ast.unparse(node)
+        if node not in self.segments:
+            self.segments[node] = ast.unparse(node)
+        return self.segments[node]
 
     def error(self, node: ast.AST, message: str, hint: str | None = None) -> ModelError:
         """An error at a node."""
@@ -89,8 +124,13 @@ def _find(function: Function[..., Any]) -> Source:
             f"the source of {python.__name__}() cannot be read from {code.co_filename}",
             hint="model functions must come from a file",
         )
-    defined = _definitions(code.co_filename, "".join(lines))
-    node = defined.get((python.__name__, code.co_firstlineno))
+    first = code.co_firstlineno
+    node: Definition | None = None
+    if 0 < first <= len(lines):
+        last = max(line or first for _, _, line in code.co_lines())
+        node = _alone(code.co_filename, lines, python.__name__, first, last)
+    if node is None:
+        node = _definitions(code.co_filename, "".join(lines)).get((python.__name__, first))
     if node is None:
         raise ModelError(
             f"the source of {python.__name__}() is not a 'def' in {code.co_filename}",

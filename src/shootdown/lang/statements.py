@@ -60,9 +60,13 @@ class Statements(Calls):
 
     def statement(self, node: ast.stmt) -> None:
         """Compile one statement."""
+        if isinstance(node, ast.Expr):  # the most frequent ones first
+            self.expression_statement(node.value, node)
+            return
+        if isinstance(node, ast.If):
+            self.if_statement(node.test, node.body, node.orelse)
+            return
         match node:
-            case ast.Expr(value):
-                self.expression_statement(value, node)
             case ast.Assign(targets, value):
                 if len(targets) > 1:
                     raise self.error(node, "a = b = ... is outside the language", "use two lines")
@@ -71,8 +75,6 @@ class Statements(Calls):
                 self.declare(target, annotation, value, node)
             case ast.AugAssign(target, op, value):
                 self.augmented(target, op, value, node)
-            case ast.If(test, body, orelse):
-                self.if_statement(test, body, orelse)
             case ast.While():
                 self.while_statement(node)
             case ast.For():

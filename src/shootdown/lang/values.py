@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from shootdown.lang import ir
+from shootdown.lang.frozen import value
 from shootdown.lang.kinds import FieldKind, Kind
 from shootdown.lang.types import FieldRef, Global, Record
 
 
-@dataclass(frozen=True)
+@value
 class Static:
     """A Python value known when the program is compiled."""
 
     value: Any
 
 
-@dataclass(frozen=True)
+@value
 class Dyn:
     """A value known when the step runs: a pure expression over registers, and its kind."""
 
@@ -25,7 +25,7 @@ class Dyn:
     kind: Kind
 
 
-@dataclass(frozen=True)
+@value
 class Text:
     """Text for the report with values filled in at run time: ``template.format(*shown)``."""
 
@@ -47,7 +47,7 @@ def escape(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-@dataclass(frozen=True)
+@value
 class PlaceV:
     """Shared state that has not been read: a variable or array element.
 
@@ -64,7 +64,7 @@ class PlaceV:
     given: bool = False
 
 
-@dataclass(frozen=True)
+@value
 class FieldV:
     """One field of a shared word."""
 
@@ -77,14 +77,14 @@ class FieldV:
         return self.base.text + f".{self.field.name}"
 
 
-@dataclass(frozen=True)
+@value
 class TupleV:
     """A tuple or list of values."""
 
     items: tuple[Value, ...]
 
 
-@dataclass(frozen=True)
+@value
 class RecordV:
     """A thread's own structure; its fields live in the environment under ``prefix``."""
 
@@ -92,7 +92,7 @@ class RecordV:
     prefix: str
 
 
-@dataclass(frozen=True)
+@value
 class SemSideV:
     """``sem.read()`` or ``sem.write()``, to be taken by ``with``."""
 

@@ -17,7 +17,7 @@ from shootdown.lang import (
     smp_wmb,
     xchg,
 )
-from shootdown.linux.mm_types import Folio, Mm, page_folio
+from shootdown.linux.mm_types import Folio, Mm, page_folio, region_of
 from shootdown.linux.options import PTE_WIDTH, PTL
 from shootdown.linux.options_rights import ACCESSIBLE
 
@@ -25,6 +25,8 @@ from shootdown.linux.options_rights import ACCESSIBLE
 @path
 def pte_lockptr(mm: Mm, page: Page) -> Ref[SpinLock]:
     """The lock of the page table that holds this page's entry."""
+    if PTL == "table":
+        return mm.region_ptl[region_of(page)]
     return mm.ptls[page] if PTL == "split" else mm.ptl
 
 

@@ -9,7 +9,6 @@ import stat
 import tempfile
 from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -216,6 +215,8 @@ def _shrink(folder: Path) -> None:
 @cache
 def sources() -> str:
     """A digest of what writes machine code: a part of the key of what it makes."""
+    from importlib.resources import files  # takes milliseconds
+
     digest = hashlib.sha256()
     for package in ("shootdown.native", "shootdown.check.native"):
         for entry in sorted(files(package).iterdir(), key=lambda e: e.name):

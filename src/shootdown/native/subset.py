@@ -78,6 +78,17 @@ define internal i64 @store8(i64 %a, i64 %v) alwaysinline {
   ret i64 0
 }
 """,
+    # high(a, b): the upper half of a product, both without a sign
+    "high": """\
+define internal i64 @high(i64 %a, i64 %b) alwaysinline {
+  %x = zext i64 %a to i128
+  %y = zext i64 %b to i128
+  %xy = mul i128 %x, %y
+  %h = lshr i128 %xy, 64
+  %r = trunc i128 %h to i64
+  ret i64 %r
+}
+""",
     # lowest_bit(x): the number of the lowest set bit of x, which is not 0
     "lowest_bit": """\
 define internal i64 @lowest_bit(i64 %x) alwaysinline {
@@ -123,6 +134,39 @@ define internal i64 @ones(i64 %x) alwaysinline {
   ret i64 %r
 }
 declare i64 @llvm.ctpop.i64(i64)
+""",
+    # is_zero(x): 1 or 0
+    "is_zero": """\
+define internal i64 @is_zero(i64 %x) alwaysinline {
+  %c = icmp eq i64 %x, 0
+  %r = zext i1 %c to i64
+  ret i64 %r
+}
+""",
+    # atomic_add(address, value): the word at an address before value is added; all threads agree on
+    # the order of such steps, and see what was written before
+    "atomic_add": """\
+define internal i64 @atomic_add(i64 %a, i64 %v) alwaysinline {
+  %p = inttoptr i64 %a to ptr
+  %r = atomicrmw add ptr %p, i64 %v seq_cst
+  ret i64 %r
+}
+""",
+    # atomic_load(address)
+    "atomic_load": """\
+define internal i64 @atomic_load(i64 %a) alwaysinline {
+  %p = inttoptr i64 %a to ptr
+  %r = load atomic i64, ptr %p acquire, align 8
+  ret i64 %r
+}
+""",
+    # call0(function address): the same for a function without arguments
+    "call0": """\
+define internal i64 @call0(i64 %f) alwaysinline {
+  %p = inttoptr i64 %f to ptr
+  %r = call i32 %p()
+  ret i64 0
+}
 """,
     # call3(function address, a, b, c); call4 and call5 in the same way
     "call3": """\

@@ -40,7 +40,9 @@ def cost_text(cost: Cost, *, short: bool = False) -> str:
     if not priced.finished:
         lines.append("UNFINISHED: interrupted; the numbers are up to there")
     lines += ["", f"counts, exact for this schedule (a {singular}: one of {times:,} {unit})"]
-    for name, number in _ordered(cost.summary()).items():
+    summary = cost.summary()
+    sums = {name: summary.pop(name) for name in [*summary] if name.endswith("_ns")}
+    for name, number in _ordered(summary).items():
         lines.append(f"  {name.replace('_', ' '):22}{number:>16,}{per_unit(number, times):>12}")
     lines += ["", f"times, estimates with the prices of {cost.profile.name}"]
     lines.append(f"  {'elapsed':22}{time_text(priced.ns):>16}"
@@ -48,6 +50,9 @@ def cost_text(cost: Cost, *, short: bool = False) -> str:
     interrupted = sum(priced.interrupted_ns)
     lines.append(f"  {'in interrupts':22}{time_text(interrupted):>16}"
                  f"{time_text(interrupted / max(times, 1)):>12}")  # fmt: skip
+    for name, ns in sums.items():
+        lines.append(f"  {name.removesuffix('_ns').replace('_', ' '):22}{time_text(ns):>16}"
+                     f"{time_text(ns / max(times, 1)):>12}")  # fmt: skip
     for name, ns in _largest(priced.stalls):
         lines.append(f"  {'waiting: ' + name:22}{time_text(ns):>16}"
                      f"{time_text(ns / max(times, 1)):>12}")  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shootdown.check.result import Result
 from shootdown.lang.scenario import Scenario
 from shootdown.report.run import code_of_result
-from shootdown.report.text import bounds_text, duration
+from shootdown.report.text import bounds_text, duration, factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,4 @@ def _factor(before: Result, after: Result) -> str:
     """How many times fewer states; nothing where the smaller number is not known."""
     if after.stopped:
         return "?"
-    factor = before.states / after.states
-    shown = f"{factor:.1f}" if factor < 10 else f"{factor:,.0f}"
-    return f"{'>' if before.stopped else ''}{shown}x"
+    return f"{'>' if before.stopped else ''}{factor(before.states, after.states)}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
+from shootdown.check.result import Result
 from shootdown.check.trace import Ending, Trace, TraceStep
 from shootdown.lang.ir import Action, Call, Location, NoteKind, Property, System
 from shootdown.lang.scenario import Scenario
@@ -144,6 +144,7 @@ def why_document(base: Run, mutants: Sequence[Mutant], code: int, version: str) 
 def schema(name: str) -> Mapping[str, Any]:
     """The JSON schema of a document, by the name of its command: ``check``, ``bounds``, ..."""
     import json
+    from importlib.resources import files
 
     text = (files("shootdown.report") / "schemas" / f"{name}.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
@@ -189,6 +190,18 @@ def _broken(run: Broken) -> Json:
     }
 
 
+def _represented(result: Result) -> Json | None:
+    found = result.represented
+    if found is None:
+        return None
+    return {
+        "states": found.states,
+        "standard_error": found.error,
+        "reachable": found.reachable,
+        "factor": round(found.states / result.states, 3),
+    }
+
+
 def _run(run: Run) -> Json:
     system, result = run.system, run.result
     violation = None
@@ -205,6 +218,10 @@ def _run(run: Run) -> Json:
         "before_reductions": None
         if result.before is None
         else {"states": result.before.states, "depth": result.before.depth},
+        "fingerprints": None
+        if result.fingerprints is None
+        else {**asdict(result.fingerprints), "omission_below": result.omission},
+        "represented": _represented(result),
         "shortest": result.shortest,
         "states": result.states,
         "expanded": result.expanded,

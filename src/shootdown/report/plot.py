@@ -8,7 +8,7 @@ from html import escape
 from shootdown.report.cost import per_unit, time_text
 from shootdown.workloads.pricing import Compared
 
-ROW, TOP, LEFT, RIGHT, BAR = 44, 64, 190, 250, 340
+ROW, TOP, LEFT, RIGHT, BAR = 44, 64, 200, 130, 360
 COLOURS = {"HOLDS": "#2a7f4f", "VIOLATED": "#b3362b"}
 OTHER = "#6b7280"
 STYLE = """
@@ -55,8 +55,8 @@ def plot(rows: Sequence[Compared]) -> str:
         ]
     parts += [
         f'<text class="small" x="16" y="{height - 12}">'
-        "\N{BLACK STAR} holds, and no other that holds has fewer IPIs and less time. "
-        "Times are estimates.</text>",
+        "Thick: time, estimated. Thin: IPIs. "
+        "\N{BLACK STAR} holds, and no other that holds has fewer IPIs and less time.</text>",
         "</svg>",
     ]
     return "\n".join(parts) + "\n"

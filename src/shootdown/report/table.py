@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
+from shootdown.check.omission import bound_text
 from shootdown.lang.scenario import Scenario
 from shootdown.lang.stated import Invariant, NotModelled
 from shootdown.report.run import Broken, Run, as_expected, expected_text, verdict_name
@@ -16,10 +17,12 @@ RIGHT = {"STATES", "TIME"}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table; ``good`` if the verdict is the expected one."""
+    """One line of the table; ``good`` if the verdict is the expected one. ``omission``: a bound of
+    the probability that the search omitted states; None where it kept all."""
 
     cells: tuple[str, ...]
     good: bool
+    omission: float | None = None
 
 
 def row_of(run: Run | Broken) -> Row:
@@ -32,7 +35,10 @@ def row_of(run: Run | Broken) -> Row:
     good = as_expected(run)
     ok = "yes" if good else "NO"
     cells = (run.subject.name, verdict, expected_text(run.subject), ok, states, seconds)
-    return Row(tuple(ascii_text(cell) for cell in cells), good)
+    omission = None
+    if isinstance(run, Run) and run.result.fingerprints is not None:
+        omission = run.result.omission
+    return Row(tuple(ascii_text(cell) for cell in cells), good, omission)
 
 
 def table_text(rows: Sequence[Row], wanted: int) -> str:
@@ -44,6 +50,9 @@ def closing(rows: Sequence[Row], wanted: int) -> str:
     """How many of the wanted ones are as expected."""
     good, left = sum(row.good for row in rows), wanted - len(rows)
     text = f"all {wanted} as expected" if good == wanted else f"{good} of {wanted} as expected"
+    bounds = [row.omission for row in rows if row.omission is not None]
+    if bounds:
+        text += f"; omitted states in any: probability below {bound_text(min(1.0, sum(bounds)))}"
     return text + (f", {left} not checked" if left else "")
 
 

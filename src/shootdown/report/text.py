@@ -84,6 +84,12 @@ def _bound(name: str, value: int) -> str:
     return f"{value} {_CAPITALS.get(noun, noun.replace('_', ' '))}"
 
 
+def factor(most: int, fewest: int) -> str:
+    """How many times fewer: ``1.9x``, ``22x``."""
+    times = most / fewest
+    return f"{times:.1f}x" if times < 10 else f"{times:,.0f}x"
+
+
 def duration(seconds: float) -> str:
     """``0.02 s``, ``12.3 s``, ``3 min 20 s``."""
     if seconds < 10:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from shlex import quote
 
-from shootdown.check.result import Result, Verdict, ViolationKind
+from shootdown.check.result import Represented, Result, Verdict, ViolationKind
 from shootdown.check.trace import Ending, Trace
 from shootdown.lang.ir import FailureKind, Location, Property, System
+from shootdown.report import omitted
 from shootdown.report.coverage import never_executed, never_executed_text, short_path
 from shootdown.report.diagram import diagram
 from shootdown.report.run import Run, Subject, as_expected, expected_text, verdict_name
@@ -16,6 +17,7 @@ from shootdown.report.text import (
     bounds_text,
     count,
     duration,
+    factor,
     paragraph,
     size,
     wrap,
@@ -58,8 +60,10 @@ def _report(run: Run) -> str:
         length = run.result.violation.length
         what = "shortest race" if run.result.shortest else "a race"
         parts += [_race_line(run.subject, run.trace, what, length)]
-        if not run.result.shortest:
+        if not run.result.keeps_distances:
             parts += [paragraph(_NOT_SHORTEST)]
+        elif run.result.fingerprints is not None:
+            parts += [paragraph(omitted.no_shorter(run.result))]
         parts += [""]
         parts += [diagram(run.trace)]
         parts += _where(run.trace.ending)
@@ -73,7 +77,12 @@ def _report(run: Run) -> str:
 def headline(run: Run) -> str:
     """The verdict with what it is about; wrapped."""
     ending = None if run.trace is None else run.trace.ending
-    return _headline(verdict_name(run), run.subject, ending)
+    text = _headline(verdict_name(run), run.subject, ending)
+    omitted_text = omitted.headline(run.result)
+    if omitted_text:
+        indent = len(verdict_name(run)) + 2
+        text += "\n" + paragraph(omitted_text, indent=indent, hanging=0)
+    return text
 
 
 def headline_of(subject: Subject, trace: Trace) -> str:
@@ -189,6 +198,7 @@ def _fields(run: Run) -> list[str]:
         field("hardware", *(system.assumptions or ("none",))),
         field("explored", _explored(result)),
         *_reductions(result),
+        *_omitted(result),
         field("invariants", _invariants(system)),
         field("goals", _goals(system, result)),
         field("not executed", lines),
@@ -240,12 +250,32 @@ def _explored(result: Result) -> str:
 
 def _reductions(result: Result) -> list[str]:
     texts = [", ".join(result.reductions)] if result.reductions else []
+    if result.represented is not None:
+        texts.append(_represented(result.states, result.represented))
+    unknown = [name for name in result.reductions if name != "symmetry"]
+    if unknown:
+        names = " and ".join(unknown)
+        texts.append(f"what {names} left out is not counted; --factors searches it too, to compare")
     if result.asked and not texts:  # the others apply to every system
         texts = ["none apply: nothing is interchangeable"]
     if result.before is not None:
         seen = f"{count(result.before.states, 'state')}, depth {result.before.depth:,}"
         texts.append(f"the ordinary search before saw {seen}: no violation")
     return [field("reductions", *texts)] if texts else []
+
+
+def _omitted(result: Result) -> list[str]:
+    return [] if result.fingerprints is None else [field("omitted", omitted.assumed(result))]
+
+
+def _represented(states: int, found: Represented) -> str:
+    """How many states those that were stored stand for."""
+    much = f"{found.states:,}"
+    if found.error:
+        much = f"about {much} (+- {found.error:,})"
+    if not found.reachable:
+        much = f"at most {much}"
+    return f"symmetry: {count(states, 'state')} stand for {much} ({factor(found.states, states)})"
 
 
 def _invariants(system: System) -> str:

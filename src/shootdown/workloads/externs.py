@@ -44,6 +44,11 @@ def clock() -> int:
 
 
 @extern
+def set_flag(cpu: Cpu, on: bool) -> bool:
+    """A flag that each CPU has, for what a machine wants to count: what it was. No time passes."""
+
+
+@extern
 def span(first: int, number: int) -> set[Page]:
     """Consecutive pages."""
 

@@ -13,8 +13,7 @@ from shootdown.cost.workload import Plan, workload
 from shootdown.errors import UsageError
 from shootdown.hardware import iommu
 from shootdown.hardware.iommu import Device
-from shootdown.hardware.machine import AddressSpace, Frame, Page
-from shootdown.hardware.pcid import Pcid
+from shootdown.hardware.machine import AddressSpace, Page
 from shootdown.lang import Thread, atomic, path
 from shootdown.lang.large import Span
 from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbState
@@ -24,6 +23,7 @@ from shootdown.linux.mm.mprotect import mprotect
 from shootdown.linux.mm_types import Mm, Pages
 from shootdown.linux.user import write_page
 from shootdown.workloads.externs import count, spend
+from shootdown.workloads.memory import Places
 from shootdown.workloads.user import enter, spin, system_call, touch_all
 from shootdown.workloads.x86 import X86, alloc_page
 
@@ -122,8 +122,8 @@ def sva(
     return Plan(
         machine=X86_IOMMU,
         sizes={
-            TlbState: cpus, Page: workers * pages + 1, Frame: workers * (pages + 1) + 64,
-            ContextMm: 1, Pcid: 6, Device: devices,
+            **Places(1, workers * pages).sizes(cpus=cpus, spare=64 + workers),
+            Device: devices,
         },
         start=Thread(attach_all, mm, on=TlbState(0)),
         threads=threads,

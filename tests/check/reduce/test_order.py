@@ -10,7 +10,7 @@ from shootdown.check.reduce import order, reductions
 from shootdown.check.reduce.order import Order, order_of
 from shootdown.check.result import Engine, Verdict, ViolationKind
 from shootdown.lang.interpret import State
-from shootdown.lang.ir import Body, Expr, Guard, Place, Process, Store, System
+from shootdown.lang.ir import Body, Const, Expr, Guard, Load, Place, Process, Store, System
 from small_ir import action, binary, body, load, process, prop, put, system
 
 ENGINES = [reference.explore, native.explore]
@@ -115,6 +115,30 @@ def test_a_state_that_is_passed_through_has_no_goal(explore: Engine) -> None:
     )
     found = explore(made, reduce=reductions(made, ("order", "merge")))
     assert found.verdict is Verdict.HOLDS
+
+
+def test_the_sign_of_a_shifted_number_is_read() -> None:
+    """Bit 10 of ``(v2 - 1) >> 60`` is the sign, which all of ``v2`` decides."""
+    below = binary("shr", binary("sub", load(2), 1), 60)
+    sign = binary("and", binary("shr", below, 10), 1)
+    made = system(
+        [2, 2, 2, 2],
+        [0, 0, 0, 0],
+        processes=[thread(0, [put(3, sign)]), thread(1, [put(2, 1)])],
+    )
+    assert len(chosen(made, (0, 0, 0, 0))) == 2
+
+
+def test_an_element_outside_an_array_is_0() -> None:
+    """Also where the last element was stored before in the same step."""
+    outside = Load(Place(2, ((Const(1), 1, 1),)))
+    goes_on: list[Store | Guard] = [put(2, 1), Guard(binary("eq", outside, 0)), put(3, 1)]
+    made = system(
+        [2, 2, 2, 2],
+        [0, 0, 0, 0],
+        processes=[thread(0, goes_on), thread(1, [put(3, 0)])],
+    )
+    assert len(chosen(made, (0, 0, 0, 0))) == 2
 
 
 def looping() -> System:

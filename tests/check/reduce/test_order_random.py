@@ -9,11 +9,13 @@ from itertools import combinations
 import pytest
 
 from random_ir import Generator
+from random_steps import Steps
 from random_threads import Threads
 from shootdown.check import native, reference
 from shootdown.check.reduce import order, reductions
 from shootdown.check.reduce.cells import Effect
 from shootdown.check.reduce.order import Order
+from shootdown.check.reduce.visible import Part
 from shootdown.check.result import Limits, Result, Verdict
 from shootdown.check.trace import trace_violation
 from shootdown.lang.ir import System
@@ -63,12 +65,18 @@ def test_threads(start: int) -> None:
         compared(Threads(seed).system(), SETS[seed % len(SETS)], fast=seed % 5 == 0)
 
 
+@pytest.mark.parametrize("start", range(0, 36, 12))
+def test_steps(start: int) -> None:
+    for seed in range(start, start + 12):
+        compared(Steps(seed).system(), SETS[seed % len(SETS)], fast=seed % 10 == 0)
+
+
 def commuting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Effect, "commutes", lambda self, other, changed: True)
 
 
 def invisible(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order, "_seen", lambda flow: [])
+    monkeypatch.setattr(order, "parts_of", lambda flow: [])
 
 
 def cycles(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +88,17 @@ def unfair(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order._Look, "fair", staticmethod(lambda outcome: True))
 
 
-@pytest.mark.parametrize("mutant", [commuting, invisible, cycles, unfair])
+def never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Part, "may_show", lambda self, effect: False)
+
+
+def shown_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Part, "shows", lambda self, value: True)
+
+
+@pytest.mark.parametrize(
+    "mutant", [commuting, invisible, cycles, unfair, never_shown, shown_before]
+)
 def test_each_condition_is_needed(
     mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +127,15 @@ def test_many_threads(start: int) -> None:
         for names in SETS:
             seen.add(compared(Threads(seed).system(), names, fast=seed % 10 == 0))
     assert {Verdict.HOLDS, Verdict.VACUOUS, Verdict.VIOLATED} <= seen
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("start", range(0, 6000, 200))
+def test_many_steps(start: int) -> None:
+    for seed in range(start, start + 200):
+        system = Steps(seed).system()
+        for names in (("order",), SETS[seed % len(SETS)]):
+            compared(system, names, fast=seed % 20 == 0)
 
 
 @pytest.mark.deep

@@ -21,7 +21,7 @@ from shootdown.check.outcomes import judge_property, outcomes
 from shootdown.check.reduce import Reduction
 from shootdown.check.reduce.swaps import Symmetry, changes_within, plain_changes
 from shootdown.check.reduce.symmetry import find_symmetry
-from shootdown.check.result import Limits, ViolationKind
+from shootdown.check.result import Limits, Represented, ViolationKind
 from shootdown.check.trace import trace_violation
 from shootdown.errors import ModelError
 from shootdown.lang import Scenario
@@ -181,10 +181,14 @@ def assert_same_answer(system: System, symmetry: Symmetry) -> None:
     assert (slow.verdict, slow.states, slow.transitions, slow.depth, slow.goals) == (
         fast.verdict, fast.states, fast.transitions, fast.depth, fast.goals,
     )  # fmt: skip
+    assert slow.represented == fast.represented
     plain = native.explore(system, Limits(states=3_000 * symmetry.order))
     if slow.stopped is None:
         assert (plain.verdict, plain.goals) == (fast.verdict, fast.goals)
         assert plain.states <= fast.states * symmetry.order
+        if (stands_for := fast.represented) is not None:
+            assert plain.states <= stands_for.states
+            assert plain.states == stands_for.states or not stands_for.reachable
         assert plain.depth == fast.depth or fast.violation is not None
     if fast.violation is not None:
         assert plain.violation is not None
@@ -238,7 +242,9 @@ def test_the_benchmark_family(size: tuple[int, int]) -> None:
 def test_as_many_states_as_other_tools() -> None:
     """Rumur and TLC with symmetry of CPUs have 84,529 states for 4 CPUs and a page."""
     system = dontneed.system(4, 1)
-    assert native.explore(system, reduce=Reduction(find_symmetry(system))).states == 84_529
+    found = native.explore(system, reduce=Reduction(find_symmetry(system)))
+    assert found.states == 84_529
+    assert found.represented == Represented(1_924_508, reachable=True)
 
 
 def test_a_race_with_names_of_the_system() -> None:

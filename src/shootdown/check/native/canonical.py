@@ -38,6 +38,45 @@ def emit_canonical(system: System, layout: Layout, symmetry: Symmetry) -> str:
     return "\n".join([*swaps, *_tables(symmetry), _Walk(layout, symmetry).text()])
 
 
+def emit_orbits(system: System, layout: Layout, symmetry: Symmetry) -> str:
+    """A module that defines ``i64 @orbits(ptr %first, i64 %count, i64 %step, ptr %sums)``: adds to
+    two numbers how many images each of some canonical states has, and the square of that. ``step``
+    is how many bytes one of them is after the other."""
+    swaps = [
+        _SwapWriter(system, layout, swap).text(f"@swap.{number}")
+        for number, swap in enumerate(symmetry.swaps)
+    ]
+    loop = _ORBITS.format(order=symmetry.order)
+    return "\n".join([*swaps, *_tables(symmetry), _Fixed(layout, symmetry).text(), loop])
+
+
+_ORBITS = """
+define i64 @orbits(ptr %first, i64 %count, i64 %step, ptr %sums) {{
+  %more = icmp sgt i64 %count, 0
+  br i1 %more, label %again, label %end
+again:
+  %i = phi i64 [ 0, %0 ], [ %next, %again ]
+  %at = mul i64 %i, %step
+  %state = getelementptr i8, ptr %first, i64 %at
+  %fixed = call i64 @fixed(ptr %state)
+  %images = udiv i64 {order}, %fixed
+  %square = mul i64 %images, %images
+  %old = load i64, ptr %sums
+  %new = add i64 %old, %images
+  store i64 %new, ptr %sums
+  %squares = getelementptr i64, ptr %sums, i64 1
+  %before = load i64, ptr %squares
+  %after = add i64 %before, %square
+  store i64 %after, ptr %squares
+  %next = add i64 %i, 1
+  %left = icmp slt i64 %next, %count
+  br i1 %left, label %again, label %end
+end:
+  ret i64 0
+}}
+"""
+
+
 class _Lines:
     """The lines of a function."""
 
@@ -413,3 +452,37 @@ class _Walk(_Lines):
         self.copy("%now", "%best")
         self.do(f"br label %{kept}")
         self.label(kept)
+
+
+class _Fixed(_Walk):
+    """The function that counts the orders of the objects that give the same state again: ``fixed``
+    of a canonical state. Only objects whose own variables are equal can change places there."""
+
+    def text(self) -> str:
+        """The function."""
+        classes = range(len(self.symmetry.classes))
+        self.do(f"%now = alloca {self.kind}")
+        self.do("%same = alloca i64")
+        for c in classes:
+            self.do(f"%at.{c} = alloca i64")
+            self.do(f"%end.{c} = alloca i64")
+            self.do(f"%start.{c} = alloca i64")
+        self.copy("%state", "%now")
+        self.do("store i64 0, ptr %same")
+        for c, alike in enumerate(self.symmetry.classes):
+            self.load_steps(c, self.pattern(alike))
+        out = self.fresh("out")
+        self.walk(len(self.symmetry.classes) - 1, out)
+        self.label(out)
+        self.do(f"ret i64 {self.new('load i64, ptr %same')}")
+        body = "\n".join(self.lines)
+        return f"define internal i64 @fixed(ptr noalias %state) {{\n{body}\n}}"
+
+    def compare(self) -> None:
+        """Count the image at hand if it is the state."""
+        equal = "true"
+        for a, b in zip(self.words("%now"), self.words("%state"), strict=True):
+            equal = self.new(f"and i1 {equal}, {self.new(f'icmp eq i64 {a}, {b}')}")
+        one = self.new(f"zext i1 {equal} to i64")
+        before = self.new("load i64, ptr %same")
+        self.do(f"store i64 {self.new(f'add i64 {before}, {one}')}, ptr %same")

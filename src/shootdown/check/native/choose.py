@@ -60,7 +60,7 @@ NODE_FIELDS = (
     "NEXT_TO",
     "EFFECT",
 )
-PART_FIELDS = ("KNOWN", "SKIP", "HARMLESS", "CELLS")
+PART_FIELDS = ("KNOWN", "SKIP", "HARMLESS", "ROOT", "CELLS")  # and SETS, CLEARS: ``W`` words each
 EDGE_FIELDS = ("TARGET", "CONDITION", "VALUE", "READS")
 
 
@@ -480,7 +480,7 @@ def good(c):
                             steady = 1
                         k += 1
                 if seen:
-                    if matters(c, after, c[WRITTEN]):
+                    if matters(c, after, c[WRITTEN], 1):
                         return 0
                 i += 1
         agent += 1
@@ -500,8 +500,9 @@ def goes_forward(c, agent):
     return 1
 
 
-def matters(c, after, written):
-    """Whether the step to ``after`` may make an invariant true or a goal false."""
+def matters(c, after, written, ahead):
+    """Whether the step to ``after`` may make an invariant true or a goal false; with ``ahead`` also
+    after the effect in ``FUTURE``, which writes ``written``."""
     parts(after, c[AFTER])
     a = 0
     while a < PARTS:
@@ -513,7 +514,7 @@ def matters(c, after, written):
             touched = touched | (part[CELLS + k] & (after[k] ^ c[STATE][k]))
             unsure = unsure | (part[CELLS + k] & written[k])
             k += 1
-        if touched == 0:
+        if touched == 0 or (ahead and past(c, part, c[BEFORE][a])):
             a = part[SKIP]
         elif unsure == 0:
             if differs(part[HARMLESS], c[BEFORE][a], c[AFTER][a]):
@@ -524,6 +525,26 @@ def matters(c, after, written):
         else:
             a += 1
     return 0
+
+
+def past(c, part, before):
+    """Whether a part is a root that shows already, or does not show after ``FUTURE``."""
+    if part[ROOT] == 0:
+        return 0
+    if part[KNOWN]:
+        if part[HARMLESS] > 0 and before != 0:
+            return 1
+        if part[HARMLESS] < 0 and before == 0:
+            return 1
+    effect = c[FUTURE]
+    k = 0
+    while k < W:
+        if part[SETS + k] & (effect[W + k] | effect[3 * W + k]):
+            return 0
+        if part[CLEARS + k] & (effect[2 * W + k] | effect[3 * W + k]):
+            return 0
+        k += 1
+    return 1
 
 
 def differs(harmless, before, after):
@@ -589,7 +610,7 @@ def follow(c, target, scratch, cover):
         if chosen != ((1 << 32) | 1):
             return 0
         take(c, scratch, found)
-        if matters(c, scratch, c[NOTHING]):
+        if matters(c, scratch, c[NOTHING], 0):
             return 0
         copy(target, scratch)
         represent(target)
@@ -643,6 +664,7 @@ HELPERS = (
 )
 FUNCTIONS = (
     commutes,
+    past,
     pass_on,
     walk,
     look_alone,

@@ -41,6 +41,7 @@ CONTEXT = (
     "OUT",  # successors of one batch
     "HASHES",  # their hashes
     "KINDS",  # their rules: see emit.py
+    "CANDIDATES",  # what the table says of them: see point_out
     "UNKNOWN",  # the numbers of those that are not known
     "MADE",  # for each state of the batch: how many outcomes it has
     "ENDS",  # ... where its successors end
@@ -78,6 +79,7 @@ STATUS = {
 
 LEVEL_GAP = 64  # states between two entries of LEVELS: at most half a bit a state
 SLOTS = 12  # in a bucket
+PARTS = 16  # of the table: what has no room in a bucket stays within the part
 BATCH = 64  # successors (and states) after which a batch is looked up
 DEADLOCK = 0xFFFF_FFFF  # what expand says instead of 1 + the failure
 
@@ -91,19 +93,9 @@ def run(context, budget):
         last = context[LEVEL_END]
         if last > first + BATCH:
             last = first + BATCH
-        here = first
-        n = 0
-        bad = 0
-        while here < last and n < BATCH and bad == 0:
-            skip = load32(context[SKIPS] + here * 4)
-            result = expand(context, here, n, skip)
-            bad = result >> 32
-            context[SKIPPED][here - first] = skip
-            context[MADE][here - first] = (result & 0xFFFF_FFFF) + ones(skip)
-            n = announce(context, n, n + (result & 0xFFFF_FFFF))
-            context[ENDS][here - first] = n
-            here += 1
-        prefetch_states(context, n)
+        here = expand_some(context, first, last)
+        bad = here >> 32
+        here = here & 0xFFFF_FFFF
         n = look_up(context, here - first)
         if context[KNOWN] + n > context[ROOM]:
             context[NEEDED] = n
@@ -113,11 +105,36 @@ def run(context, budget):
             return status
         if context[EXPANDED] == context[LEVEL_END] and context[KNOWN] > context[LEVEL_END]:
             keep_level(context, context[LEVEL_END])
-            context[LEVEL_END] = context[KNOWN]
-            context[DEPTH] += 1
+            next_level(context)
     if context[EXPANDED] == context[KNOWN]:
         return DONE
     return MORE
+
+
+def expand_some(context, first, last):
+    """Expand states from ``first`` on, as many as are a batch, and ask for what their look-up
+    needs. The state after them, plus in the upper half what is wrong with the last one, or 0."""
+    here = first
+    n = 0
+    bad = 0
+    while here < last and n < BATCH and bad == 0:
+        skip = load32(context[SKIPS] + here * 4)
+        result = expand(context, here, n, skip)
+        bad = result >> 32
+        context[SKIPPED][here - first] = skip
+        context[MADE][here - first] = (result & 0xFFFF_FFFF) + ones(skip)
+        n = announce(context, n, n + (result & 0xFFFF_FFFF))
+        context[ENDS][here - first] = n
+        here += 1
+    point_out(context, n)
+    return here | (bad << 32)
+
+
+def next_level(context):
+    """The states known now are the end of the next level."""
+    context[LEVEL_END] = context[KNOWN]
+    context[DEPTH] += 1
+    return 0
 
 
 def keep_level(context, start):
@@ -174,12 +191,14 @@ def outcome_to(context, here, target):
 def announce(context, start, stop):
     """Hash the successors from ``start`` to ``stop`` and prefetch their buckets."""
     hashes = context[HASHES]
+    table = context[TABLE]
+    buckets = context[BUCKETS]
     successor = context[OUT] + start * (8 * W)
     k = start
     while k < stop:
         h = hash_of(successor)
         hashes[k] = h
-        prefetch(bucket_of(context, h))
+        prefetch(bucket_of(table, buckets, h))
         successor += 8 * W
         k += 1
     return stop
@@ -196,9 +215,9 @@ def hash_of(state):
     return h * 0xD6E8_FEB8_6659_FD93
 
 
-def bucket_of(context, h):
+def bucket_of(table, buckets, h):
     """The address of the bucket that a hash belongs to."""
-    return context[TABLE] + ((((h >> 32) * context[BUCKETS]) >> 32) << 6)
+    return table + ((((h >> 32) * buckets) >> 32) << 6)
 
 
 def tag_of(h):
@@ -212,8 +231,12 @@ def passing(h):
 
 
 def further(h):
-    """The hash that chooses the bucket for what has no room in that of ``h``."""
-    return h * 0x9E37_79B9_7F4A_7C15 + 1
+    """The hash that chooses the bucket for what has no room in that of ``h``.
+
+    Its highest bits are the same, so a part of the table is a table by itself. The others are those
+    of a generator with the longest period: every bucket of the part gets its turn.
+    """
+    return h ^ (((h * 0x9E37_79B9_7F4A_7C15 + 1) ^ h) & LOWER)
 
 
 def number_in(line, slot):
@@ -221,20 +244,30 @@ def number_in(line, slot):
     return load32(line + NUMBERS + slot * 4)
 
 
-def prefetch_states(context, n):
-    """Prefetch what each successor will probably need: a state, or the bucket after a full one."""
+def point_out(context, n):
+    """Find for each successor the first state with its tag, and prefetch it, or the next bucket if
+    there is none and the search goes on there.
+
+    Into ``CANDIDATES`` goes its address, plus 1 if others are possible. Where no tag is the same,
+    it is the address of some state: if that is the successor, it is known as well.
+    """
     hashes = context[HASHES]
+    candidates = context[CANDIDATES]
     states = context[STATES]
+    table = context[TABLE]
+    buckets = context[BUCKETS]
     k = 0
     while k < n:
         h = hashes[k]
-        line = bucket_of(context, h)
+        line = bucket_of(table, buckets, h)
         hits = equal16(line, tag_of(h)) & SLOTS
-        free = equal16(line, 0) & LAST_SLOT
-        # no jumps: they would often be mispredicted
-        overflow = 0 - (((hits | free) - 1) >> 63)
+        passed = (load32(line + FILTER) >> ((h >> 32) & 31)) & 1
+        several = (0 - (hits & (hits - 1))) >> 63
         state = states + number_in(line, lowest_bit(hits | LAST_SLOT)) * (8 * W)
-        prefetch(state ^ ((state ^ bucket_of(context, further(h))) & overflow))
+        prefetch(state)
+        candidates[k] = state | passed | several
+        if passed > hits:
+            prefetch(bucket_of(table, buckets, further(h)))
         k += 1
     return 0
 
@@ -245,7 +278,7 @@ def look_up(context, count):
     An outcome whose successor is known is known before all that are new.
     """
     kinds = context[KINDS]
-    hashes = context[HASHES]
+    candidates = context[CANDIDATES]
     unknown = context[UNKNOWN]
     successor = context[OUT]
     n = 0
@@ -255,7 +288,10 @@ def look_up(context, count):
         skipped = context[SKIPPED][i]
         end = context[ENDS][i]
         while k < end:
-            known = is_known(context, successor, hashes[k])
+            candidate = candidates[k]
+            known = same(candidate & (0 - 2), successor)
+            if known < (candidate & 1):
+                known = is_known(context, successor, context[HASHES][k])
             skipped = skipped | (kinds[k] & (0 - known))
             unknown[n] = k
             n += 1 - known
@@ -272,7 +308,7 @@ def is_known(context, state, h):
     tag = tag_of(h)
     bit = passing(h)
     while 1:
-        line = bucket_of(context, h)
+        line = bucket_of(context[TABLE], context[BUCKETS], h)
         hits = equal16(line, tag) & SLOTS
         while hits:
             number = number_in(line, lowest_bit(hits))
@@ -281,6 +317,29 @@ def is_known(context, state, h):
             hits = hits & (hits - 1)
         if (load32(line + FILTER) & bit) == 0:
             return 0
+        h = further(h)
+
+
+def enter(context, state, h, number):
+    """Put a state into the table unless it is known; where its number is, or 0 if it is known."""
+    tag = tag_of(h)
+    bit = passing(h)
+    while 1:
+        line = bucket_of(context[TABLE], context[BUCKETS], h)
+        hits = equal16(line, tag) & SLOTS
+        while hits:
+            known = number_in(line, lowest_bit(hits))
+            if same(context[STATES] + known * (8 * W), state):
+                return 0
+            hits = hits & (hits - 1)
+        free = equal16(line, 0) & SLOTS
+        if free:
+            slot = lowest_bit(free)
+            store8(line + slot, tag)
+            store32(line + NUMBERS + slot * 4, number)
+            return line + NUMBERS + slot * 4
+        # where it is known further on, the bit is set already
+        store32(line + FILTER, load32(line + FILTER) | bit)
         h = further(h)
 
 
@@ -303,14 +362,15 @@ def discover(context, first, stop, bad):
             successor = context[OUT] + k * (8 * W)
             h = context[HASHES][k]
             kind = context[KINDS][k]
-            # another successor of the batch may be the same
-            if is_known(context, successor, h) == 0:
-                new = append(context, successor, known)
-                if known == context[LIMIT]:
+            if known == context[LIMIT]:
+                if is_known(context, successor, h) == 0:
+                    append(context, successor, known)
                     context[PARTIAL] = outcome_to(context, here, known)
                     context[TRANSITIONS] += context[PARTIAL]
                     return LIMITED
-                put(context, h, known)
+            # another successor of the batch may be the same
+            elif enter(context, successor, h, known):
+                new = append(context, successor, known)
                 keep_skip(context, known, skipped & (kind >> 32))
                 known += 1
                 context[KNOWN] = known
@@ -356,7 +416,7 @@ def put(context, h, number):
     tag = tag_of(h)
     bit = passing(h)
     while 1:
-        line = bucket_of(context, h)
+        line = bucket_of(context[TABLE], context[BUCKETS], h)
         free = equal16(line, 0) & SLOTS
         if free:
             slot = lowest_bit(free)
@@ -368,15 +428,13 @@ def put(context, h, number):
 
 
 def same(left, right):
-    """Whether two states are equal."""
+    """Whether two states are equal, as 1 or 0."""
     different = 0
     k = 0
     while k < W:
         different = different | (left[k] ^ right[k])
         k += 1
-    if different:
-        return 0
-    return 1
+    return is_zero(different)
 
 
 def refill(context, start, stop):
@@ -389,7 +447,7 @@ def refill(context, start, stop):
         while here < end:
             h = hash_of(context[STATES] + here * (8 * W))
             context[HASHES][here - start] = h
-            prefetch(bucket_of(context, h))
+            prefetch(bucket_of(context[TABLE], context[BUCKETS], h))
             here += 1
         here = start
         while here < end:
@@ -410,13 +468,16 @@ HELPERS = (
     same,
     expand,
     keep_level,
+    next_level,
     keep_skip,
     outcome_to,
     announce,
-    prefetch_states,
+    point_out,
+    expand_some,
     is_known,
     look_up,
     append,
+    enter,
     put,
     discover,
 )
@@ -428,8 +489,14 @@ FUNCTIONS = tuple(function.__name__ for function in EXPORTED)
 @cache
 def text(words: int) -> str:
     """LLVM IR of the core for states of ``words`` words."""
+    return subset.compile_functions(EXPORTED, HELPERS, constants(words))
+
+
+def constants(words: int) -> dict[str, int]:
+    """What the capital names are."""
     constants = {name: i for i, name in enumerate(CONTEXT)} | STATUS
     constants |= {"W": words, "BATCH": BATCH, "DEADLOCK": DEADLOCK, "LEVEL_GAP": LEVEL_GAP}
+    constants["LOWER"] = (1 << 64) // PARTS - 1
     constants |= {"FILTER": SLOTS, "NUMBERS": 16}  # where they begin in a bucket
     constants |= {"SLOTS": (1 << SLOTS) - 1, "LAST_SLOT": 1 << SLOTS - 1}  # as sets of slots
-    return subset.compile_functions(EXPORTED, HELPERS, constants)
+    return constants

@@ -15,16 +15,26 @@ from typing import TypeAlias
 from shootdown.check.deadline import time_limit
 from shootdown.check.estimate import LEVELS
 from shootdown.check.memory import Watch, check_limits, memory_limit
-from shootdown.check.native import core
+from shootdown.check.native import compact_core, core
 from shootdown.check.native.bodies import most_outcomes
+from shootdown.check.native.compact_store import CompactStore
 from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
 from shootdown.check.native.interface import Counts, StateStore
 from shootdown.check.native.keep import Keeper
 from shootdown.check.native.layout import WORD, Layout, plan
 from shootdown.check.native.store import Store, load_core
+from shootdown.check.omission import Fingerprints
 from shootdown.check.reduce.concretize import with_real_path
 from shootdown.check.reduce.reduction import NONE, Reduction
-from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
+from shootdown.check.result import (
+    Limits,
+    Progress,
+    Represented,
+    Result,
+    Verdict,
+    Violation,
+    ViolationKind,
+)
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
 from shootdown.native import jit
@@ -49,16 +59,22 @@ def explore(
     reduce: Reduction = NONE,
     good_code_after: float = 1.0,
     keeper: Keeper | None = None,
+    threads: int = 1,
+    compact: Fingerprints | None = None,
 ) -> Result:
     """Search ``system`` breadth-first.
 
     The search begins with code that LLVM compiles fast; if it takes longer than
     ``good_code_after`` seconds, it goes on with good code (kept on disk for the next time).
     ``Result.memory`` and ``Limits.memory`` are about the states and their table. ``keeper`` writes
-    checkpoints, and lets the search go on from one.
+    checkpoints, and lets the search go on from one. ``threads`` changes the time only, not what is
+    found. With ``compact`` it keeps fingerprints instead of states, and may omit some: see
+    :mod:`shootdown.check.omission`.
     """
     check_limits(limits)
     search = _Search(system, limits, on_progress, good_code_after, reduce=reduce, keeper=keeper)
+    search.threads = threads
+    search.compact = compact
     try:
         search.run()
     except KeyboardInterrupt:
@@ -151,6 +167,9 @@ def provide(functions: jit.Library, system: System, layout: Layout) -> None:
 class _Search:
     """One search; the counts live in the store, so an interrupt at any point finds them whole."""
 
+    threads = 1
+    compact: Fingerprints | None = None
+
     def __init__(
         self,
         system: System,
@@ -195,17 +214,25 @@ class _Search:
         outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
         if self.reduce.merge is not None:
             outcomes *= 2  # those of the states that are passed through come behind
+        sizes = (layout.words, outcomes, lines, goals, self.memory_limit)
         core_code = None if prepared is None else prepared.core
-        store = Store(
-            layout.words, outcomes, lines, goals, self.memory_limit, core_code, self.watch
-        )
+        store: Store
+        text = core.text
+        if self.compact is not None:
+            store, text = CompactStore(*sizes, self.compact, self.watch), compact_core.text
+        elif self.threads > 1:
+            from shootdown.check.native.team import TeamStore
+
+            store = TeamStore(*sizes, core_code, self.watch, threads=self.threads)
+        else:
+            store = Store(*sizes, core_code, self.watch)
         code = store.begin(functions, layout.pack(self.initial()), self.limits.states)
         self.store = store
         if code:
             self.violation = self.bad_state(store, code)
             return
         if self.keeper is not None:
-            code_text = (self.ir, core.text(layout.words))
+            code_text = (self.ir, text(layout.words))
             self.earlier = self.keeper.begin(system, code_text, self.reduce.names, store)
             if store.counts().states > (self.limits.states or math.inf):
                 self.stopped = "states"
@@ -368,7 +395,20 @@ class _Search:
             frontier=at.states - at.expanded,
             checkpoint=self.checkpoint,
             reductions=self.reduce.names,
+            fingerprints=self.compact,
+            represented=self.represented(),
         )
+
+    def represented(self) -> Represented | None:
+        """What the states stand for by symmetry."""
+        symmetry, store = self.reduce.symmetry, self.store
+        if symmetry is None or store is None or self.violation is not None:
+            return None
+        if self.compact is not None:
+            return None  # the states are gone
+        from shootdown.check.native.represented import represented
+
+        return represented(self.system, self.layout, symmetry, store, self.stopped is not None)
 
 
 def sample(system: System, states: int) -> list[int]:

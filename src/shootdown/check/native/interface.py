@@ -80,11 +80,16 @@ class StateStore(Protocol):
 
     def path(self, number: int) -> Iterator[list[int]]:
         """The states from state ``number`` back to the initial one: before each state, its parent,
-        the first state that generates it."""
+        the first state that generates it (or, where only fingerprints are kept, another one at the
+        same distance). The state is not expanded yet: others are kept by some stores only."""
 
     def distinct(self, masks: Sequence[tuple[int, int]]) -> Iterator[tuple[Mapping[int, int], int]]:
         """The known states, as far as some bits of some words (word, mask) go: each combination
-        once, with the number of the first state that has it."""
+        once, with the number of the first state that has it. TypeError where they are not kept."""
+
+    def sums(self, function: int, step: int) -> tuple[int, int]:
+        """What a native function (``i64 (ptr first, i64 count, i64 bytes, ptr sums)``, by its
+        address) adds up to two numbers, given every ``step``-th known state."""
 
     def covered(self) -> tuple[bool, ...]:
         """For each line, whether it was executed."""

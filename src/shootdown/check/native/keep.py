@@ -27,6 +27,7 @@ _DIFFERS = {
     "options": "is a search with other options",
     "without": "is a search with other sites left out",
     "reduce": "is a search with other reductions",
+    "compact": "is a search with other fingerprints",
     "part": "is another part of the search",
     "reductions": "is a search with other reductions",
     "version": "was written by another version of shootdown",
@@ -92,6 +93,7 @@ class Keeper:
 
     ``place`` is None where nothing is to be kept; it may depend on the system. ``about`` says in
     words what is searched; with what the engine adds it must be the same when the search goes on.
+    ``slow`` says the rest of that: it is asked only if there is a file to read or to write.
     """
 
     def __init__(
@@ -100,9 +102,11 @@ class Keeper:
         about: Mapping[str, str],
         tell: Callable[[Note], None],
         resume: Path | None = None,
+        slow: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._place_of = place
         self.about = dict(about)
+        self.slow = slow
         self.tell = tell
         self.resume = resume
         self._place: Place | None = None
@@ -185,7 +189,8 @@ class Keeper:
         if snapshot is None:
             return 0.0
         numbers, parts = snapshot
-        description = {"about": self.about, "numbers": numbers, "seconds": self._earlier + seconds}
+        about = {**self.slow(), **self.about}
+        description = {"about": about, "numbers": numbers, "seconds": self._earlier + seconds}
         try:
             if place.unasked:
                 self.tell(Unasked(place.file, sum(part.nbytes for part in parts)))
@@ -202,8 +207,9 @@ class Keeper:
         return time.perf_counter() - began
 
     def _compare(self, theirs: Mapping[str, str]) -> None:
+        about = {**self.slow(), **self.about}
         for name, says in _DIFFERS.items():
-            there, here = theirs.get(name, ""), self.about.get(name, "")
+            there, here = theirs.get(name, ""), about.get(name, "")
             if there != here:
                 shown = f" ({there or 'none'}; here: {here or 'none'})"
                 raise UsageError(f"'{self.resume}' {says}{'' if name == 'code' else shown}")

@@ -46,7 +46,9 @@ class _Reduced:
             "W": self.layout.words,
             "AGENTS": flow.agents,
             "PARTS": len(order.parts),
-            "PART": len(choose.PART_FIELDS) - 1 + self.layout.words,
+            "PART": len(choose.PART_FIELDS) - 1 + 3 * self.layout.words,
+            "SETS": len(choose.PART_FIELDS) - 1 + self.layout.words,
+            "CLEARS": len(choose.PART_FIELDS) - 1 + 2 * self.layout.words,
             "NODE": len(choose.NODE_FIELDS) - 1 + 4 * self.layout.words,
             "EDGE": len(choose.EDGE_FIELDS) - 1 + self.layout.words,
             "NODE_COUNT": len(flow.nodes),
@@ -96,7 +98,8 @@ class _Reduced:
     def _seen(self) -> list[int]:
         out: list[int] = []
         for part in self.order.parts:
-            out += [part.expr is not None, part.skip, part.harmless, *self.words(part.cells)]
+            out += [part.expr is not None, part.skip, part.harmless, part.root]
+            out += [*self.words(part.cells), *self.words(part.sets), *self.words(part.clears)]
         return out
 
     def _next(self, agent: int, following: list[int]) -> list[int]:

@@ -7,6 +7,7 @@ import ctypes
 import mmap
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from shootdown.check.memory import Watch
 from shootdown.check.native import core
@@ -22,8 +23,11 @@ _FOR_CODE = 64 << 20  # bytes of address space
 _FIRST_BUCKETS = 1 << 8
 _BUCKET = 64  # bytes
 _LOAD = 0.8  # how full the table gets
+_SMALL, _SMALL_LOAD = 1 << 12, 0.5  # buckets; below, no part of it may be full by chance
 _GROWTH = 1.5  # how much larger the next one is: 64 / 12 * 1.5 / 0.8 = 10 bytes a state at most
 _AHEAD = 3.2  # states that there is room for, for each that waits with a set: 4 * 1.5 / 3.2 bytes
+_LEAP = 8  # how much larger a small table gets, since filling it again takes time,
+_SPARE = 64 << 20  # as long as table and sets are at most so many bytes larger than by _GROWTH
 _SLICE = 1 << 20  # states that one call works on, so that Ctrl-C is seen
 
 _SNAPSHOT = {
@@ -35,15 +39,13 @@ _SNAPSHOT = {
     "levels": "LEVELS_KEPT",
     "last_level": "LAST_LEVEL",
 }
-_OF_BATCH = ("HASHES", "KINDS", "UNKNOWN")  # a number for each successor of a batch
+_OF_BATCH = ("HASHES", "KINDS", "CANDIDATES", "UNKNOWN")  # a number for each successor of a batch
 _OF_STATES = ("MADE", "ENDS", "LEFT", "SKIPPED")  # and for each state
 _ASK = 16 << 20  # bytes that a table grows by: for less it is not looked what the machine has
 
-_FIELDS = {name: i for i, name in enumerate(core.CONTEXT)}
-
-
 # functions called this way release the interpreter's lock
 _TWO = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_FOUR = ctypes.CFUNCTYPE(ctypes.c_int64, *(ctypes.c_int64,) * 4)
 _THREE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -59,17 +61,39 @@ class _Memory:
                 self._map.madvise(mmap.MADV_HUGEPAGE, huge_from, size - huge_from)
         self._first = ctypes.c_char.from_buffer(self._map)
         self.address = ctypes.addressof(self._first)
-        self._forgotten = 0
+        self.forgotten = 0
 
     def forget(self, stop: int) -> None:
-        """Give back the memory before ``stop``, in large pieces: its contents are lost."""
+        """Give back the memory before ``stop``, in large pieces: its contents are lost. Up to where
+        that is so, ``forgotten`` says."""
         stop -= stop % _PIECE
-        if stop > self._forgotten:
-            self._map.madvise(mmap.MADV_DONTNEED, self._forgotten, stop - self._forgotten)
-            self._forgotten = stop
+        if stop > self.forgotten:
+            self._map.madvise(mmap.MADV_DONTNEED, self.forgotten, stop - self.forgotten)
+            self.forgotten = stop
 
 
 _NOTHING = _Memory(1)
+
+
+class Batch:
+    """The arrays of one batch: their addresses, by their names in the context."""
+
+    def __init__(self, words: int, most_outcomes: int) -> None:
+        batch = core.BATCH + most_outcomes + 1
+        try:
+            self._out = _Memory(batch * words * 8)
+            self._lists = _Memory((len(_OF_BATCH) * batch + len(_OF_STATES) * core.BATCH) * 8)
+        except (OSError, OverflowError) as error:
+            raise UnfinishedError(
+                f"a state of this model has up to {most_outcomes:,} successors: "
+                "there is no memory for so many"
+            ) from error
+        self.addresses = {"OUT": self._out.address}
+        begin = self._lists.address
+        for names, length in ((_OF_BATCH, batch), (_OF_STATES, core.BATCH)):
+            for name in names:
+                self.addresses[name] = begin
+                begin += length * 8
 
 
 def load_core(words: int) -> jit.Library:
@@ -80,10 +104,15 @@ def load_core(words: int) -> jit.Library:
 class Store:
     """The store in memory (see :class:`.interface.StateStore`), which the compiled core works on.
 
-    Besides the states it takes at most 12 bytes for each of them, once there are 100,000: the table
-    at most 10, the sets of the states that wait at most 1.88, the beginnings of the levels 0.06. A
-    full table is given back, and a larger one filled from the states.
+    Besides the states it takes at most 12 bytes for each of them and 64 MiB: the table at most 10,
+    the sets of the states that wait at most 1.88, the beginnings of the levels 0.06. A full table
+    is given back, and a larger one filled from the states; what is spent of the 64 MiB makes this
+    rarer, and the table emptier and so faster.
     """
+
+    beyond = 0
+    """States that there is address space for behind those that the search may discover."""
+    _fields: ClassVar[dict[str, int]] = {name: i for i, name in enumerate(core.CONTEXT)}
 
     def __init__(
         self,
@@ -99,7 +128,7 @@ class Store:
         self._watch = watch
         self.limit = limit
         self._state = words * 8 + 4 / core.LEVEL_GAP + 4 / _AHEAD  # bytes, at most
-        self._context = (ctypes.c_int64 * len(core.CONTEXT))()
+        self._context = (ctypes.c_int64 * len(self._fields))()
         self._cover = (ctypes.c_uint8 * lines)()
         self._property_cover = (ctypes.c_uint8 * lines)()
         self._goals = (ctypes.c_uint8 * goals)()
@@ -117,27 +146,15 @@ class Store:
 
     def _reserve(self, most_outcomes: int) -> None:
         """Address space for as many states as the limit allows, and for one batch."""
-        batch = core.BATCH + most_outcomes + 1
-        try:
-            self._out = _Memory(batch * self.words * 8)
-            self._lists = _Memory((len(_OF_BATCH) * batch + len(_OF_STATES) * core.BATCH) * 8)
-        except (OSError, OverflowError) as error:
-            raise UnfinishedError(
-                f"a state of this model has up to {most_outcomes:,} successors: "
-                "there is no memory for so many"
-            ) from error
-        for number, name in enumerate(_OF_BATCH):
-            self[name] = self._lists.address + number * batch * 8
-        for number, name in enumerate(_OF_STATES):
-            begin = len(_OF_BATCH) * batch + number * core.BATCH
-            self[name] = self._lists.address + begin * 8
-        self.capacity = min(_MOST_STATES, self.limit // (self.words * 8 + 8))
+        self._batch = Batch(self.words, most_outcomes)
+        for name, address in self._batch.addresses.items():
+            self[name] = address
+        self.capacity = min(_MOST_STATES - self.beyond, self._most_states())
         while not self._reserve_states():
             self.capacity //= 2  # an address space limit, as by `ulimit -v`
             if self.capacity < _most(_FIRST_BUCKETS):
                 raise UnfinishedError("there is no memory to start a check")
         for name, memory in (
-            ("OUT", self._out),
             ("STATES", self._states),
             ("LEVELS", self._levels),
             ("SKIPS", self._skips),
@@ -147,13 +164,18 @@ class Store:
         self["PROPERTY_COVER"] = ctypes.addressof(self._property_cover)
         self["GOALS"] = ctypes.addressof(self._goals)
 
+    def _most_states(self) -> int:
+        """How many states there can be by the limit, or a few more."""
+        return self.limit // (self.words * 8 + 8)
+
     def _reserve_states(self) -> bool:
         """Address space for the states, if it leaves enough for their table."""
         try:
             # code that is compiled later must lie near to its constants: keep room above for it
             hole = _Memory(_FOR_CODE)
             # small searches stay on small pages: clearing a huge one takes 0.1 ms
-            self._states = _Memory(self.capacity * self.words * 8, huge_from=_HUGE_PAGE)
+            states = self.capacity + self.beyond
+            self._states = _Memory(states * self.words * 8, huge_from=_HUGE_PAGE)
             self._levels = _Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
             self._skips = _Memory(self.capacity * 4)
             _Memory(_least(self.capacity) * 2 * _BUCKET)
@@ -164,10 +186,10 @@ class Store:
         return True
 
     def __getitem__(self, name: str) -> int:
-        return self._context[_FIELDS[name]]
+        return self._context[self._fields[name]]
 
     def __setitem__(self, name: str, value: int) -> None:
-        self._context[_FIELDS[name]] = value
+        self._context[self._fields[name]] = value
 
     # ------------------------------------------------------------------- the search
 
@@ -243,7 +265,8 @@ class Store:
 
     def _affordable(self) -> int:
         """The buckets of the table that is full when the limit is reached."""
-        return int(self.limit / (self._state * core.SLOTS * _LOAD + _BUCKET))
+        most = int(self.limit / (self._state * core.SLOTS * _LOAD + _BUCKET))
+        return most - most % core.PARTS
 
     def _new_table(self, buckets: int) -> None:
         """An empty table instead of the one that is there, which is given back first."""
@@ -268,11 +291,15 @@ class Store:
     def snapshot(self) -> tuple[dict[str, int], list[memoryview]] | None:
         if self["CODE"]:
             return None
-        numbers = {name: self[field] for name, field in _SNAPSHOT.items()}
-        numbers["transitions"] -= self["PARTIAL"]
+        numbers = self._numbers()
         exact = (ctypes.c_uint8 * len(self._cover))(*self._exact_cover())
         parts = [exact, self._property_cover, self._goals, *self._arrays(numbers)]
         return numbers, [memoryview(part).cast("B") for part in parts]
+
+    def _numbers(self) -> dict[str, int]:
+        numbers = {name: self[field] for name, field in _SNAPSHOT.items()}
+        numbers["transitions"] -= self["PARTIAL"]
+        return numbers
 
     def restore(self, numbers: Numbers) -> list[memoryview]:
         states = numbers["states"]
@@ -284,18 +311,24 @@ class Store:
                 f"give --max-memory {least}M or more"
             )
         self._buckets_wanted = buckets
+        return self._parts_to_read(numbers)
+
+    def _parts_to_read(self, numbers: Numbers) -> list[memoryview]:
         sizes = len(self._cover), len(self._property_cover), len(self._goals)
         self._read = [(ctypes.c_uint8 * size)() for size in sizes]
         parts = [*self._read, *self._arrays(numbers)]
         return [memoryview(part).cast("B") for part in parts]
 
     def restored(self, numbers: Numbers) -> None:
+        self._new_table(self._buckets_wanted)
+        self._fill(numbers["states"])
+        self._take_read(numbers)
+
+    def _take_read(self, numbers: Numbers) -> None:
         for own, read in zip(
             (self._cover, self._property_cover, self._goals), self._read, strict=True
         ):
             own[:] = list(read)
-        self._new_table(self._buckets_wanted)
-        self._fill(numbers["states"])
         for name, field in _SNAPSHOT.items():
             self[field] = numbers[name]
         self.mark()
@@ -359,6 +392,15 @@ class Store:
         for values, first in found.items():
             yield dict(zip(numbers, values, strict=True)), first
 
+    def sums(self, function: int, step: int) -> tuple[int, int]:
+        call = _FOUR(function)
+        both = (ctypes.c_int64 * 2)()
+        for start in range(0, self["KNOWN"], _SLICE * step):
+            left = min(_SLICE, -(-(self["KNOWN"] - start) // step))
+            first = self["STATES"] + start * self.words * 8
+            call(first, left, step * self.words * 8, ctypes.addressof(both))
+        return both[0], both[1]
+
     def covered(self) -> tuple[bool, ...]:
         """For each line, whether it was executed."""
         return tuple(bool(a | b) for a, b in zip(self._cover, self._property_cover, strict=True))
@@ -370,16 +412,19 @@ class Store:
 
 def _enough(buckets: int, states: int) -> int:
     """The buckets of a table that has grown, step by step, until it takes so many states."""
+    spare = _SPARE / (_BUCKET + 4 * core.SLOTS * _LOAD / _AHEAD)
     while states > _most(buckets):
-        buckets = int(buckets * _GROWTH)
+        buckets = int(min(buckets * _LEAP, buckets * _GROWTH + spare))
+        buckets -= buckets % core.PARTS
     return buckets
 
 
 def _most(buckets: int) -> int:
     """How many states a table of so many buckets takes."""
-    return int(buckets * core.SLOTS * _LOAD)
+    return int(buckets * core.SLOTS * (_SMALL_LOAD if buckets < _SMALL else _LOAD))
 
 
 def _least(states: int) -> int:
     """The buckets of a table that takes so many states and hardly more."""
-    return int(states / (core.SLOTS * _LOAD)) + 1
+    buckets = int(states / (core.SLOTS * _LOAD)) + 1
+    return buckets + -buckets % core.PARTS

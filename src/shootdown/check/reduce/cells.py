@@ -136,7 +136,9 @@ class Cells:
             case (("and" | "or" | "xor"), _, _):
                 return self.reads(left, demand) | self.reads(right, demand)
             case "shr", _, Const(value):
-                return self.reads(left, demand << value & ALL)
+                shifted = demand << value
+                sign = 1 << 63 if shifted > ALL else 0  # what comes in from the left
+                return self.reads(left, shifted & ALL | sign)
             case "shl", _, Const(value):
                 return self.reads(left, demand >> value)
             case (("add" | "sub" | "mul"), _, _):

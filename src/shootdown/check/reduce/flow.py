@@ -30,6 +30,7 @@ from shootdown.lang.ir import (
     Store,
     System,
     Unary,
+    within,
 )
 
 MOST_BITS = 8  # of a number that is compared bit by bit
@@ -278,8 +279,10 @@ class _Env:
         numbers = list(place.variables())
         if not any(n in self.stored for n in numbers):
             return Load(place)
-        if len(numbers) == 1 and not self.flow.cells.indices(place):
-            return self.stored[numbers[0]]
+        fixed = [(e.value, x) for e, _, x in place.index if isinstance(e, Const)]
+        if len(fixed) == len(place.index):
+            outside = any(index != within(index, extent) for index, extent in fixed)
+            return Const(0) if outside else self.stored[numbers[0]]
         cells = self.flow.cells
         reads = cells.reads(Load(place))
         for number in numbers:

@@ -11,8 +11,10 @@ stand still (:class:`Future`), T is chosen so that
   (LNCS 1032, 1996), chapter 4 and its theorem 4.3: a path to a deadlock may begin with an action of
   T, and by C3 so may every path that is long enough. How T grows until C1 holds is Overman's
   algorithm there; that F is found from what the values of now allow is his conditional dependency.
-* C2: the outcomes of T make no invariant true and no goal false, also after F; or F changes
-  neither. The states on the way to T's action are left out, but what they show is shown after it.
+* C2: for each invariant and each goal, the outcomes of T do not make it true (false), also after
+  F; or F does not make it false (true); or it is so already in this state. The states on the way to
+  T's action are left out, but what they show is shown after it, or here. An invariant that is "a
+  and b" is two of them (:mod:`.visible`).
   For steps that change nothing visible this is C2 of Peled, Combining Partial Order Reductions
   with On-the-fly Model-Checking (CAV 1994); for an F that changes nothing visible it is the
   condition V of Valmari, The State Explosion Problem (LNCS 1491, 1998). That a step may do harm
@@ -41,9 +43,10 @@ from typing import TYPE_CHECKING
 
 from shootdown.check.outcomes import Outcome
 from shootdown.check.reduce.cells import Effect
-from shootdown.check.reduce.flow import Edge, Flow, IrregularError, known, values_of_property
+from shootdown.check.reduce.flow import Edge, Flow, IrregularError
+from shootdown.check.reduce.visible import Part, parts_of
 from shootdown.lang.interpret import State, Way, value_of
-from shootdown.lang.ir import Binary, Expr, Load, Place, Reg, Select, System, Unary
+from shootdown.lang.ir import System
 from shootdown.lang.shapes import PROCESS, Members, renamed
 
 if TYPE_CHECKING:
@@ -83,7 +86,7 @@ class Order:
     def __init__(self, system: System) -> None:
         self.system = system
         self.flow = Flow(system)
-        self.parts = _seen(self.flow)
+        self.parts = parts_of(self.flow)
         self.ranks = [_ranks(self.flow, p) for p in range(len(system.processes))]
         self.up, self.down = _tokens(self.flow)
         self.visible = 0  # all that invariants and goals read
@@ -125,21 +128,25 @@ class Order:
 
     def can_pass(self, state: State, following: State) -> bool:
         """Whether a state need not be looked at if the one after it is."""
-        return not self.matters(state, following, 0)
+        return not self.matters(state, following, None)
 
-    def matters(self, before: State, after: State, written: int) -> bool:
+    def matters(self, before: State, after: State, effect: Effect | None) -> bool:
         """Whether a step may make an invariant true or a goal false, in these states or in others
-        that differ in the cells ``written``.
+        that an effect leads to.
 
         Otherwise what is seen before it is seen after it as well: an invariant that is false then,
-        a goal that is true.
+        a goal that is true. With an effect, ``before`` is a state that the search looks at: what
+        shows there, or not after the effect, need not be seen again.
         """
+        written = 0 if effect is None else effect.writes
         one, two = Way(list(before), [], [], []), Way(list(after), [], [], [])
         changed = self.flow.cells.pack(before) ^ self.flow.cells.pack(after)
         at = 0
         while at < len(self.parts):
             part = self.parts[at]
-            if not part.cells & changed:
+            if not part.cells & changed or (
+                effect is not None and part.root and self._past(part, one, effect)
+            ):
                 at = part.skip
             elif part.expr is not None and not part.cells & written:
                 if part.differs(value_of(part.expr, one), value_of(part.expr, two)):
@@ -150,6 +157,13 @@ class Order:
             else:
                 at += 1
         return False
+
+    @staticmethod
+    def _past(part: Part, way: Way, effect: Effect) -> bool:
+        """Whether what an effect does to a root shows nothing new."""
+        if part.expr is not None and part.shows(value_of(part.expr, way)):
+            return True
+        return not part.may_show(effect)
 
     def height(self, state: State) -> tuple[int, int]:
         """What a step of T must raise: how far the processes are, then the tokens spent."""
@@ -298,9 +312,7 @@ class _Look:
             changed = self.flow.cells.pack(outcome.state) ^ self.cells
             if self.fair(outcome) and changed & ~future.writes:
                 steady = True
-            if order.visible & future.writes and order.matters(
-                self.state, outcome.state, future.writes
-            ):
+            if order.visible & future.writes and order.matters(self.state, outcome.state, future):
                 return False
         return steady
 
@@ -361,8 +373,9 @@ def _following(flow: Flow, entry: int, end: int) -> list[int]:
 
 def _tokens(flow: Flow) -> tuple[int, int]:
     """Cells that some rule needs to be 0 and sets to 1, and those that it needs to be 1 and clears:
-    what it spends. A cell that is both is neither."""
-    up = down = 0
+    what it spends. Of a cell that is both, that counts which only fair rules do (any choice is
+    right; unfair rules take part in most sets less often)."""
+    up = down = fair_up = fair_down = 0
     for entry in flow.rules:
         todo, seen = [entry], set()
         need0 = need1 = ones = zeros = 0
@@ -383,7 +396,11 @@ def _tokens(flow: Flow) -> tuple[int, int]:
                         need0 |= edge.reads
         up |= need0 & ones
         down |= need1 & zeros
-    return up & ~down, down & ~up
+        if flow.nodes[entry].fair:
+            fair_up |= need0 & ones
+            fair_down |= need1 & zeros
+    both, fair = up & down, fair_up ^ fair_down
+    return up & ~down | both & fair & fair_up, down & ~up | both & fair & fair_down
 
 
 def _image(flow: Flow, cells: int, swap: Swap) -> int:
@@ -400,78 +417,3 @@ def _image(flow: Flow, cells: int, swap: Swap) -> int:
             if isinstance(shape, Members):
                 out |= renamed(shape, bits, swap.renaming) << where.shift[to]
     return out
-
-
-# --------------------------------------------------------------------------- visible
-
-
-@dataclass(slots=True)
-class Part:
-    """A part of an invariant or goal. Its own parts follow it, up to ``skip``.
-
-    ``cells`` are what its value depends on. Without an expression it is not known as a whole, but
-    its parts are. ``harmless`` says which change is none that matters: 1 from false to true, -1
-    from true to false, 0 none.
-    """
-
-    expr: Expr | None
-    cells: int
-    harmless: int
-    skip: int = 0
-
-    def differs(self, before: int, after: int) -> bool:
-        """Whether a change of the value matters."""
-        if self.harmless == 0:
-            return before != after
-        return (before == 0) != (after == 0) and (after != 0) != (self.harmless > 0)
-
-
-def _seen(flow: Flow) -> list[Part]:
-    """What invariants and goals look at."""
-    out: list[Part] = []
-
-    def add(expr: Expr, harmless: int) -> None:
-        cells = flow.cells.reads(expr)
-        if isinstance(expr, Reg) or not cells:
-            return
-        here = Part(expr if known(expr) else None, cells, harmless)
-        out.append(here)
-        for part, direction in _parts(expr, harmless):
-            add(part, direction)
-        here.skip = len(out)
-
-    props = [(p, -1) for p in flow.system.invariants] + [(p, 1) for p in flow.system.goals]
-    for prop, harmless in props:
-        answers, others = values_of_property(flow, prop.body)
-        checked = len(answers) > 1  # a failing check is a violation, also in a goal
-        for expr in dict.fromkeys(answers):
-            add(expr, 0 if checked else harmless)
-        for expr in dict.fromkeys(others):
-            add(expr, 0)
-    return out
-
-
-def _parts(expr: Expr, harmless: int) -> list[tuple[Expr, int]]:
-    """Values that decide the value of an expression, and which change of them is harmless.
-
-    For logic the operands, and for a whole that is not known those of any operation (values that
-    differ by the way through the body are seen by themselves).
-    """
-    match expr:
-        case Binary("land" | "lor", left, right):
-            return [(left, harmless), (right, harmless)]
-        case Unary("lnot", operand):
-            return [(operand, -harmless)]
-        case Select(condition, then, orelse):
-            return [(condition, 0), (then, harmless), (orelse, harmless)]
-        case _ if known(expr):
-            return []
-        case Binary(_, left, right):
-            return [(left, 0), (right, 0)]
-        case Unary(_, operand):
-            return [(operand, 0)]
-        case Load(place):
-            parts: list[Expr] = [Load(Place(n)) for n in place.variables()]
-            return [(part, 0) for part in (*parts, *(index for index, _, _ in place.index))]
-        case _:
-            return []

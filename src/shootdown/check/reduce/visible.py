@@ -1,0 +1,185 @@
+"""What invariants and goals look at, in parts.
+
+An invariant that is ``a and b`` is two: it is broken where one of them is. A goal that is ``a or
+b`` is two as well. Each of these is a *root*; its own parts follow it.
+
+``sets`` and ``clears`` of a root say how a step may make the root *show*: an invariant false, a
+goal true. A step that sets no cell of ``sets`` and clears none of ``clears`` does not. (In
+``(x & 4) == 0`` only setting bit 2 makes it false: what is called unate in circuits.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shootdown.check.reduce.cells import Cells, Effect
+from shootdown.check.reduce.flow import Flow, known, values_of_property
+from shootdown.lang.ir import Binary, Const, Expr, Load, Place, Reg, Select, Unary
+
+EVERY = -1
+"""All cells."""
+
+
+@dataclass(slots=True)
+class Part:
+    """A part of an invariant or goal. Its own parts follow it, up to ``skip``.
+
+    ``cells`` are what its value depends on. Without an expression it is not known as a whole, but
+    its parts are. ``harmless`` says which change is none that matters: 1 from false to true, -1
+    from true to false, 0 none.
+    """
+
+    expr: Expr | None
+    cells: int
+    harmless: int
+    root: bool = False
+    sets: int = EVERY
+    clears: int = EVERY
+    skip: int = 0
+
+    def differs(self, before: int, after: int) -> bool:
+        """Whether a change of the value matters."""
+        if self.harmless == 0:
+            return before != after
+        return (before == 0) != (after == 0) and (after != 0) != (self.harmless > 0)
+
+    def shows(self, value: int) -> bool:
+        """Whether a root shows where it has this value."""
+        return (value != 0) == (self.harmless > 0)
+
+    def may_show(self, effect: Effect) -> bool:
+        """Whether a root may show after an effect, where it does not show before."""
+        sets, clears = effect.ones | effect.any, effect.zeros | effect.any
+        return bool(self.sets & sets | self.clears & clears)
+
+
+def parts_of(flow: Flow) -> list[Part]:
+    """What invariants and goals look at."""
+    out: list[Part] = []
+
+    def add(expr: Expr, harmless: int) -> Part | None:
+        cells = flow.cells.reads(expr)
+        if isinstance(expr, Reg) or not cells:
+            return None
+        here = Part(expr if known(expr) else None, cells, harmless)
+        out.append(here)
+        for part, direction in _parts(expr, harmless):
+            add(part, direction)
+        here.skip = len(out)
+        return here
+
+    props = [(p, -1) for p in flow.system.invariants] + [(p, 1) for p in flow.system.goals]
+    for prop, harmless in props:
+        answers, others = values_of_property(flow, prop.body)
+        if len(answers) == 1 and not others:
+            for expr, direction in dict.fromkeys(_roots(answers[0], harmless)):
+                root = add(expr, direction)
+                if root is not None:
+                    root.root = True
+                    rising, falling = _turns(flow.cells, expr)
+                    root.sets, root.clears = (
+                        (rising, falling) if direction > 0 else (falling, rising)
+                    )
+            continue
+        checked = len(answers) > 1  # a failing check is a violation, also in a goal
+        for expr in dict.fromkeys(answers):
+            add(expr, 0 if checked else harmless)
+        for expr in dict.fromkeys(others):
+            add(expr, 0)
+    return out
+
+
+def _roots(expr: Expr, harmless: int) -> list[tuple[Expr, int]]:
+    """What an invariant or goal (1, one of that sense) is made of: it shows where one of them
+    does."""
+    match expr:
+        case Binary("land", left, right) if harmless < 0:
+            return _roots(left, harmless) + _roots(right, harmless)
+        case Binary("lor", left, right) if harmless > 0:
+            return _roots(left, harmless) + _roots(right, harmless)
+        case Unary("lnot", operand):
+            return _roots(operand, -harmless)
+    return [(expr, harmless)]
+
+
+def _turns(cells: Cells, expr: Expr) -> tuple[int, int]:
+    """The cells that may make an expression true where it is false, when they are set, and when
+    they are cleared."""
+    match expr:
+        case Unary("lnot", operand):
+            rising, falling = _turns(cells, operand)
+            return falling, rising
+        case Binary("land" | "lor", left, right):
+            one, two = _turns(cells, left), _turns(cells, right)
+            return one[0] | two[0], one[1] | two[1]
+        case Binary("ne" | "gt", operand, Const(0)) | Binary("ge", operand, Const(1)) if _grows(
+            operand
+        ):
+            return cells.reads(operand), 0
+        case Binary("eq" | "le", operand, Const(0)) | Binary("lt", operand, Const(1)) if _grows(
+            operand
+        ):
+            return 0, cells.reads(operand)
+        case Binary("eq", operand, Const(1)) if _grows(operand) and _is_bit(cells, operand):
+            return cells.reads(operand), 0
+        case Binary("ne", operand, Const(1)) if _grows(operand) and _is_bit(cells, operand):
+            return 0, cells.reads(operand)
+        case Select(condition, then, orelse):
+            one, two = _turns(cells, then), _turns(cells, orelse)
+            either = cells.reads(condition)
+            return one[0] | two[0] | either, one[1] | two[1] | either
+        case _ if _grows(expr):
+            return cells.reads(expr), 0
+    return cells.reads(expr), cells.reads(expr)
+
+
+def _grows(expr: Expr) -> bool:
+    """Whether a value keeps each of its bits where cells are set: it is never below 0."""
+    match expr:
+        case Const(value):
+            return value >= 0
+        case Load(place):
+            return not any(not isinstance(index, Const) for index, _, _ in place.index)
+        case Binary("and" | "or", left, right):
+            return _grows(left) and _grows(right)
+        case Binary("shr", left, Const()):
+            return _grows(left)
+    return False
+
+
+def _is_bit(cells: Cells, expr: Expr) -> bool:
+    """Whether a value that grows is 0 or 1 for certain."""
+    match expr:
+        case Const(value):
+            return value <= 1
+        case Load(place):
+            return cells.mask[place.base] <= 1
+        case Binary("and", left, right):
+            return _is_bit(cells, left) or _is_bit(cells, right)
+    return False
+
+
+def _parts(expr: Expr, harmless: int) -> list[tuple[Expr, int]]:
+    """Values that decide the value of an expression, and which change of them is harmless.
+
+    For logic the operands, and for a whole that is not known those of any operation (values that
+    differ by the way through the body are seen by themselves).
+    """
+    match expr:
+        case Binary("land" | "lor", left, right):
+            return [(left, harmless), (right, harmless)]
+        case Unary("lnot", operand):
+            return [(operand, -harmless)]
+        case Select(condition, then, orelse):
+            return [(condition, 0), (then, harmless), (orelse, harmless)]
+        case _ if known(expr):
+            return []
+        case Binary(_, left, right):
+            return [(left, 0), (right, 0)]
+        case Unary(_, operand):
+            return [(operand, 0)]
+        case Load(place):
+            parts: list[Expr] = [Load(Place(n)) for n in place.variables()]
+            return [(part, 0) for part in (*parts, *(index for index, _, _ in place.index))]
+        case _:
+            return []
