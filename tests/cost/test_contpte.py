@@ -6,12 +6,14 @@ B blocks of 16 PTEs are P = 16 B pages. A Neoverse N1 has no TLBIs of ranges: on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
 from shootdown.cost.engine import Priced, Run
 from shootdown.cost.profile import Profile
+from shootdown.errors import ModelError
 from shootdown.workloads.library import find_workload
 
 UNFOLD = (("clear_full", "unfold"),)
@@ -80,10 +82,31 @@ def test_calls_that_cover_blocks_in_part(step: int, unfolded: int) -> None:
     assert events(found) == (96 + 16 * unfolded, 96 // step + unfolded)
 
 
-def test_512_pages_are_flushed_by_asid() -> None:
-    assert priced("munmap", O2, pages=512, order=4).counts["tlbi aside1is"] == 1
-    found = priced("munmap", O2, pages=496, order=4).counts
+def test_nothing_is_flushed_where_nothing_is_mapped() -> None:
+    plan = find_workload("contpte-dontneed", None).plan({"pages": 64, "order": 4, "step": 16})
+    none = replace(plan, start=None)
+    found = Run(none, Profile.load("altra"), 1, {}).run()
+    assert events(found) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"order": 10},
+        {"pages": 100, "order": 4},
+        {"contpte": 101},
+        {"pages": 32, "order": 4, "step": 5},
+    ],
+)
+def test_wrong_parameters(wrong: dict[str, int]) -> None:
+    with pytest.raises(ModelError, match=r"order is 0 to 9|are not so many at a time"):
+        find_workload("contpte-dontneed", None).plan(wrong)
+
+
+def test_less_than_512_pages_are_flushed_one_by_one() -> None:
+    found = priced("munmap", (("cont_batch", "block"),), pages=496, order=4).counts
     assert (found["tlbi aside1is"], found["tlbi vale1is"]) == (0, 496)
+    assert found["free_page"] == 31
 
 
 def test_one_instruction_for_a_range() -> None:
@@ -94,14 +117,13 @@ def test_one_instruction_for_a_range() -> None:
 
 def test_every_folio_is_freed_once() -> None:
     """Half of the 32 blocks are folios of 16 pages, the others 16 folios each."""
-    for options in (O2, UNFOLD, (("cont_batch", "block"),)):
+    for options in (O2, UNFOLD):
         found = priced("munmap", options, pages=512, order=4, contpte=50)
         assert found.counts["free_page"] == 16 + 16 * 16
-
-
-def test_only_contiguous_memory_is_unfolded() -> None:
-    found = priced("munmap", UNFOLD, pages=512, order=4, contpte=50)
-    assert events(found) == (16 * 16 + 1, 16 + 1)
+        # and only what is contiguous is unfolded; 512 pages are flushed by ASID
+        blocks = 16 if options == UNFOLD else 0
+        assert events(found) == (16 * blocks + 1, blocks + 1)
+        assert found.counts["tlbi aside1is"] == 1
 
 
 def test_the_gather_is_full() -> None:

@@ -13,8 +13,8 @@ from shootdown.races import library
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "questions.md"
 ASKED = {"S0": 5, "S1": 5, "S2": 7, "S3": 7, "S4": 4}
 IDS = [f"Q-{system}-{n}" for system, many in ASKED.items() for n in range(1, many + 1)]
-COSTS = {"Q-S0-4", "Q-S1-4", "Q-S1-5", "Q-S2-7", "Q-S3-7"}
-"""What these ask needs prices, of which there are none yet."""
+COSTS = {"Q-S0-4", "Q-S1-4", "Q-S1-5", "Q-S2-7"}
+"""What these ask needs prices that the answer does not have yet."""
 
 
 def sections() -> list[tuple[str, str, str]]:

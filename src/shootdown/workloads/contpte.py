@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shootdown.cost.workload import Plan, workload
+from shootdown.errors import UsageError
 from shootdown.hardware.machine import Frame, Page, Pte
 from shootdown.hardware.pcid import Pcid
 from shootdown.lang import Thread, atomic, path, this
@@ -99,6 +100,11 @@ def plan_of(
 ) -> Plan:
     """One call by each process, all at the same time. ``mms``: address spaces for each."""
     folio = 1 << order
+    if not 0 <= order <= 9 or pages % folio or not 0 <= contpte <= 100:
+        raise UsageError(
+            f"order={order}, pages={pages}, contpte={contpte}: the order is 0 to 9, pages fill "
+            "whole folios (of 2^order), and contpte is a percentage"
+        )
     threads = []
     for number in range(processes):
         spaces = [Arm64Mm(number + processes * which) for which in range(mms)]
@@ -113,7 +119,7 @@ def plan_of(
         },
         threads=threads,
         start=Thread(populate, processes, pages, folio, contpte, on=Core(0)),
-        work={"pages": processes * (pages - pages % folio)},
+        work={"pages": processes * pages},
     )  # fmt: skip
 
 
@@ -138,6 +144,8 @@ def contpte_dontneed(
     processes: int = 1, pages: int = 16384, order: int = 9, contpte: int = 100, step: int = 1
 ) -> Plan:
     """Each process gives its memory back with MADV_DONTNEED, step pages at a time."""
+    if step < 1 or pages % step:
+        raise UsageError(f"step={step}: {pages} pages are not so many at a time")
     return plan_of(gives_back, processes, pages, order, contpte, step)
 
 

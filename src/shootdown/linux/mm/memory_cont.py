@@ -229,11 +229,11 @@ def zap_ptes(
 @path(show="tlb_flush()")
 def tlb_flush(tlb: MmuGather, *, fullmm: bool, tables: bool) -> None:
     """arch/arm64/include/asm/tlb.h: if the process exits, its ASID is not used again before a flush
-    of everything, so only freed page tables matter."""
+    of everything, so only freed page tables matter. Nothing is flushed for an empty range."""
     if fullmm:
         if tables:
             flush_tlb_mm()
-    else:
+    elif tlb.pages:
         flush_tlb_range(tlb.pages)
     tlb.pages = set()
 
