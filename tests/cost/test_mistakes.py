@@ -158,6 +158,8 @@ def test_memory_is_known_before_it_is_used(tmp_path: Path) -> None:
         ("for page in span(n, n - 4):\n    mm.pte[page] = Pte()", "is outside of"),
         ("mm.pages = span(2, n)\ns = mm.pages\nmm.pte[s[n]] = Pte()", "'s[n]' is outside of"),
         ("mm.pages = span(2, n)\ns = mm.pages\nmm.pte[s[-4]] = Pte()", "'s[-4]' is outside of"),
+        ("s = span(2, n)\nfor page in s[n - 4 :]:\n    mm.pte[page] = Pte()", "is outside of"),
+        ("s = span(2, n)\nfor page in s[: n + 1]:\n    mm.pte[page] = Pte()", "is outside of"),
         ("s = mm.pages\nmm.pte[choose(s)] = Pte()", "there is nothing to choose from"),
         ("mm.a = random(n - 3)", "there is nothing to choose from"),
         ("mm.a = 7 // (n - 3)", "divides by a number that is not above 0"),

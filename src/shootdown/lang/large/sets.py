@@ -291,6 +291,10 @@ class Sets(Basis):
         high: ir.Expr = ir.Unary("span_len", base.expr)
         if index.upper is not None:
             high = self._number(self.evaluate(index.upper)).expr
+        high = self.temp(high, NUMBER, "end").expr
+        past = ir.Binary("add", ir.Unary("span_len", base.expr), ONE)
+        self.must(ir.Binary("below", high, past), "part", kind, node)
+        self.must(ir.Binary("below", low, ir.Binary("add", high, ONE)), "part", kind, node)
         count = simplify(ir.Binary("sub", high, low))
         start = self.temp(simplify(ir.Binary("add", first, low)), NUMBER, "first")
         return self.temp(ir.Binary("span", start.expr, count), kind, "part")
