@@ -266,7 +266,8 @@ class Run:
         for node in range(leaves - 1, 0, -1):
             tree[node] = tree[2 * node]
         for name, value in {
-            "FREE_TOP": frames, "LEAVES": leaves, "CPUS": cpus, "TLB_SETS": sets,
+            "FREE_TOP": frames, "FREE_SIZE": frames, "LEAVES": leaves, "CPUS": cpus,
+            "TLB_SETS": sets,
             "TLB_WAYS": self.profile.tlb_ways, "TAGS": TAGS, "RNG": _spread(seed),
             "SOCKET_CPUS": _socket_cpus(self.profile, cpus),
         }.items():  # fmt: skip

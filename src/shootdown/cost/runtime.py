@@ -70,8 +70,10 @@ CONTEXT = (
     "TLB_TURN",  # for each CPU, the way that is replaced next
     "EPOCHS",  # for each CPU and tag: how often all of it was flushed
     "TAGS",
-    "FREE",  # a stack of free frames
-    "FREE_TOP",
+    "FREE",  # a ring of free frames
+    "FREE_FIRST",  # where the one begins that is taken last
+    "FREE_TOP",  # how many there are
+    "FREE_SIZE",
     "CELLS",  # for each thread, a ring of list cells: element, rest
     "CELL_AT",
     "ENDED",  # when the last main thread finished
@@ -572,12 +574,29 @@ def take_frame(ctx: int) -> int:
         ctx[ERROR] = NO_FRAME
         return 0
     ctx[FREE_TOP] -= 1
-    return ctx[FREE][ctx[FREE_TOP]]
+    at = ctx[FREE_FIRST] + ctx[FREE_TOP]
+    if at >= ctx[FREE_SIZE]:
+        at -= ctx[FREE_SIZE]
+    return ctx[FREE][at]
 
 
 def give_frame(ctx: int, frame: int) -> int:
-    """A frame is free."""
-    ctx[FREE][ctx[FREE_TOP]] = frame
+    """A frame is free, and is the next one to be taken."""
+    at = ctx[FREE_FIRST] + ctx[FREE_TOP]
+    if at >= ctx[FREE_SIZE]:
+        at -= ctx[FREE_SIZE]
+    ctx[FREE][at] = frame
+    ctx[FREE_TOP] += 1
+    return 0
+
+
+def give_frame_last(ctx: int, frame: int) -> int:
+    """A frame is free, and is taken after all others that are free now."""
+    at = ctx[FREE_FIRST] - 1
+    if at < 0:
+        at = ctx[FREE_SIZE] - 1
+    ctx[FREE_FIRST] = at
+    ctx[FREE][at] = frame
     ctx[FREE_TOP] += 1
     return 0
 
@@ -635,6 +654,17 @@ def list_rest(ctx: int, cell: int) -> int:
     return cells[at + at + 1]
 
 
+def list_has(ctx: int, cell: int, element: int) -> int:
+    """Whether an element is in a list."""
+    cells = ctx[CELLS] + ((ctx[THREAD] * CELL_RING) << 4)
+    while cell != 0:
+        at = (cell & LOW) - 1
+        if cells[at + at] == element:
+            return 1
+        cell = cells[at + at + 1]
+    return 0
+
+
 LOOP = (set_ready, run)
 HELPERS = (
     wake, wait_for, written, socket, transfer, line_read, line_write, enqueue, grant, hand_over,
@@ -647,6 +677,6 @@ IDLE = ("take_ipi",)
 LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, up_write)
 OPERATIONS = (
     *LOCKS, send_ipis, take_ipi, irqs_off, irqs_on, tlb_lookup, tlb_insert, tlb_drop_page,
-    tlb_drop_span, tlb_drop_tag, tlb_drop_all, take_frame, give_frame, free_frames, random, compute,
-    clock, push, list_top, list_rest,
+    tlb_drop_span, tlb_drop_tag, tlb_drop_all, take_frame, give_frame, give_frame_last, free_frames,
+    random, compute, clock, push, list_top, list_rest, list_has,
 )  # fmt: skip
