@@ -7,7 +7,7 @@ Fields that are ``ghost`` belong to the properties.
 from __future__ import annotations
 
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page
-from shootdown.lang import Array, RwSem, SpinLock, Word, counter, ghost, path, ranged
+from shootdown.lang import Array, Object, RwSem, SpinLock, Word, counter, ghost, path, ranged
 
 Pages = tuple[Page, ...]
 
@@ -24,10 +24,15 @@ class TlbFlushBatched(Word):
         return f"pending {self.pending} flushed {self.flushed}"
 
 
+class PteTable(Object):
+    """A last-level page table as a place: that of pages 512 n to 512 n + 511 of any process."""
+
+
 class Mm(AddressSpace):
     """An address space as the kernel sees it. One page table, so one page-table lock (``ptl``);
-    or a table, and a lock, for each page (``ptls``, see ``pgtable.pte_lockptr()``), which may have
-    a count of open gathers of its own (``table_flush_pending``, proposed).
+    or a table, and a lock, for each page (``ptls``, see ``pgtable.pte_lockptr()``), or for each 512
+    (``table_ptls``), which may have a count of open gathers of its own (``table_flush_pending``,
+    proposed).
 
     ``revoked`` (ghost): the frames whose translation was removed before a call that promised so
     returned. ``freed`` (ghost): MADV_FREE has returned and none has visited the page since.
@@ -39,6 +44,7 @@ class Mm(AddressSpace):
 
     ptl: SpinLock
     ptls: Array[Page, SpinLock]
+    table_ptls: Array[PteTable, SpinLock]
     mmap_lock: RwSem
     i_mmap_rwsem: RwSem
     cpumask: set[Cpu]

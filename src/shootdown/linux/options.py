@@ -94,9 +94,9 @@ TTU_FLUSH = Option(
 PTL = Option(
     "ptl",
     "one",
-    choices=("one", "split"),
+    choices=("one", "split", "table"),
     doc="all pages of a scenario are in one page table, with one lock; or each page is in a table "
-    "of its own, with a lock of its own (CONFIG_SPLIT_PTE_PTLOCKS).",
+    "of its own, with a lock of its own (CONFIG_SPLIT_PTE_PTLOCKS); or each 512 are, as they are.",
 )
 
 PAGEOUT = Option(

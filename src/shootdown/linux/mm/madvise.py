@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shootdown.hardware.machine import Page, Pte
-from shootdown.lang import WRITE_ONCE, note, path, replace
+from shootdown.hardware.machine import Frame, Page, Pte
+from shootdown.lang import WRITE_ONCE, atomic_inc, note, path, replace
 from shootdown.linux.mm.memory import zap_page_range_single
 from shootdown.linux.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
 from shootdown.linux.mm.mmu_notifier import (
@@ -12,9 +12,11 @@ from shootdown.linux.mm.mmu_notifier import (
     notify_after_unlock,
     notify_before_unlock,
 )
+from shootdown.linux.mm.rmap_batch import flush_tlb_batched_pending
+from shootdown.linux.mm.vmscan import shrink_isolated
 from shootdown.linux.mm_types import Folio, Mm, Pages, page_folio
 from shootdown.linux.options import ZAP_FLUSH
-from shootdown.linux.pgtable import ptep_get, ptep_get_and_clear, set_pte_at
+from shootdown.linux.pgtable import pte_lockptr, ptep_get, ptep_get_and_clear, set_pte_at
 from shootdown.linux.user import return_from_free, return_to_user
 
 
@@ -84,3 +86,19 @@ def madvise_free(mm: Mm, pages: Pages) -> None:
     mmu_notifier_invalidate_range_end(mm, pages)
     tlb_finish_mmu(mm, tlb, pages)
     return_from_free(mm, pages)
+
+
+@path(show="madvise(MADV_PAGEOUT)")
+def madvise_pageout(mm: Mm, pages: Pages) -> None:
+    """``madvise_cold_or_pageout_pte_range()`` for the pages of one page table, and
+    ``reclaim_pages()``. A batch that was flushed is still noted in the mm, so that the next call
+    flushes once more."""
+    taken: set[Frame] = set()
+    with pte_lockptr(mm, pages[0]):
+        flush_tlb_batched_pending(mm)
+        for page in pages:
+            pte = ptep_get(mm, page)
+            if pte.present:
+                atomic_inc(page_folio(pte.frame).refcount)
+                taken.add(pte.frame)
+    shrink_isolated(taken)

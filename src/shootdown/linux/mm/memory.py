@@ -44,6 +44,7 @@ from shootdown.linux.pgtable import (
     ptep_get,
     ptep_get_and_clear,
     set_pte_at,
+    table_lockptr,
 )
 
 
@@ -187,7 +188,7 @@ def finish_fault(mm: Mm, page: Page, folio: Folio, pte: Pte) -> None:
     """F1..F5: put an entry where there is none, with the PTL held. A change from none to present
     needs no flush; the variant ``fault_flush=pending`` does one all the same if a gather is open.
     """
-    with mm.ptl:
+    with table_lockptr(mm, page):
         found = ptep_get(mm, page)
         if found.present:
             note("somebody else was faster")
