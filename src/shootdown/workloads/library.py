@@ -14,8 +14,11 @@ from shootdown.lang.scenario import Scenario
 
 MODULES: tuple[str, ...] = (  # in the order in which they are listed
     "shootdown.workloads.dontneed",
+    "shootdown.workloads.reclaim",
+    "shootdown.workloads.migration",
+    "shootdown.workloads.pageout",
 )
-FOR_SYSTEM: Mapping[str, str] = {"S0": "dontneed"}
+FOR_SYSTEM: Mapping[str, str] = {"S0": "dontneed", "S2a": "reclaim", "LUF": "reclaim"}
 """The workload on which a system's variants are priced unless another one is named."""
 
 

@@ -66,7 +66,7 @@ class Cost:
         """The counts that every comparison begins with."""
         counts, calls = self.priced.counts, self.priced.calls
         return {
-            "flushes": calls.get("flush_tlb_mm_range", 0),
+            "flushes": calls.get("flush_tlb_mm_range", 0) + calls.get("flush_tlb_multi_batch", 0),
             "ipis": counts.get("csd_queue_cpu", 0),
             "interrupts": counts.get("interrupts", 0),
             "full_flushes": calls.get("flush_tlb_local", 0),
