@@ -33,8 +33,9 @@ READERS = {
     "around": 32, "pagevec": 14, "floor": 1024, "low": 2048, "high": 3072, "ns": 20000,
     "heap_each": 0,
 }  # fmt: skip
-"""TTU batches: 48 CPUs, a reader on each, each through a file of its own (vm-scalability
-lru-file-mmap-read); read-ahead of 128 KiB; PAGEVEC_SIZE of 4.2; memory is 1/256 of 64 GiB."""
+"""TTU batches: 48 CPUs on four sockets, a reader on each, each through a file of its own
+(vm-scalability lru-file-mmap-read); read-ahead of 128 KiB; PAGEVEC_SIZE of 4.2; memory is 1/256 of
+64 GiB."""
 
 MIGRATE = {"cpus": 32, "threads": 30, "pages": 16384, "rounds": 2, "most": 512, "ns": 100}
 """migrate_pages(2) of a process whose threads use its memory (pmbench, migratepages)."""
@@ -49,19 +50,22 @@ FILERECLAIM = {
 class Runs:
     """Runs, each once."""
 
-    def __init__(self, profile: str, divide: int) -> None:
-        self.profile = Profile.load(profile)
+    def __init__(self, divide: int) -> None:
         self.divide = divide
         self.done: dict[str, Priced] = {}
 
     def __call__(
-        self, workload: str, parameters: Mapping[str, int], options: Mapping[str, Any] = {}
+        self,
+        workload: str,
+        parameters: Mapping[str, int],
+        options: Mapping[str, Any] = {},
+        profile: str = "skylake-2s",
     ) -> Priced:
-        key = repr((workload, sorted(parameters.items()), sorted(options.items())))
+        key = repr((workload, profile, sorted(parameters.items()), sorted(options.items())))
         if key not in self.done:
             print(f"{workload} {dict(options)}", file=sys.stderr)
             plan = find_workload(workload, None).plan(parameters)
-            self.done[key] = Run(plan, self.profile, options=options).run()
+            self.done[key] = Run(plan, Profile.load(profile), options=options).run()
         return self.done[key]
 
 
@@ -110,8 +114,8 @@ def readers(run: Runs, **more: int) -> tuple[Priced, Priced]:
     """Before batches, and after."""
     parameters = {**READERS, **more}
     return (
-        run("reclaim", parameters, VARIANTS["none"]),
-        run("reclaim", parameters, VARIANTS["batch"]),
+        run("reclaim", parameters, VARIANTS["none"], "skylake-4s"),
+        run("reclaim", parameters, VARIANTS["batch"], "skylake-4s"),
     )
 
 
@@ -226,10 +230,9 @@ def recorded(run: Runs) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", default="skylake-2s")
     parser.add_argument("--quick", action="store_true", help="shorter runs, no sensitivity")
     arguments = parser.parse_args()
-    run = Runs(arguments.profile, 2 if arguments.quick else 1)
+    run = Runs(2 if arguments.quick else 1)
     headlines(run)
     variants(run)
     recorded(run)

@@ -12,6 +12,7 @@ from shootdown.cost.profile import Profile
 from shootdown.workloads.library import find_workload
 from shootdown.workloads.reclaim import VARIANTS
 
+pytestmark = pytest.mark.slow  # each compiles the whole of reclaim
 SKYLAKE = Profile.load("skylake-2s")
 
 
@@ -82,7 +83,6 @@ def takeoff_flushes(floor: int) -> int:
     return flushes
 
 
-@pytest.mark.slow
 def test_reclaim_interrupts_once_for_each_list() -> None:
     found = small("batch", 32)
     assert found.calls["shrink_isolated"] == lists_of_32(32) == 25
@@ -91,14 +91,12 @@ def test_reclaim_interrupts_once_for_each_list() -> None:
     assert found.calls["flush_tlb_local"] == 2 * 25
 
 
-@pytest.mark.slow
 def test_reclaim_without_batches_interrupts_for_each_page() -> None:
     found = small("none", 32)
     assert found.counts["csd_queue_cpu"] == 25 * 32
     assert found.counts["invlpg"] == 2 * 25 * 32
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("floor", [32, 128])
 def test_luf_flushes_when_the_free_list_comes_round(floor: int) -> None:
     """With a free list as short as a list of reclaim LUF saves nothing; with one four times as long
@@ -108,7 +106,6 @@ def test_luf_flushes_when_the_free_list_comes_round(floor: int) -> None:
     assert found.calls["shrink_isolated"] == lists_of_32(floor)
 
 
-@pytest.mark.slow
 def test_writable_pages_are_flushed_at_once() -> None:
     """One page in 64 is mapped writable, so every second list owes a flush before it is freed."""
     found = small("luf", 128, writable_each=64)
