@@ -22,13 +22,11 @@ from shootdown.report.json import schema
 SMALL = ("--cpus", "4", "--set", "rounds=200")
 OWN = '''
 from shootdown.cost.workload import Plan, workload
-from shootdown.hardware.machine import Frame, Page
-from shootdown.hardware.pcid import Pcid
 from shootdown.lang import Thread, path
-from shootdown.lang.large import Span
 from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbState
 from shootdown.linux.mm.madvise import madvise_dontneed
 from shootdown.linux.mm_types import Mm, Pages
+from shootdown.workloads.memory import Places
 from shootdown.workloads.user import enter, spin, touch_all
 from shootdown.workloads.x86 import X86
 
@@ -43,12 +41,12 @@ def once(mm: Mm, pages: Pages) -> None:
 @workload("mine")
 def mine(pages: int = 3) -> Plan:
     """One call."""
-    mm = ContextMm(0)
+    mm, places = ContextMm(0), Places(1, pages)
     return Plan(
         machine=X86,
-        sizes={TlbState: 2, Page: pages + 1, Frame: pages + 8, ContextMm: 1, Pcid: 6},
+        sizes=places.sizes(cpus=2),
         threads=[
-            Thread(once, mm, Span(Page, 0, pages), on=TlbState(0)),
+            Thread(once, mm, places.area(0), on=TlbState(0)),
             Thread(spin, mm, on=TlbState(1), daemon=True),
         ],
         work={"calls": 1},
@@ -149,7 +147,12 @@ def test_a_variant_that_the_workload_does_not_run(shootdown: Shootdown) -> None:
 
 
 def test_too_few_frames_is_one_clear_error(shootdown: Shootdown) -> None:
-    Path("load.py").write_text(OWN.replace("Frame: pages + 8", "Frame: 2"))
+    Path("load.py").write_text(
+        OWN.replace("places.sizes(cpus=2)", "{**places.sizes(cpus=2), Frame: 2}").replace(
+            "from shootdown.lang import",
+            "from shootdown.hardware.machine import Frame\nfrom shootdown.lang import",
+        )
+    )
     ran = shootdown("cost", "today", "--workload", "load.py")
     assert ran.code == 2
     assert "no free frame left" in ran.err

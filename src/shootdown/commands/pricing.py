@@ -53,7 +53,8 @@ def add_pricing(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--profile",
         metavar="NAME|FILE.toml",
-        help="the machine's prices; default: skylake-2s (docs/profiles.md)",
+        help="the machine's prices; default: those of the workload's machine, skylake-2s or altra "
+        "(docs/profiles.md)",
     )
     group.add_argument(
         "--price",
@@ -65,12 +66,11 @@ def add_pricing(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def profile_of(arguments: argparse.Namespace) -> Profile:
+def profile_of(arguments: argparse.Namespace, default: str) -> Profile:
     """The profile that the user chose."""
     from shootdown.cost.profile import Profile
-    from shootdown.workloads.pricing import DEFAULT_PROFILE
 
-    profile = Profile.load(arguments.profile or DEFAULT_PROFILE)
+    profile = Profile.load(arguments.profile or default)
     given = {name: value for chosen in arguments.price for name, value in chosen.items()}
     return profile.override(**given) if given else profile
 
@@ -110,12 +110,13 @@ def priced(
     from shootdown.workloads.pricing import price
 
     options = {name: value for given in arguments.hardware for name, value in given.items()}
+    parameters = parameters_of(arguments)
     with Interruptible():
         return price(
             variant,
             workload,
-            parameters_of(arguments),
-            profile=profile_of(arguments),
+            parameters,
+            profile=profile_of(arguments, workload.plan(parameters).machine.profile),
             seed=arguments.seed,
             options=options,
             progress=show,

@@ -13,16 +13,16 @@ machine's functions ``spend()``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from shootdown.cost import runtime
+from shootdown.cost.sections import Section, located, sections
+from shootdown.cost.writer import WORDS, Writer
 from shootdown.errors import ModelError
 from shootdown.lang import ir
-from shootdown.lang.bodies import expr_loads
 from shootdown.lang.builder import counted
 from shootdown.lang.cfg import Graph, MBlock, MBranch, MChoice, MJump, Register, Step
-from shootdown.lang.kinds import Kind, LockKind, RwSemKind, SetKind
+from shootdown.lang.kinds import Kind, LockKind, RwSemKind
 from shootdown.lang.large import Enter, Extern, LargeKinds, LargeSpace, Leave, Parameter, Region
 
 SMALL = 1 << 16
@@ -30,11 +30,19 @@ SMALL = 1 << 16
 LOCKS = 1 << 24
 """So many locks in one field are possible; who had one last matters for each."""
 
-WORDS = {name: number for number, name in enumerate(runtime.CONTEXT)}
 LOADS = {"load", "READ_ONCE", "smp_load_acquire", "wait"}
 STORES = {"store", "WRITE_ONCE", "smp_store_release"}
+ARITIES = {f.__name__: f.__code__.co_argcount - 1 for f in runtime.OPERATIONS}
 FREE_STEPS = {"extern", "event"}  # what they cost is said elsewhere
-COMPARISONS = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge"}
+COMPARISONS = {
+    "below": "ult",
+    "eq": "eq",
+    "ne": "ne",
+    "lt": "slt",
+    "le": "sle",
+    "gt": "sgt",
+    "ge": "sge",
+}
 PLAIN = {
     "add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor",
     "land": "and", "lor": "or", "shl": "shl", "shr": "lshr",
@@ -51,10 +59,14 @@ class Layout:
     prices: list[str] = field(default_factory=lambda: list(runtime.PRICES))
     counts: list[str] = field(default_factory=lambda: list(runtime.COUNTS))
     stalls: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+    units: list[str] = field(default_factory=list)
+    failures: list[tuple[str, ir.Location | None]] = field(default_factory=list)
+    declared: list[ir.Failure] = field(default_factory=list)  # what the compiler's checks say
     lines: dict[int, int] = field(default_factory=dict)  # first line of a region
     locks: dict[int, int] = field(default_factory=dict)  # first queue of a region of locks
     waited: dict[int, int] = field(default_factory=dict)  # first entry of a region waited for
+    groups: dict[frozenset[int], int] = field(default_factory=dict)  # entry of several regions
+    lists: bool = False  # whether there are any
     line_count: int = 0
     lock_count: int = 0
     waited_count: int = 0
@@ -70,6 +82,10 @@ class Layout:
     def stall(self, name: str) -> int:
         """The number of a kind of waiting."""
         return _number(self.stalls, name)
+
+    def unit(self, name: str) -> int:
+        """The number of a unit that all CPUs share."""
+        return _number(self.units, name)
 
     def line(self, region: Region, most: int = SMALL) -> int | None:
         """The first cache line of a region, if its lines are looked at."""
@@ -90,6 +106,19 @@ class Layout:
             self.lock_count += region.length // region.width
         return self.locks[start]
 
+    def group(self, places: list[ir.Place]) -> int:
+        """The entry of a guard that reads several places: a write to any of their regions wakes."""
+        regions = frozenset(self.space.region_at(place.base).storage.base for place in places)
+        if regions not in self.groups:
+            self.groups[regions] = self.waited_count
+            self.waited_count += 1
+        return self.groups[regions]
+
+    def failure(self, message: str, at: ir.Location | None) -> int:
+        """The number of something that can go wrong, from 1."""
+        self.failures.append((message, at))
+        return len(self.failures)
+
     def wait(self, region: Region) -> int:
         """The first entry of a region that somebody waits for."""
         start = region.storage.base
@@ -108,26 +137,14 @@ def _number(names: list[str], name: str) -> int:
 def guarded_regions(graph: Graph, layout: Layout) -> None:
     """Note which regions a graph waits for, before any graph is emitted: who writes one of them
     must wake."""
-    for block in graph.blocks:
-        guarded = any(isinstance(op, ir.Guard) for op in block.ops)
-        if guarded:
-            for place in _guard_places(block):
-                layout.wait(layout.space.region_at(place.base))
+    for section in {id(s): s for s in sections(graph).values()}.values():
+        if len(section.places) == 1:
+            layout.wait(layout.space.region_at(section.places[0].base))
+        elif section.places:
+            layout.group(section.places)
 
 
-def _guard_places(block: MBlock) -> list[ir.Place]:
-    """The places that a block reads up to its last guard."""
-    last = max(i for i, op in enumerate(block.ops) if isinstance(op, ir.Guard))
-    places = []
-    for op in block.ops[: last + 1]:
-        if isinstance(op, ir.Set):
-            places += expr_loads(op.value)
-        elif isinstance(op, ir.Guard):
-            places += expr_loads(op.condition)
-    return places
-
-
-class Emitter:
+class Emitter(Writer):
     """Writes one coroutine."""
 
     def __init__(
@@ -137,30 +154,11 @@ class Emitter:
         self.graph = graph
         self.parameters = parameters
         self.layout = layout
-        self.lines: list[str] = []
-        self.serial = 0
+        super().__init__()
         self.numbers = {id(block): i for i, block in enumerate(graph.blocks)}
         self.slots: set[int] = set()
-        self.step: Step | None = None
-        self.retry = ""
-        self.waits: list[ir.Place] = []
-
-    # ------------------------------------------------------------------ text
-
-    def new(self, instruction: str) -> str:
-        """A line that defines a value."""
-        self.serial += 1
-        self.lines.append(f"  %v{self.serial} = {instruction}")
-        return f"%v{self.serial}"
-
-    def do(self, instruction: str) -> None:
-        """A line that defines none."""
-        self.lines.append(f"  {instruction}")
-
-    def label(self, name: str) -> str:
-        """A name for a new block."""
-        self.serial += 1
-        return f"{name}.{self.serial}"
+        self.sections = sections(graph)
+        self.section: Section | None = None
 
     def text(self) -> str:
         """The whole function."""
@@ -173,6 +171,8 @@ class Emitter:
             self.do(f"%r{reg} = alloca i{width}")
             self.do(f"store i{width} 0, ptr %r{reg}")
         self.do("%since = alloca i64")
+        self.do("%tried = alloca i1")
+        self.do("store i1 false, ptr %tried")
         self.do("%scratch = alloca [64 x i64]")
         self.do("store i64 -1, ptr %since")
         for number, parameter in enumerate(self.parameters):
@@ -206,6 +206,10 @@ class Emitter:
             *self._set_word("BLOCKED", "2"),
             "  %last = call i8 @llvm.coro.suspend(token none, i1 true)",
             "  switch i8 %last, label %suspended [i8 0, label %bad i8 1, label %cleanup]",
+            "failed:",
+            *self._set_word("BLOCKED", "1"),
+            "  %wrong = call i8 @llvm.coro.suspend(token none, i1 false)",
+            "  switch i8 %wrong, label %suspended [i8 0, label %bad i8 1, label %cleanup]",
             "bad:",
             "  unreachable",
             "cleanup:",
@@ -218,55 +222,19 @@ class Emitter:
         ]
         return "\n".join([*head, *self.lines, *begin, *body, *tail])
 
-    def _set_word(self, name: str, value: str) -> list[str]:
-        self.serial += 1
-        return [
-            f"  %w{self.serial} = getelementptr i64, ptr %ctx, i64 {WORDS[name]}",
-            f"  store i64 {value}, ptr %w{self.serial}",
-        ]
-
-    # ------------------------------------------------------------------ the context
-
-    def word(self, name: str) -> str:
-        """The address of a word of the context."""
-        return self.new(f"getelementptr i64, ptr %ctx, i64 {WORDS[name]}")
-
-    def get(self, name: str) -> str:
-        """A word of the context."""
-        return self.new(f"load i64, ptr {self.word(name)}")
-
-    def put(self, name: str, value: str) -> None:
-        """Write a word of the context."""
-        self.do(f"store i64 {value}, ptr {self.word(name)}")
-
-    def add_to(self, array: str, index: int, value: str) -> None:
-        """Add to an element of an array of the context."""
-        base = self.new(f"inttoptr i64 {self.get(array)} to ptr")
-        at = self.new(f"getelementptr i64, ptr {base}, i64 {index}")
-        old = self.new(f"load i64, ptr {at}")
-        self.do(f"store i64 {self.new(f'add i64 {old}, {value}')}, ptr {at}")
-
-    def pay(self, name: str, times: int = 1) -> None:
+    def pay(self, name: str) -> None:
         """Let the price of something pass."""
         base = self.new(f"inttoptr i64 {self.get('PRICES')} to ptr")
         at = self.new(f"getelementptr i64, ptr {base}, i64 {self.layout.price(name)}")
         price = self.new(f"load i64, ptr {at}")
-        if times != 1:
-            price = self.new(f"mul i64 {price}, {times}")
         self.put("NOW", self.new(f"add i64 {self.get('NOW')}, {price}"))
-
-    def suspend(self) -> None:
-        """Stop here; go on when resumed."""
-        after = self.label("resumed")
-        way = self.new("call i8 @llvm.coro.suspend(token none, i1 false)")
-        self.do(f"switch i8 {way}, label %suspended [i8 0, label %{after} i8 1, label %cleanup]")
-        self.lines.append(f"{after}:")
 
     # ------------------------------------------------------------------ blocks
 
     def block(self, block: MBlock) -> None:
         """One block, with what comes before a step."""
         self.lines.append(f"b{self.numbers[id(block)]}:")
+        self.section = self.sections.get(id(block))
         if block.step is not None:
             self.begin_step(block)
         for op in block.ops:
@@ -287,17 +255,23 @@ class Emitter:
         """The label of a block."""
         return f"b{self.numbers[id(block)]}"
 
+    @property
+    def step(self) -> Step | None:
+        """The step that the present block belongs to."""
+        return None if self.section is None else self.section.block.step
+
+    def retry(self, block: MBlock) -> str:
+        """Where a step is tried again."""
+        return f"turn.b{self.numbers[id(block)]}"
+
     def begin_step(self, block: MBlock) -> None:
-        """Yield if another thread is earlier; then pay for the step."""
-        step = block.step
+        """Yield if another thread is earlier; then pay for the step, once."""
+        step, section = block.step, self.section
         assert step is not None
-        self.step = step
-        self.waits = _guard_places(block) if any(isinstance(o, ir.Guard) for o in block.ops) else []
-        late, turn = self.label("late"), self.label("turn")
-        waits = bool(self.waits) or any(
-            isinstance(op, Extern) and op.name in runtime.WAITING for op in block.ops
-        )
-        self.retry = turn
+        assert section is not None
+        late, turn = self.label("late"), self.retry(block)
+        if section.guarded:
+            self.do("store i1 false, ptr %tried")
         test = self.new(f"icmp sgt i64 {self.get('NOW')}, {self.get('HORIZON')}")
         self.do(f"br i1 {test}, label %{late}, label %{turn}")
         self.lines.append(f"{late}:")
@@ -305,18 +279,42 @@ class Emitter:
         self.do(f"br label %{turn}")
         self.lines.append(f"{turn}:")
         self.put("STEPS", self.new(f"add i64 {self.get('STEPS')}, 1"))
-        if step.kind in FREE_STEPS or waits:
-            pass  # these pay when they succeed
-        else:
+        if step.kind in FREE_STEPS or section.late_price:
+            return  # the latter pay when they succeed
+        if not section.guarded:
             self.pay(_price_of(step.kind))
+            return
+        pay, paid = self.label("pay"), self.label("paid")
+        self.do(f"br i1 {self.fresh()}, label %{pay}, label %{paid}")
+        self.lines.append(f"{pay}:")
+        self.pay(_price_of(step.kind))
+        self.do(f"br label %{paid}")
+        self.lines.append(f"{paid}:")
+
+    def fresh(self) -> str:
+        """Whether the step is tried for the first time."""
+        return self.new(f"xor i1 {self.new('load i1, ptr %tried')}, true")
+
+    def require(self, test: str, message: str, at: ir.Location | None = None) -> None:
+        """Stop everything where a condition does not hold."""
+        if at is None and self.step is not None:
+            at = self.step.location
+        good, bad = self.label("good"), self.label("fails")
+        self.do(f"br i1 {test}, label %{good}, label %{bad}")
+        self.lines.append(f"{bad}:")
+        self.put("ERROR", str(self.layout.failure(message, at)))
+        self.do("br label %failed")
+        self.lines.append(f"{good}:")
 
     def choice(self, reg: int, mask: ir.Expr, width: int) -> None:
         """One of the bits of a mask, by chance."""
         value, bits = self.value(mask)
-        if bits != 64:
-            raise ModelError("choose() from a large set has no price: choose from a span")
-        count = self.new(f"call i64 @llvm.ctpop.i64(i64 {value})")
-        skip = self.call("random", count)
+        bits = bits or 64
+        wide = f"i{bits}"
+        some = self.new(f"icmp ne {wide} {value}, 0")
+        self.require(some, "choose() has nothing to choose from")
+        total = self.narrow(self.new(f"call {wide} @llvm.ctpop.{wide}({wide} {value})"), bits)
+        skip = self.call("random", total)
         head, again, after = self.label("pick"), self.label("next"), self.label("picked")
         before = self.label("before")
         self.do(f"br label %{before}")
@@ -325,18 +323,18 @@ class Emitter:
         self.lines.append(f"{head}:")
         self.serial += 2
         rest, left = f"%p{self.serial}", f"%q{self.serial}"
-        self.lines.append(f"  {rest} = phi i64 [{value}, %{before}], [{rest}.n, %{again}]")
+        self.lines.append(f"  {rest} = phi {wide} [{value}, %{before}], [{rest}.n, %{again}]")
         self.lines.append(f"  {left} = phi i64 [{skip}, %{before}], [{left}.n, %{again}]")
         stop = self.new(f"icmp eq i64 {left}, 0")
         self.do(f"br i1 {stop}, label %{after}, label %{again}")
         self.lines.append(f"{again}:")
-        less = self.new(f"sub i64 {rest}, 1")
-        self.do(f"{rest}.n = and i64 {rest}, {less}")
+        less = self.new(f"sub {wide} {rest}, 1")
+        self.do(f"{rest}.n = and {wide} {rest}, {less}")
         self.do(f"{left}.n = sub i64 {left}, 1")
         self.do(f"br label %{head}")
         self.lines.append(f"{after}:")
-        chosen = self.new(f"call i64 @llvm.cttz.i64(i64 {rest}, i1 false)")
-        self.set_register(reg, chosen, 64)
+        chosen = self.new(f"call {wide} @llvm.cttz.{wide}({wide} {rest}, i1 false)")
+        self.set_register(reg, self.narrow(chosen, bits), 64)
 
     # ------------------------------------------------------------------ operations
 
@@ -349,17 +347,31 @@ class Emitter:
                 self.store(place, value)
             case ir.Guard(condition):
                 self.guard(condition)
-            case ir.Check(condition):
-                self.check(condition)
+            case ir.Check(condition, failure):
+                declared = self.layout.declared[failure]
+                self.require(self.truth(condition), declared.message, declared.location)
             case Extern():
                 self.extern(op)
             case Enter(function, reg):
-                self.add_to("CALLS", function, "1")
-                self.set_register(reg, self.get("NOW"), 64)
+                self.enter(function, reg)
             case Leave(function, reg):
                 self.slots.add(reg)
                 since = self.new(f"load i64, ptr %r{reg}")
                 self.add_to("TIMES", function, self.new(f"sub i64 {self.get('NOW')}, {since}"))
+
+    def enter(self, function: int, reg: int) -> None:
+        """A call begins; only once, if its step is tried again."""
+        if self.section is None or not self.section.guarded:
+            self.add_to("CALLS", function, "1")
+            self.set_register(reg, self.get("NOW"), 64)
+            return
+        self.slots.add(reg)
+        fresh = self.fresh()
+        self.add_to("CALLS", function, self.new(f"zext i1 {fresh} to i64"))
+        begun = self.new(f"load i64, ptr %r{reg}")
+        self.set_register(
+            reg, self.new(f"select i1 {fresh}, i64 {self.get('NOW')}, i64 {begun}"), 64
+        )
 
     def set_register(self, reg: int, value: str, bits: int) -> None:
         """Write a register."""
@@ -381,6 +393,9 @@ class Emitter:
         waited = self.layout.waited.get(region.storage.base)
         if waited is not None:
             self.call("written", self.new(f"add i64 {element}, {waited}"))
+        for regions, entry in self.layout.groups.items():
+            if region.storage.base in regions:
+                self.call("written", str(entry))
 
     def guard(self, condition: ir.Expr) -> None:
         """Go on where the condition holds; else wait until what it reads is written."""
@@ -388,15 +403,21 @@ class Emitter:
         held, wait = self.label("held"), self.label("wait")
         self.do(f"br i1 {test}, label %{held}, label %{wait}")
         self.lines.append(f"{wait}:")
-        if not self.waits:
-            raise ModelError("a guard that reads nothing shared can never become true")
-        # what is read last decides; the others are looked at again when it has changed
-        place = self.waits[-1]
-        region = self.layout.space.region_at(place.base)
-        element = self.element(place, region)
-        self.call("wait_for", self.new(f"add i64 {element}, {self.layout.wait(region)}"))
+        section = self.section
+        assert section is not None
+        if not section.places:
+            raise located("a condition without shared state can never become true",
+                          section.block.step.location if section.block.step else None)  # fmt: skip
+        if len(section.places) == 1:
+            place = section.places[0]
+            region = self.layout.space.region_at(place.base)
+            element = self.element(place, region)
+            entry = self.new(f"add i64 {element}, {self.layout.wait(region)}")
+        else:
+            entry = str(self.layout.group(section.places))
+        self.call("wait_for", entry)
         self.stalled()
-        self.do(f"br label %{self.retry}")
+        self.do(f"br label %{self.retry(section.block)}")
         self.lines.append(f"{held}:")
         self.going_on()
 
@@ -406,12 +427,14 @@ class Emitter:
         fresh = self.new(f"icmp slt i64 {since}, 0")
         start = self.new(f"select i1 {fresh}, i64 {self.get('NOW')}, i64 {since}")
         self.do(f"store i64 {start}, ptr %since")
+        self.do("store i1 true, ptr %tried")
         self.suspend()
 
     def going_on(self, idle: tuple[int, ...] | None = None) -> None:
         """A step that may have waited is done: count the time, and pay. Where waiting is being
         ``idle``, the calls around it (their registers) begin that much later."""
         assert self.step is not None
+        assert self.section is not None
         since = self.new("load i64, ptr %since")
         waited = self.new(f"icmp sge i64 {since}, 0")
         yes, after = self.label("waited"), self.label("paid")
@@ -427,23 +450,8 @@ class Emitter:
         self.do("store i64 -1, ptr %since")
         self.do(f"br label %{after}")
         self.lines.append(f"{after}:")
-        if self.step.kind not in FREE_STEPS:
+        if self.step.kind not in FREE_STEPS and self.section.late_price:
             self.pay(_price_of(self.step.kind))
-
-    def check(self, condition: ir.Expr) -> None:
-        """Stop everything where a check fails."""
-        assert self.graph is not None
-        test = self.truth(condition)
-        good, bad = self.label("good"), self.label("fails")
-        self.do(f"br i1 {test}, label %{good}, label %{bad}")
-        self.lines.append(f"{bad}:")
-        where = self.step
-        self.layout.failures.append(_where(where))
-        self.put("ERROR", str(len(self.layout.failures)))
-        self.put("BLOCKED", "1")
-        self.suspend()
-        self.do(f"br label %{good}")
-        self.lines.append(f"{good}:")
 
     def extern(self, op: Extern) -> None:
         """An operation of the engine."""
@@ -452,47 +460,71 @@ class Emitter:
         elif op.name == "count":
             self.counted(op)
             return
-        elif op.name == "spend" and isinstance(op.args[0], str):
+        elif op.name == "spend":
             self.pay_times(op)
+            return
+        elif op.name == "occupy":
+            self.occupy(op)
             return
         else:
             arguments = [self.argument(a, w) for a, w in zip(op.args, op.wide, strict=True)]
             if op.name == "span":
                 result = self.special("span", *arguments)
             else:
+                self.known(op)
                 result = self.waiting(op.name, arguments, op.open)
         if op.reg is not None:
             self.set_register(op.reg, result, 64)
 
+    def known(self, op: Extern) -> None:
+        """Refuse an operation that the engine does not have, and say where one may fail."""
+        at = None if self.step is None else self.step.location
+        if ARITIES.get(op.name) != len(op.args):
+            raise located(
+                f"{op.name}() is no operation of the pricing engine, or has other parameters", at,
+                "those that there are stand in shootdown/workloads/externs.py",
+            )  # fmt: skip
+        if op.name in runtime.FALLIBLE:
+            self.put("PLACE", str(self.layout.failure(runtime.FALLIBLE[op.name], at)))
+
     def pay_times(self, op: Extern) -> None:
         """``spend("invlpg", n)``."""
-        name = str(op.args[0])
+        if not isinstance(op.args[0], str):
+            raise located("spend() needs the name of a price, as a text",
+                          None if self.step is None else self.step.location)  # fmt: skip
+        name = op.args[0]
         times, _ = self.value(_expr(op.args[1]))
+        number = self.layout.price(name)
+        if times == "1":
+            self.pay(name)
+            return
+        self.known(op)
+        self.call("spend", str(number), times)
+
+    def occupy(self, op: Extern) -> None:
+        """``occupy("dvm", "tlbi_deliver")``."""
         base = self.new(f"inttoptr i64 {self.get('PRICES')} to ptr")
-        at = self.new(f"getelementptr i64, ptr {base}, i64 {self.layout.price(name)}")
-        price = self.new(f"mul i64 {self.new(f'load i64, ptr {at}')}, {times}")
-        self.put("NOW", self.new(f"add i64 {self.get('NOW')}, {price}"))
+        at = self.new(f"getelementptr i64, ptr {base}, i64 {self.layout.price(str(op.args[1]))}")
+        unit = str(op.args[0])
+        number = str(self.layout.unit(unit))
+        waited = self.call("occupy", number, self.new(f"load i64, ptr {at}"))
+        self.add_to("STALLS", self.layout.stall(unit), waited)
 
     def counted(self, op: Extern) -> None:
         """``count("ipi", n)``."""
+        if not isinstance(op.args[0], str):
+            raise located("count() needs a text", None if self.step is None else self.step.location)
         number, _ = self.value(_expr(op.args[1]))
         self.add_to("COUNTS", self.layout.count(str(op.args[0])), number)
 
     def argument(self, argument: ir.Expr | str, words: int) -> str:
-        """An argument; a large set is passed by its address."""
+        """An argument; a bit set (of so many words) is passed by its address."""
         value, bits = self.value(_expr(argument))
-        if words == 1 and bits == 64 and not self.is_mask(argument):
+        if words == 0:
             return value
-        width = max(words, 1) * 64
+        width = words * 64
         self.do(f"store i{width} {self.resized(value, bits, width)}, ptr %scratch, align 8")
         return self.new("ptrtoint ptr %scratch to i64")
-
-    def is_mask(self, argument: ir.Expr | str) -> bool:
-        """Whether an argument is a bit set."""
-        if isinstance(argument, ir.Reg):
-            kind = self.graph.registers[argument.index].kind
-            return isinstance(kind, SetKind) and self.layout.kinds.form(kind) == "bits"
-        return False
 
     def lock_operation(self, op: Extern) -> str:
         """Take or release a lock."""
@@ -522,6 +554,12 @@ class Emitter:
         self.lines.append(f"{on}:")
         self.going_on(calls if name in runtime.IDLE else None)
         return result
+
+    def fallible(self, name: str, *arguments: str) -> str:
+        """Call a function of the runtime that can fail at the present line."""
+        at = None if self.step is None else self.step.location
+        self.put("PLACE", str(self.layout.failure(runtime.FALLIBLE[name], at)))
+        return self.call(name, *arguments)
 
     def call(self, name: str, *arguments: str) -> str:
         """Call a function of the runtime."""
@@ -628,9 +666,9 @@ class Emitter:
                 end = self.new(f"lshr i64 {value}, 32")
                 return self.new(f"sub i64 {end}, {self.unary('span_first', value, bits)}")
             case "list_len":
-                return self.new(f"lshr i64 {value}, 32")
+                return self.new(f"lshr i64 {value}, {runtime.TIMES['CELL_COUNT']}")
             case "list_top" | "list_rest":
-                return self.call(op, value)
+                return self.fallible(op, value)
         raise AssertionError(op)
 
     def narrow(self, value: str, bits: int) -> str:
@@ -659,15 +697,38 @@ class Emitter:
         if op in COMPARISONS:
             test = self.new(f"icmp {COMPARISONS[op]} i{width} {a}, {b}")
             return self.new(f"zext i1 {test} to i64"), 64
+        if op in ("shl", "shr") and not isinstance(right, ir.Const):
+            return self.shifted(PLAIN[op], width, a, b), width
         if op in PLAIN:
             return self.new(f"{PLAIN[op]} i{width} {a}, {b}"), width
         return self.special(op, a, b), 64
+
+    def shifted(self, op: str, width: int, a: str, b: str) -> str:
+        """A shift, by any number: nothing is left where it is far."""
+        near = self.new(f"icmp ult i{width} {b}, {width}")
+        moved = self.new(f"{op} i{width} {a}, {b}")
+        return self.new(f"select i1 {near}, i{width} {moved}, i{width} 0")
+
+    def divided(self, op: str, a: str, b: str) -> str:
+        """Division as in Python: the remainder is not negative."""
+        if b.startswith("%"):
+            self.require(
+                self.new(f"icmp sgt i64 {b}, 0"), "division by a number that is not above 0"
+            )
+        rest = self.new(f"srem i64 {a}, {b}")
+        under = self.new(f"icmp slt i64 {rest}, 0")
+        if op == "mod":
+            more = self.new(f"add i64 {rest}, {b}")
+            return self.new(f"select i1 {under}, i64 {more}, i64 {rest}")
+        whole = self.new(f"sdiv i64 {a}, {b}")
+        less = self.new(f"sext i1 {under} to i64")
+        return self.new(f"add i64 {whole}, {less}")
 
     def special(self, op: str, a: str, b: str) -> str:
         """Division, extremes, spans and lists."""
         match op:
             case "floordiv" | "mod":
-                return self.new(f"{'udiv' if op == 'floordiv' else 'urem'} i64 {a}, {b}")
+                return self.divided(op, a, b)
             case "min" | "max":
                 test = self.new(f"icmp {'slt' if op == 'min' else 'sgt'} i64 {a}, {b}")
                 return self.new(f"select i1 {test}, i64 {a}, i64 {b}")
@@ -677,9 +738,11 @@ class Emitter:
                 some = self.new(f"icmp ne i64 {b}, 0")
                 return self.new(f"select i1 {some}, i64 {packed}, i64 0")
             case "push":
-                return self.call("push", a, b)
+                self.layout.lists = True
+                return self.fallible("push", a, b)
             case "in_list":
-                return self.call("list_has", a, b)
+                self.layout.lists = True
+                return self.fallible("list_has", a, b)
             case "hull" | "span_and" | "span_sub" | "in_span":
                 return self.new(f"call i64 @{op}(i64 {a}, i64 {b})")
         raise AssertionError(op)
@@ -699,13 +762,6 @@ def _price_of(kind: str) -> str:
     return "atomic"
 
 
-def _where(step: Step | None) -> str:
-    """A step's place in the source."""
-    if step is None:
-        return "the beginning of a thread"
-    return f"{step.location.file}:{step.location.line}: {step.location.text}"
-
-
 def _stall_of(step: Step) -> str:
     """What a waiting thread waits for, in words."""
     if step.kind in ("wait", "extern", "atomic"):
@@ -713,80 +769,4 @@ def _stall_of(step: Step) -> str:
     return step.kind
 
 
-SPANS = """\
-define internal i64 @hull(i64 %a, i64 %b) alwaysinline {
-  %anone = icmp eq i64 %a, 0
-  %bnone = icmp eq i64 %b, 0
-  %alow = and i64 %a, 4294967295
-  %blow = and i64 %b, 4294967295
-  %aend = lshr i64 %a, 32
-  %bend = lshr i64 %b, 32
-  %l = call i64 @llvm.umin.i64(i64 %alow, i64 %blow)
-  %e = call i64 @llvm.umax.i64(i64 %aend, i64 %bend)
-  %high = shl i64 %e, 32
-  %both = or i64 %high, %l
-  %x = select i1 %bnone, i64 %a, i64 %both
-  %y = select i1 %anone, i64 %b, i64 %x
-  ret i64 %y
-}
-define internal i64 @span_and(i64 %a, i64 %b) alwaysinline {
-  %alow = and i64 %a, 4294967295
-  %blow = and i64 %b, 4294967295
-  %aend = lshr i64 %a, 32
-  %bend = lshr i64 %b, 32
-  %l = call i64 @llvm.umax.i64(i64 %alow, i64 %blow)
-  %e = call i64 @llvm.umin.i64(i64 %aend, i64 %bend)
-  %high = shl i64 %e, 32
-  %both = or i64 %high, %l
-  %some = icmp ult i64 %l, %e
-  %y = select i1 %some, i64 %both, i64 0
-  ret i64 %y
-}
-define internal i64 @span_sub(i64 %a, i64 %b) alwaysinline {
-  %alow = and i64 %a, 4294967295
-  %blow = and i64 %b, 4294967295
-  %aend = lshr i64 %a, 32
-  %bend = lshr i64 %b, 32
-  %under = icmp ule i64 %blow, %alow
-  %over = icmp uge i64 %bend, %aend
-  %low = select i1 %under, i64 %bend, i64 %alow
-  %end = select i1 %over, i64 %blow, i64 %aend
-  %nlow = call i64 @llvm.umax.i64(i64 %low, i64 %alow)
-  %nend = call i64 @llvm.umin.i64(i64 %end, i64 %aend)
-  %high = shl i64 %nend, 32
-  %both = or i64 %high, %nlow
-  %some = icmp ult i64 %nlow, %nend
-  %y = select i1 %some, i64 %both, i64 0
-  ret i64 %y
-}
-define internal i64 @in_span(i64 %a, i64 %x) alwaysinline {
-  %low = and i64 %a, 4294967295
-  %end = lshr i64 %a, 32
-  %over = icmp uge i64 %x, %low
-  %under = icmp ult i64 %x, %end
-  %in = and i1 %over, %under
-  %r = zext i1 %in to i64
-  ret i64 %r
-}
-declare i64 @llvm.umin.i64(i64, i64)
-declare i64 @llvm.umax.i64(i64, i64)
-declare token @llvm.coro.id(i32, ptr, ptr, ptr)
-declare i64 @llvm.coro.size.i64()
-declare ptr @llvm.coro.begin(token, ptr)
-declare i8 @llvm.coro.suspend(token, i1)
-declare void @llvm.coro.end(ptr, i1, token)
-"""
-"""Spans as ranges: what is taken away from the middle of one stays (the hull of the rest)."""
-
-
-def wide_declarations(widths: Iterator[int]) -> str:
-    """Declarations for the wide integers that are in use."""
-    lines = []
-    for bits in sorted(set(widths)):
-        if bits != 64:
-            lines.append(f"declare i{bits} @llvm.ctpop.i{bits}(i{bits})")
-            lines.append(f"declare i{bits} @llvm.cttz.i{bits}(i{bits}, i1)")
-    return "\n".join(lines)
-
-
-__all__ = ["SPANS", "Emitter", "Layout", "Register", "guarded_regions", "wide_declarations"]
+__all__ = ["Emitter", "Layout", "Register", "guarded_regions"]

@@ -6,6 +6,7 @@ and threads that are ready at the same time go in the order of their numbers.
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import mmap
 import re
@@ -16,8 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shootdown.cost import runtime
-from shootdown.cost.emit import SPANS, Emitter, Layout, guarded_regions, wide_declarations
+from shootdown.cost.emit import Emitter, Layout, guarded_regions
+from shootdown.cost.plans import check_plan
 from shootdown.cost.profile import Profile, check_name
+from shootdown.cost.sections import located
+from shootdown.cost.spans import SPANS, wide_declarations
+from shootdown.cost.stuck import deadlock, stuck
 from shootdown.cost.workload import Plan
 from shootdown.errors import ModelError
 from shootdown.lang.builder import Unit
@@ -38,6 +43,7 @@ from shootdown.lang.source import source_of
 from shootdown.lang.types import Object
 from shootdown.lang.values import Value
 from shootdown.native import jit, subset
+from shootdown.native.room import available
 
 CHUNK = 4_000_000
 """Steps between two looks at the clock and at Ctrl-C."""
@@ -96,6 +102,7 @@ class Run:
         self.plan = plan
         self.profile = profile
         machine = plan.machine
+        check_plan(plan)
         setup = Setup(sizes=plan.sizes, threads=[],
                       options={**machine.options, **plan.options})  # fmt: skip
         self.kinds = LargeKinds(plan.sizes, machine.spans, machine.lists)
@@ -138,9 +145,15 @@ class Run:
         if len(self.threads) > MOST_THREADS:
             raise ModelError(f"{len(self.threads)} threads are too many: {MOST_THREADS} at most")
 
+    def again(self, profile: Profile, seed: int = 1) -> Run:
+        """The same plan and options with other prices, without compiling it again."""
+        other = copy.copy(self)
+        other.profile = profile
+        other._memory(seed)
+        return other
+
     def _add(self, thread: Thread) -> None:
-        if thread.on is None:
-            raise ModelError(f"{thread!r} of a workload needs on=: the CPU that it runs on")
+        assert thread.on is not None
         source = source_of(thread.path)
         names = [a.arg for a in (*source.tree.args.posonlyargs, *source.tree.args.args)]
         given = dict(zip(names, thread.args, strict=False))
@@ -188,6 +201,7 @@ class Run:
         return NUMBER
 
     def _link(self) -> None:
+        self.layout.declared = self.unit.failures
         for code in self.codes:
             guarded_regions(code.graph, self.layout)
         bodies = [
@@ -233,13 +247,17 @@ class Run:
             "TREE": 2 * leaves, "READY": leaves, "HANDLES": threads, "CPU_OF": threads,
             "MAIN": cpus, "HANDLER": cpus, "REMAIN": threads, "STOPPED": threads,
             "QUEUES": cpus * cpus, "HEADS": cpus, "TAILS": cpus, "IRQ_OFF": cpus,
-            "IN_IRQ": cpus, "IRQ_FROM": cpus, "IRQ_TIME": cpus, "LINES": layout.line_count,
+            "QUEUED": cpus, "ARRIVES": cpus, "IN_IRQ": cpus, "IRQ_FROM": cpus, "IRQ_END": cpus,
+            "IRQ_TIME": cpus, "VITAL": threads, "QUEUE_OF": threads, "LINES": layout.line_count,
             "GRANTED": threads, "NEXT": threads, "MODE": threads,
             "QUEUE_HEADS": layout.lock_count, "QUEUE_TAILS": layout.lock_count,
             "WAITERS": layout.waited_count, "TLB": cpus * sets * self.profile.tlb_ways * 3,
             "TLB_TURN": cpus, "EPOCHS": cpus * TAGS, "FREE": frames,
-            "CELLS": threads * 2 * runtime.TIMES["CELL_RING"], "CELL_AT": threads,
+            "BUSY": len(layout.units),
+            "CELLS": threads * 2 * runtime.TIMES["CELL_RING"] if layout.lists else 0,
+            "CELL_AT": threads, "FLAGS": cpus,
         }  # fmt: skip
+        self._room(sizes)
         self.context = (ctypes.c_int64 * len(runtime.CONTEXT))()
         self.blocks: dict[str, mmap.mmap] = {}
         self.arrays: dict[str, Any] = {}
@@ -250,10 +268,13 @@ class Run:
             self._set(name, ctypes.addressof(self.arrays[name]))
         for region in self.space.regions.values():
             if region.init:
-                base = region.storage.base * 8
-                values = array("q", [region.init] + [0] * (region.width - 1))
-                data = (values * (region.length // region.width)).tobytes()
-                self.blocks["STATE"][base : base + len(data)] = data
+                one = region.init.to_bytes(8 * region.width, "little", signed=region.init < 0)
+                at, end = region.storage.base * 8, (region.storage.base + region.length) * 8
+                piece = one * min(region.length // region.width, 1 << 16)
+                while at < end:
+                    piece = piece[: end - at]
+                    self.blocks["STATE"][at : at + len(piece)] = piece
+                    at += len(piece)
         for number, name in enumerate(layout.prices):
             self.arrays["PRICES"][number] = _price(self.profile, name)
         free = array("q", range(frames - 1, -1, -1)).tobytes()
@@ -266,13 +287,23 @@ class Run:
         for node in range(leaves - 1, 0, -1):
             tree[node] = tree[2 * node]
         for name, value in {
-            "FREE_TOP": frames, "FREE_SIZE": frames, "LEAVES": leaves, "CPUS": cpus,
-            "TLB_SETS": sets,
+            "FREE_TOP": frames, "FRAMES": frames, "LEAVES": leaves, "CPUS": cpus, "TLB_SETS": sets,
             "TLB_WAYS": self.profile.tlb_ways, "TAGS": TAGS, "RNG": _spread(seed),
             "SOCKET_CPUS": _socket_cpus(self.profile, cpus),
         }.items():  # fmt: skip
             self._set(name, value)
         self._threads()
+
+    def _room(self, sizes: Mapping[str, int]) -> None:
+        """Refuse what does not fit in memory, before any of it is used."""
+        needed, there = 8 * sum(sizes.values()), available()
+        if needed > there:
+            regions = sorted(self.space.regions.values(), key=lambda r: -r.length)
+            largest = ", ".join(f"{r.name} {_bytes(8 * r.length)}" for r in regions[:3])
+            raise ModelError(
+                f"the workload needs {_bytes(needed)} of memory, and {_bytes(there)} are left",
+                hint=f"the largest fields: {largest}",
+            )
 
     def _threads(self) -> None:
         """Make the coroutines; they stop before their first step."""
@@ -332,6 +363,7 @@ class Run:
             self._ready(thread, 0)
         if self.start is not None:
             self._main(self.start)
+            self.arrays["VITAL"][self.start] = 1
             self._set("LIVE", 1)
             self._ready(self.start, 0)
             self._loop(progress, began)
@@ -340,6 +372,8 @@ class Run:
         for thread in range(self.first_main, self.first_handler):
             self._main(thread)
             self._ready(thread, self._get("NOW"))
+        for thread in mains:
+            self.arrays["VITAL"][thread] = 1
         self._set("LIVE", len(mains))
         self.begin = self._get("NOW")
         self._loop(progress, began)
@@ -352,8 +386,8 @@ class Run:
     begin = 0
 
     def _reset(self) -> None:
-        """Forget what the start has counted."""
-        for name in ("CALLS", "TIMES", "COUNTS", "STALLS", "IRQ_TIME"):
+        """Forget what the start has counted, and which lines its CPU has."""
+        for name in ("CALLS", "TIMES", "COUNTS", "STALLS", "IRQ_TIME", "LINES"):
             ctypes.memset(ctypes.addressof(self.arrays[name]), 0, len(self.arrays[name]) * 8)
         self._set("STEPS", 0)
         ended = self._get("ENDED")
@@ -368,9 +402,11 @@ class Run:
             if status == 0:
                 return
             if status == 1:
-                raise ModelError(self._stuck())
+                raise ModelError(stuck(self))
             if status == 2:
-                raise ModelError(self._failure())
+                raise self._failure()
+            if deadlock(self):
+                raise ModelError(stuck(self))
             if progress is not None:
                 progress(
                     Progress(
@@ -379,21 +415,12 @@ class Run:
                     )
                 )  # fmt: skip
 
-    def _stuck(self) -> str:
-        mains = self.threads[self.first_main : self.first_handler]
-        names = ", ".join(sorted({code.key[0].name for code, _, _ in mains}))
-        return (
-            f"{self._get('LIVE')} threads wait for ever, and nothing else can happen "
-            f"(they run: {names})"
-        )
-
-    def _failure(self) -> str:
+    def _failure(self) -> ModelError:
+        """What went wrong, at the user's line."""
         number = self._get("ERROR")
-        if number == -1:
-            return "there is no free frame left: give the workload more of them"
-        if number == -2:
-            return "a list has more than 32767 elements"
-        return f"None is used at {self.layout.failures[number - 1]}"
+        if number < 0:
+            return ModelError("the run takes more than 73 years of the machine's time")
+        return located(*self.layout.failures[number - 1])
 
     def _result(self, seconds: float, finished: bool) -> Priced:
         arrays, layout = self.arrays, self.layout
@@ -431,6 +458,11 @@ class Run:
 def _once(text: str) -> str:
     """The runtime's functions are called, not copied: copies would take seconds to compile."""
     return re.sub(r"^(define internal i64 @\w+\([^)]*\)) +{", r"\1 noinline {", text, flags=re.M)
+
+
+def _bytes(number: int) -> str:
+    """A number of bytes for people."""
+    return f"{number / (1 << 30):,.1f} GiB" if number >= 1 << 30 else f"{number >> 20} MiB"
 
 
 def _price(profile: Profile, name: str) -> int:

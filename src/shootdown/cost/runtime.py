@@ -30,6 +30,7 @@ CONTEXT = (
     "BLOCKED",  # why the thread has stopped: 0 it yields, 1 it waits, 2 it has finished
     "RNG",
     "ERROR",  # 1 + the number of the failed check
+    "PLACE",  # 1 + the number of the check that fails if the present operation does
     "STEPS",
     "BUDGET",  # stop after so many steps
     "LIVE",  # main threads that have not finished
@@ -51,9 +52,12 @@ CONTEXT = (
     "QUEUES",  # for each CPU, a ring of senders
     "HEADS",
     "TAILS",
+    "QUEUED",  # for each CPU, how many calls wait
+    "ARRIVES",  # ... when the last interrupt gets to it
     "IRQ_OFF",
     "IN_IRQ",
     "IRQ_FROM",  # when it began
+    "IRQ_END",  # when the last one ended
     "IRQ_TIME",  # all of them
     "LINES",  # for each cache line, 1 + its owner, and SHARED
     "GRANTED",  # whether a thread was given the lock that it waits for
@@ -73,10 +77,14 @@ CONTEXT = (
     "FREE",  # a ring of free frames
     "FREE_FIRST",  # where the one begins that is taken last
     "FREE_TOP",  # how many there are
-    "FREE_SIZE",
     "CELLS",  # for each thread, a ring of list cells: element, rest
     "CELL_AT",
+    "FRAMES",  # how many there are
+    "VITAL",  # for each thread, whether the run goes on until it has finished
+    "QUEUE_OF",  # for each thread, 1 + the lock that it waits for
     "ENDED",  # when the last main thread finished
+    "BUSY",  # for each unit that all CPUs share, until when
+    "FLAGS",  # for each CPU, the machine's own
 )
 
 TIMES = {
@@ -85,12 +93,16 @@ TIMES = {
     "WRITER": 1 << 40,
     "MUST_WAIT": -1,
     "WAITS": -1,
-    "NO_FRAME": -1,
-    "LONG_LIST": -2,
+    "TOO_LATE": -1,
+    "LATEST": 1 << 61,  # no run takes as long (73 years)
+    "LONGEST": 1 << 60,  # nor one step
+    "MOST": 1 << 31,  # greatest number to choose below
     "SLICE": 1 << 20,  # how long a thread runs alone before the loop looks at the budget
     "CELL_RING": 1 << 15,
     "LOW": (1 << 32) - 1,
     "CELL_MASK": (1 << 15) - 1,
+    "CELL_COUNT": 48,  # where the number of elements is in a list
+    "CELL_SERIAL": (1 << 48) - 1,
 }
 
 PRICES = (
@@ -146,6 +158,9 @@ def run(ctx: int) -> int:
             return 1
         ctx[THREAD] = thread
         ctx[CPU] = ctx[CPU_OF][thread]
+        if time >= LATEST:
+            ctx[ERROR] = TOO_LATE
+            return 2
         ctx[NOW] = time
         ctx[BLOCKED] = 0
         set_ready(ctx, thread, NEVER)
@@ -159,13 +174,22 @@ def run(ctx: int) -> int:
         if ctx[BLOCKED] == 0:
             set_ready(ctx, thread, ctx[NOW])
         if ctx[BLOCKED] == 2:
-            ctx[LIVE] -= 1
-            if ctx[ENDED] < ctx[NOW]:
-                ctx[ENDED] = ctx[NOW]
-            if ctx[LIVE] == 0:
-                return 0
+            if ctx[VITAL][thread] != 0:
+                ctx[VITAL][thread] = 0
+                ctx[LIVE] -= 1
+                if ctx[ENDED] < ctx[NOW]:
+                    ctx[ENDED] = ctx[NOW]
+                if ctx[LIVE] == 0:
+                    return 0
         if ctx[STEPS] >= ctx[BUDGET]:
             return 3
+    return 0
+
+
+def fail(ctx: int) -> int:
+    """The present operation fails: the thread stops at its next step, and the run ends."""
+    ctx[ERROR] = ctx[PLACE]
+    ctx[HORIZON] = 0 - 1
     return 0
 
 
@@ -250,6 +274,7 @@ def enqueue(ctx: int, lock: int, mode: int) -> int:
     me = ctx[THREAD]
     ctx[NEXT][me] = 0
     ctx[MODE][me] = mode
+    ctx[QUEUE_OF][me] = lock + 1
     if ctx[QUEUE_HEADS][lock] == 0:
         ctx[QUEUE_HEADS][lock] = me + 1
     else:
@@ -264,6 +289,7 @@ def grant(ctx: int, lock: int) -> int:
     first = ctx[QUEUE_HEADS][lock] - 1
     ctx[QUEUE_HEADS][lock] = ctx[NEXT][first]
     ctx[GRANTED][first] = 1
+    ctx[QUEUE_OF][first] = 0
     wake(ctx, first, ctx[NOW] + ctx[PRICES][LOCK_HANDOVER])
     return first
 
@@ -363,6 +389,14 @@ def up_write(ctx: int, word: int, lock: int, line: int) -> int:
     return 0
 
 
+def downgrade_write(ctx: int, word: int, lock: int, line: int) -> int:
+    """Hold for reading what was held for writing; readers that wait first come in."""
+    line_write(ctx, line)
+    ctx[STATE][word] = 1
+    hand_over(ctx, word, lock)
+    return 0
+
+
 # ------------------------------------------------------------------ interrupts
 
 
@@ -378,8 +412,12 @@ def send_ipis(ctx: int, sender: int, targets: int) -> int:
             rest = rest & (rest - 1)
             ctx[COUNTS][CSD_QUEUE_CPU] += 1
             idle = 0
-            if ctx[HEADS][cpu] == ctx[TAILS][cpu]:
+            if ctx[QUEUED][cpu] == 0:
                 idle = 1
+            if ctx[QUEUED][cpu] == ctx[CPUS]:
+                fail(ctx)
+                return 0
+            ctx[QUEUED][cpu] += 1
             ctx[QUEUES][(cpu * ctx[CPUS]) + ctx[TAILS][cpu]] = sender
             tail = ctx[TAILS][cpu] + 1
             if tail == ctx[CPUS]:
@@ -395,14 +433,18 @@ def send_ipis(ctx: int, sender: int, targets: int) -> int:
                 delay = ctx[PRICES][IPI_DELIVER]
                 if socket(ctx, cpu) != socket(ctx, sender):
                     delay = ctx[PRICES][IPI_DELIVER_REMOTE]
+                ctx[ARRIVES][cpu] = ctx[NOW] + delay
                 arrive(ctx, cpu, ctx[NOW] + delay)
         word += 1
     return 0
 
 
 def arrive(ctx: int, cpu: int, time: int) -> int:
-    """An interrupt arrives: its handler is next, unless it must wait or runs already."""
+    """An interrupt arrives: its handler is next, unless it runs already. Where the CPU accepts none
+    then, it waits until the CPU does."""
     handler = ctx[HANDLER][cpu]
+    if time < ctx[IRQ_END][cpu]:
+        time = ctx[IRQ_END][cpu]
     if handler != 0 and ctx[IN_IRQ][cpu] == 0 and ctx[IRQ_OFF][cpu] == 0:
         if time < ctx[READY][handler - 1]:
             set_ready(ctx, handler - 1, time)
@@ -412,13 +454,14 @@ def arrive(ctx: int, cpu: int, time: int) -> int:
 def take_ipi(ctx: int, cpu: int) -> int:
     """The handler waits for an interrupt and takes the oldest call: its sender, or -1. What the CPU
     did before is stopped, and goes on when no call is left."""
-    if ctx[HEADS][cpu] == ctx[TAILS][cpu]:
+    if ctx[QUEUED][cpu] == 0:
         if ctx[IN_IRQ][cpu] != 0:
             ctx[IN_IRQ][cpu] = 0
             ctx[NOW] += ctx[PRICES][INTERRUPT_RETURN]
             ctx[IRQ_TIME][cpu] += ctx[NOW] - ctx[IRQ_FROM][cpu]
+            ctx[IRQ_END][cpu] = ctx[NOW]
             main = ctx[MAIN][cpu]
-            if main != 0:
+            if main != 0 and ctx[STOPPED][main - 1] != 0:
                 ctx[STOPPED][main - 1] = 0
                 if ctx[REMAIN][main - 1] >= 0:
                     set_ready(ctx, main - 1, ctx[NOW] + ctx[REMAIN][main - 1])
@@ -439,6 +482,7 @@ def take_ipi(ctx: int, cpu: int) -> int:
     if head == ctx[CPUS]:
         head = 0
     ctx[HEADS][cpu] = head
+    ctx[QUEUED][cpu] -= 1
     return sender
 
 
@@ -466,10 +510,13 @@ def irqs_off(ctx: int, cpu: int) -> int:
 
 
 def irqs_on(ctx: int, cpu: int) -> int:
-    """Interrupts are taken, also one that waits."""
+    """Interrupts are taken, also one that waits; one that is on its way comes when it arrives."""
     ctx[IRQ_OFF][cpu] = 0
-    if ctx[HEADS][cpu] != ctx[TAILS][cpu]:
-        arrive(ctx, cpu, ctx[NOW])
+    if ctx[QUEUED][cpu] != 0:
+        time = ctx[NOW]
+        if time < ctx[ARRIVES][cpu]:
+            time = ctx[ARRIVES][cpu]
+        arrive(ctx, cpu, time)
     return 0
 
 
@@ -484,6 +531,9 @@ def tlb_set(ctx: int, cpu: int, page: int) -> int:
 
 def tlb_lookup(ctx: int, cpu: int, tag: int, page: int) -> int:
     """What the TLB has for a page under a tag, 0 if nothing."""
+    if tag >= ctx[TAGS]:
+        fail(ctx)
+        return 0
     entry = tlb_set(ctx, cpu, page)
     end = entry + ctx[TLB_WAYS] * 24
     key = (page << 8) + tag + 1
@@ -499,6 +549,9 @@ def tlb_lookup(ctx: int, cpu: int, tag: int, page: int) -> int:
 
 def tlb_insert(ctx: int, cpu: int, tag: int, page: int, data: int) -> int:
     """Keep a translation, in the place of an old one of the page, of an invalid one, or in turn."""
+    if tag >= ctx[TAGS]:
+        fail(ctx)
+        return 0
     first = tlb_set(ctx, cpu, page)
     end = first + ctx[TLB_WAYS] * 24
     key = (page << 8) + tag + 1
@@ -552,6 +605,9 @@ def tlb_drop_span(ctx: int, cpu: int, tag: int, span: int) -> int:
 
 def tlb_drop_tag(ctx: int, cpu: int, tag: int) -> int:
     """Forget all of a tag."""
+    if tag >= ctx[TAGS]:
+        fail(ctx)
+        return 0
     ctx[EPOCHS][cpu * ctx[TAGS] + tag] += 1
     return 0
 
@@ -571,20 +627,23 @@ def tlb_drop_all(ctx: int, cpu: int) -> int:
 def take_frame(ctx: int) -> int:
     """A free frame: the one that was freed last. An error if there is none."""
     if ctx[FREE_TOP] == 0:
-        ctx[ERROR] = NO_FRAME
+        fail(ctx)
         return 0
     ctx[FREE_TOP] -= 1
     at = ctx[FREE_FIRST] + ctx[FREE_TOP]
-    if at >= ctx[FREE_SIZE]:
-        at -= ctx[FREE_SIZE]
+    if at >= ctx[FRAMES]:
+        at -= ctx[FRAMES]
     return ctx[FREE][at]
 
 
 def give_frame(ctx: int, frame: int) -> int:
     """A frame is free, and is the next one to be taken."""
+    if ctx[FREE_TOP] >= ctx[FRAMES]:
+        fail(ctx)
+        return 0
     at = ctx[FREE_FIRST] + ctx[FREE_TOP]
-    if at >= ctx[FREE_SIZE]:
-        at -= ctx[FREE_SIZE]
+    if at >= ctx[FRAMES]:
+        at -= ctx[FRAMES]
     ctx[FREE][at] = frame
     ctx[FREE_TOP] += 1
     return 0
@@ -592,9 +651,12 @@ def give_frame(ctx: int, frame: int) -> int:
 
 def give_frame_last(ctx: int, frame: int) -> int:
     """A frame is free, and is taken after all others that are free now."""
+    if ctx[FREE_TOP] >= ctx[FRAMES]:
+        fail(ctx)
+        return 0
     at = ctx[FREE_FIRST] - 1
     if at < 0:
-        at = ctx[FREE_SIZE] - 1
+        at = ctx[FRAMES] - 1
     ctx[FREE_FIRST] = at
     ctx[FREE][at] = frame
     ctx[FREE_TOP] += 1
@@ -608,6 +670,9 @@ def free_frames(ctx: int) -> int:
 
 def random(ctx: int, count: int) -> int:
     """A number below ``count`` (xorshift64*, its upper half)."""
+    if count <= 0 or count > MOST:
+        fail(ctx)
+        return 0
     x = ctx[RNG]
     x = x ^ (x >> 12)
     x = x ^ (x << 25)
@@ -618,7 +683,20 @@ def random(ctx: int, count: int) -> int:
 
 def compute(ctx: int, time: int) -> int:
     """Time passes."""
+    if time < 0 or time > LONGEST or ctx[NOW] > LATEST:
+        fail(ctx)
+        return 0
     ctx[NOW] += time
+    return 0
+
+
+def spend(ctx: int, price: int, times: int) -> int:
+    """A price (by its number) passes several times."""
+    each = ctx[PRICES][price]
+    if times < 0 or times > MOST or (each >> 20 != 0 and times >> 20 != 0) or ctx[NOW] > LATEST:
+        fail(ctx)
+        return 0
+    ctx[NOW] += each * times
     return 0
 
 
@@ -627,56 +705,98 @@ def clock(ctx: int) -> int:
     return ctx[NOW]
 
 
+def cell_at(ctx: int, cell: int) -> int:
+    """The address of a list's last cell. An error if the thread has made so many since then that
+    the cell is another's."""
+    serial = cell & CELL_SERIAL
+    if ctx[CELL_AT][ctx[THREAD]] - serial > CELL_MASK:
+        fail(ctx)
+    return ctx[CELLS] + (((ctx[THREAD] * CELL_RING) + (serial & CELL_MASK)) << 4)
+
+
+def occupy(ctx: int, unit: int, time: int) -> int:
+    """Wait for a unit of the machine that serves one CPU after the other, and be served. How long
+    it was waited for."""
+    waited = ctx[BUSY][unit] - ctx[NOW]
+    if waited < 0:
+        waited = 0
+    ctx[NOW] += waited + time
+    ctx[BUSY][unit] = ctx[NOW]
+    return waited
+
+
+def set_flag(ctx: int, cpu: int, on: int) -> int:
+    """A CPU's flag for the machine's books: what it was."""
+    old = ctx[FLAGS][cpu]
+    ctx[FLAGS][cpu] = on
+    return old
+
+
 def push(ctx: int, rest: int, element: int) -> int:
-    """A list with one element more. A list is the number of its last cell + 1, and how many there
-    are in the upper half."""
-    cells = ctx[CELLS] + ((ctx[THREAD] * CELL_RING) << 4)
-    at = ctx[CELL_AT][ctx[THREAD]]
-    ctx[CELL_AT][ctx[THREAD]] = (at + 1) & CELL_MASK
-    cells[at + at] = element
-    cells[at + at + 1] = rest
-    if rest >> 32 >= CELL_MASK:
-        ctx[ERROR] = LONG_LIST
-    return (((rest >> 32) + 1) << 32) + at + 1
+    """A list with one element more. A list is the serial number of its last cell, and how many
+    there are in its highest bits."""
+    if rest >> CELL_COUNT >= CELL_MASK:
+        fail(ctx)
+        return rest
+    serial = ctx[CELL_AT][ctx[THREAD]] + 1
+    ctx[CELL_AT][ctx[THREAD]] = serial
+    cells = ctx[CELLS] + (((ctx[THREAD] * CELL_RING) + (serial & CELL_MASK)) << 4)
+    cells[0] = element
+    cells[1] = rest
+    return (((rest >> CELL_COUNT) + 1) << CELL_COUNT) + serial
 
 
 def list_top(ctx: int, cell: int) -> int:
     """The element that was added last."""
-    at = (cell & LOW) - 1
-    cells = ctx[CELLS] + ((ctx[THREAD] * CELL_RING) << 4)
-    return cells[at + at]
+    return cell_at(ctx, cell)[0]
 
 
 def list_rest(ctx: int, cell: int) -> int:
     """The list without it."""
-    at = (cell & LOW) - 1
-    cells = ctx[CELLS] + ((ctx[THREAD] * CELL_RING) << 4)
-    return cells[at + at + 1]
+    return cell_at(ctx, cell)[1]
 
 
 def list_has(ctx: int, cell: int, element: int) -> int:
     """Whether an element is in a list."""
-    cells = ctx[CELLS] + ((ctx[THREAD] * CELL_RING) << 4)
     while cell != 0:
-        at = (cell & LOW) - 1
-        if cells[at + at] == element:
+        at = cell_at(ctx, cell)
+        if at[0] == element:
             return 1
-        cell = cells[at + at + 1]
+        cell = at[1]
     return 0
 
 
 LOOP = (set_ready, run)
 HELPERS = (
     wake, wait_for, written, socket, transfer, line_read, line_write, enqueue, grant, hand_over,
-    arrive, stop, tlb_set,
+    arrive, stop, tlb_set, fail, cell_at,
 )  # fmt: skip
 WAITING = ("spin_lock", "down_read", "down_write", "take_ipi")
 """Operations that give -1 where the thread must wait, and are tried again when it is woken."""
 IDLE = ("take_ipi",)
 """Those of them in which to wait is to have nothing to do."""
-LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, up_write)
+LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, up_write,
+         downgrade_write)  # fmt: skip
 OPERATIONS = (
     *LOCKS, send_ipis, take_ipi, irqs_off, irqs_on, tlb_lookup, tlb_insert, tlb_drop_page,
     tlb_drop_span, tlb_drop_tag, tlb_drop_all, take_frame, give_frame, give_frame_last, free_frames,
-    random, compute, clock, push, list_top, list_rest, list_has,
+    random, compute, spend, clock, occupy, set_flag, push, list_top, list_rest, list_has,
 )  # fmt: skip
+
+FALLIBLE = {
+    "take_frame": "there is no free frame left: give the workload more of them",
+    "give_frame": "more frames are given back than there are",
+    "give_frame_last": "more frames are given back than there are",
+    "random": "there is nothing to choose from, or more than 2,147,483,648 possibilities",
+    "compute": "time passes backwards here, or for more than 36 years",
+    "spend": "a price is spent less than 0 times here, or far too often",
+    "send_ipis": "more calls wait in the queue of a CPU than there are CPUs",
+    "tlb_lookup": "a TLB here has at most 64 tags (PCIDs)",
+    "tlb_insert": "a TLB here has at most 64 tags (PCIDs)",
+    "tlb_drop_tag": "a TLB here has at most 64 tags (PCIDs)",
+    "push": "a list has more than 32,767 elements",
+    "list_top": "the lists of a thread have more than 32,767 elements together",
+    "list_rest": "the lists of a thread have more than 32,767 elements together",
+    "list_has": "the lists of a thread have more than 32,767 elements together",
+}
+"""Operations that can fail, and what is wrong then."""

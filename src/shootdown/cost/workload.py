@@ -25,7 +25,9 @@ class Machine:
     of ghost ones. ``handler`` is the path of a CPU's
     interrupts. ``spans`` and ``lists`` say how sets of large populations are kept (see
     :mod:`shootdown.lang.large`). ``frame`` is the population that ``take_frame()`` gives out.
-    ``options`` are the hardware's, and of the kernel for it.
+    ``options`` are the hardware's, and of the kernel for it. ``columns`` are the two counts that
+    comparisons show of this machine, with the names that they are counted under; empty: flushes and
+    IPIs. ``profile`` names the prices that it has unless others are named.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Machine:
     handler: Function[..., Any] | None = None
     observers: tuple[Function[..., Any], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    profile: str = "skylake-2s"
 
 
 @dataclass(frozen=True)
@@ -80,14 +84,23 @@ class Workload:
             raise UsageError(
                 f"workload {self.name} has no parameter '{unknown[0]}'; it has: {known}"
             )
+        refused: UsageError | None = None
         with user_code(self.location.file, f"building {self.name}"):
-            plan = self.build(**{**self.parameters, **(parameters or {})})
+            try:
+                plan = self.build(**{**self.parameters, **(parameters or {})})
+            except UsageError as error:  # the workload's own words to its user
+                refused = error
+        if refused is not None:
+            raise refused
         if not isinstance(plan, Plan):
             raise ModelError(
                 f"workload {self.name} returned {type(plan).__name__}, not Plan(...)",
                 file=self.location.file,
                 line=self.location.line,
             )
+        from shootdown.cost.plans import check_plan
+
+        check_plan(plan, self.location)
         return plan
 
 

@@ -307,7 +307,7 @@ class Expressions(Finite):
         """``base[index]``."""
         base = self.reference(base_node)
         if isinstance(index, ast.Slice):
-            raise self.error(node, "a slice is outside the language", REFUSED[ast.Slice][1])
+            return self.part(base, index, node)
         if isinstance(base, PlaceV) and isinstance(base.kind, ArrayKind):
             return self.index_place(base, self.evaluate(index), index)
         key = self.evaluate(index)
@@ -320,6 +320,20 @@ class Expressions(Finite):
         raise self.error(
             node, f"{describe(base)} cannot be indexed", "only Array fields and tuples can"
         )
+
+    def part(self, base: Value, index: ast.Slice, node: ast.Subscript) -> Value:
+        """``base[first:end]`` of a tuple, with constant bounds."""
+        ends = [None if end is None else self.evaluate(end) for end in (index.lower, index.upper)]
+        if isinstance(base, Static) and isinstance(base.value, tuple):
+            base = TupleV(tuple(Static(item) for item in base.value))
+        known = [end is None or isinstance(end, Static) for end in ends]
+        if not isinstance(base, TupleV) or index.step is not None or not all(known):
+            raise self.error(
+                node, "only tuples are sliced, by constants, and without a step",
+                REFUSED[ast.Slice][1],
+            )  # fmt: skip
+        first, end = (None if bound is None else bound.value for bound in ends)  # type: ignore[union-attr]
+        return TupleV(base.items[first:end])
 
     # ------------------------------------------------------------------ logic
 

@@ -197,6 +197,12 @@ def up_write(lock: RwSem) -> None:
 
 
 @_intrinsic
+def downgrade_write(lock: RwSem) -> None:
+    """Go on holding for reading what was taken for writing; readers come in: one step."""
+    _compiled("downgrade_write")
+
+
+@_intrinsic
 def wait_until(condition: object) -> None:
     """Wait for a condition on one shared access: one step."""
     _compiled("wait_until")

@@ -7,6 +7,7 @@ it may stand in another function, and one release may end sections that begin in
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
 from shootdown.lang import ir
 from shootdown.lang.builder import CRITICAL, Site
@@ -76,6 +77,9 @@ class Locks(Operations):
         if wanted is RwSemKind:
             lock = SemSideV(place, name.endswith("write"))
             text += ".write()" if lock.write else ".read()"
+        if name == "downgrade_write":
+            self.downgrade(place, node)
+            return Static(None)
         if name not in TAKING:
             self.release(lock, node)
             return Static(None)
@@ -102,15 +106,26 @@ class Locks(Operations):
         """Release a lock; nothing where it was left out."""
         place, side = _parts(lock)
         left_out = self.closed(place, side)
+        self._unless(left_out, lambda: self._release(place, side, node))
+
+    def downgrade(self, place: PlaceV, node: ast.AST) -> None:
+        """The critical section goes on, for reading; nothing where its lock was left out."""
+        left_out = self.closed(place, "write")
+        self._unless(left_out, lambda: self.semaphore(place, "downgrade_write", node))
+        if self.unit.without:
+            self.env[self._section(place, "read")] = left_out
+
+    def _unless(self, left_out: Value, operation: Callable[[], None]) -> None:
+        """An operation on a lock, where it was not left out."""
         if isinstance(left_out, Static):
             if not left_out.value:
-                self._release(place, side, node)
+                operation()
             return
         assert isinstance(left_out, Dyn)
         without, held = self.branch(left_out.expr)
         env = self.env
         self.block, self.env = held, dict(env)
-        self._release(place, side, node)
+        operation()
         ways = [self.leave()]
         self.block, self.env = without, dict(env)
         self.join([*ways, self.leave()])
@@ -163,7 +178,7 @@ class Locks(Operations):
         self.label(Text("spin_unlock(") + short(place.text) + ")")
 
     def semaphore(self, place: PlaceV, operation: str, node: ast.AST) -> None:
-        """down_read, up_read, down_write, up_write: one step."""
+        """down_read, up_read, down_write, up_write, downgrade_write: one step."""
         self._holder(node, "a semaphore")
         kind = place.kind
         assert isinstance(kind, RwSemKind)
@@ -187,7 +202,7 @@ class Locks(Operations):
         else:
             held = (
                 ir.Binary("eq", old, ir.Const(kind.writer))
-                if operation == "up_write"
+                if operation in ("up_write", "downgrade_write")
                 else ir.Binary(
                     "land",
                     ir.Binary("ne", old, ir.Const(0)),
@@ -198,7 +213,10 @@ class Locks(Operations):
                 held, ir.FailureKind.MODEL_ERROR, "lock",
                 f"{operation}({place.text.render()}) without holding it", node,
             )  # fmt: skip
-            new = ir.Const(0) if operation == "up_write" else ir.Binary("sub", old, ONE)
+            if operation == "up_read":
+                new = ir.Binary("sub", old, ONE)
+            else:
+                new = ir.Const(0) if operation == "up_write" else ONE
         self.emit(ir.Store(place.place, new))
         self.label(Text(f"{operation}(") + short(place.text) + ")")
 

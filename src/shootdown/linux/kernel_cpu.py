@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shootdown.hardware.machine import Frame, Page
 from shootdown.hardware.walker import Pcid, Space, Table, Walker, load
-from shootdown.lang import Array, Word, atomic, ghost, mark, note, this
+from shootdown.lang import Array, SpinLock, Word, atomic, ghost, mark, note, path, ranged, this
 
 KERNEL = Pcid(0)
 USER = Pcid(1)
@@ -25,9 +25,17 @@ class ContextState(Word):
 
 
 class KernelSpace(Space):
-    """A root with the kernel's half. ``revoked`` (ghost): frames that were unmapped before a call
-    that promised so returned."""
+    """A root with the kernel's half.
 
+    ``lazy_nr``, ``lazy_max``, ``purge_list`` and ``purge_lock`` are what ``mm/vmalloc.c`` keeps
+    about addresses that wait for a flush. ``revoked`` (ghost): frames that were unmapped before a
+    call that promised so returned.
+    """
+
+    lazy_nr: int = ranged(0, 3)
+    lazy_max: int = ranged(0, 3)
+    purge_list: set[Page]
+    purge_lock: SpinLock
     revoked: Array[Page, set[Frame]] = ghost(set())  # type: ignore[arg-type]
 
 
@@ -62,6 +70,18 @@ INIT_MM = KernelSpace(0)
 
 USER_ROOT = Space(1)
 """The root of user mode under page-table isolation: nothing of what is modelled is in it."""
+
+
+@path
+def housekeeping_cpu(cpu: KernelCpu) -> bool:
+    """Whether a CPU is not in ``nohz_full=``: a constant of the boot, so looking is no step."""
+    return not cpu.isolated
+
+
+@path
+def user_mode(cpu: KernelCpu) -> bool:
+    """``user_mode(regs)``: whether an interrupt came in user mode, as its stack frame says."""
+    return cpu.user_mode
 
 
 @atomic

@@ -27,11 +27,11 @@ ZAP_DIRTY = Option(
 PENDING = Option(
     "pending",
     "counted",
-    choices=("counted", "leaked", "flag", "table", "none"),
+    choices=("counted", "leaked", "flag", "vma", "table", "none"),
     doc="mm->tlb_flush_pending counts open gathers; or is never decremented (the first posting of "
-    "56236a59556c); or is a flag (20841405940e to 16af97dc5a89, 4.13); or each page table has a "
-    "count, of the gathers that have been there (asked about in October 2022); or gathers are not "
-    "counted (before 4.13).",
+    "56236a59556c); or is a flag (20841405940e to 16af97dc5a89, 4.13); or each VMA, or each page "
+    "table, has a count of the gathers that have been there (asked about in October 2022); or "
+    "gathers are not counted (before 4.13).",
 )
 
 NESTED = Option(
@@ -96,7 +96,8 @@ PTL = Option(
     "one",
     choices=("one", "split", "table"),
     doc="all pages of a scenario are in one page table, with one lock; or each page is in a table "
-    "of its own, with a lock of its own (CONFIG_SPLIT_PTE_PTLOCKS); or each 512 are, as they are.",
+    "of its own, with a lock of its own (CONFIG_SPLIT_PTE_PTLOCKS); or the pages are shared out "
+    "evenly among tables, each with a lock.",
 )
 
 PAGEOUT = Option(

@@ -94,6 +94,15 @@ CLEAR_BARRIER = Option(
     doc="a full barrier between the removal of kernel PTEs and the look at who needs an IPI.",
 )
 
+VMAP_PURGE = Option(
+    "vmap_purge",
+    "at-once",
+    choices=("at-once", "lazy"),
+    doc="an address that is unmapped is flushed at once; or addresses are collected, and flushed "
+    "together when there are more than lazy_max_pages().",
+    tacit=True,
+)
+
 TABLE_FLUSH = Option(
     "kernel_table_flush",
     "page",

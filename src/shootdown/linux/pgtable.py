@@ -17,7 +17,7 @@ from shootdown.lang import (
     smp_wmb,
     xchg,
 )
-from shootdown.linux.mm_types import Folio, Mm, PteTable, page_folio
+from shootdown.linux.mm_types import Folio, Mm, page_folio, region_of
 from shootdown.linux.options import PTE_WIDTH, PTL
 from shootdown.linux.options_rights import ACCESSIBLE
 
@@ -25,13 +25,9 @@ from shootdown.linux.options_rights import ACCESSIBLE
 @path
 def pte_lockptr(mm: Mm, page: Page) -> Ref[SpinLock]:
     """The lock of the page table that holds this page's entry."""
-    return mm.ptls[page] if PTL == "split" else table_lockptr(mm, page)
-
-
-@path
-def table_lockptr(mm: Mm, page: Page) -> Ref[SpinLock]:
-    """The same for paths that are never modelled with a table for each page."""
-    return mm.table_ptls[PteTable(page.index // 512)] if PTL == "table" else mm.ptl
+    if PTL == "table":
+        return mm.region_ptl[region_of(page)]
+    return mm.ptls[page] if PTL == "split" else mm.ptl
 
 
 @path

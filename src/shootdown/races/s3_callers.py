@@ -9,7 +9,6 @@ from __future__ import annotations
 from shootdown.hardware.arm64_walker import Walker, user_load, user_store
 from shootdown.hardware.machine import Frame, Page, Pte
 from shootdown.lang import (
-    WRITE_ONCE,
     atomic,
     choose,
     mark,
@@ -21,22 +20,19 @@ from shootdown.lang import (
     this,
 )
 from shootdown.linux.arch.arm64.contpte import (
-    get_and_clear_full_ptes,
     ptep_get,
     ptep_get_and_clear,
     ptep_get_and_clear_full,
-    ptep_get_no_access_dirty,
     set_pte_at,
     set_ptes,
     wrprotect_ptes,
 )
-from shootdown.linux.arch.arm64.options import CLEAR_FULL
 from shootdown.linux.arch.arm64.pgtable import Arm64Mm
 from shootdown.linux.arch.arm64.tlbflush import flush_tlb_range
-from shootdown.linux.mm_types import Folio
+from shootdown.linux.mm.memory_cont import account, zap_ptes
+from shootdown.linux.mm.mmu_gather import MmuGather
 
 Pages = tuple[Page, ...]
-MARKER = Pte(writable=True)  # stands for some value that is neither valid nor none
 
 # ------------------------------------------------------------------ through the TLB
 
@@ -101,18 +97,6 @@ def load_anywhere(mm: Arm64Mm, *, times: int = 1) -> None:
 # ------------------------------------------------------------------ taking a block away
 
 
-@path
-def account(mm: Arm64Mm, pte: Pte) -> None:
-    """What zap_present_folio_ptes() does with A and D of what it took."""
-    folio = Folio(pte.frame.index)
-    if pte.dirty:
-        WRITE_ONCE(folio.dirty, True)
-    if pte.accessed:
-        WRITE_ONCE(folio.referenced, True)
-    mm.carries_dirty = False
-    mm.carries_young = False
-
-
 @atomic(show="free the pages")
 def give_up(mm: Arm64Mm, pages: Pages) -> None:
     """After the flush: these pages of the first folio may be used for something else."""
@@ -121,36 +105,9 @@ def give_up(mm: Arm64Mm, pages: Pages) -> None:
 
 
 @path
-def zap_ptes(
-    mm: Arm64Mm,
-    pages: Pages,
-    *,
-    monotone: bool = True,
-    report: bool = True,
-    marker: bool = False,
-) -> None:
-    """mm/memory.c zap_pte_range(): look at a PTE, take it, account for it. With option 2 it takes
-    as many as map the folio in one call. ``monotone``: check that D, once reported, goes on being
-    reported. ``report`` is false where option 3 has the getter that does not report. ``marker``:
-    something is left behind, not valid and not none (``zap_install_uffd_wp_if_needed()``)."""
-    with mm.ptl:
-        if CLEAR_FULL == "batch":
-            if ptep_get(mm, pages[0]).present:
-                account(mm, get_and_clear_full_ptes(mm, pages))
-        else:
-            dirty = False
-            for page in pages:
-                pte = ptep_get(mm, page) if report else ptep_get_no_access_dirty(mm, page)
-                if pte.present:
-                    if monotone and report:
-                        assert pte.dirty or not dirty or not pte.contiguous, (
-                            "INV-S3-3: a block was reported dirty, and is reported clean"
-                        )
-                    old = ptep_get_and_clear_full(mm, page)
-                    account(mm, old)
-                    if marker:
-                        set_pte_at(mm, page, MARKER)
-                    dirty = dirty or pte.dirty or old.dirty
+def zap(mm: Arm64Mm, pages: Pages, *, monotone: bool = True) -> None:
+    """Only zap_pte_range()."""
+    zap_ptes(mm, pages, MmuGather(), monotone=monotone)
 
 
 @path(show="exit_mmap()")
@@ -165,11 +122,11 @@ def exit_mmap(
 ) -> None:
     """The process exits: zap, flush, free. ``more``: the gather is full after ``pages``, so that
     zap_pte_range() drops the PTL, flushes, frees, and comes back for the rest."""
-    zap_ptes(mm, pages, monotone=monotone, report=report, marker=marker)
+    zap_ptes(mm, pages, MmuGather(), monotone=monotone, report=report, marker=marker)
     flush_tlb_range(set(pages))
     give_up(mm, pages)
     if more:
-        zap_ptes(mm, more, monotone=monotone, report=report)
+        zap_ptes(mm, more, MmuGather(), monotone=monotone, report=report)
         flush_tlb_range(set(more))
         give_up(mm, more)
 
@@ -209,7 +166,7 @@ def exit_mmap_anyhow(mm: Arm64Mm, pages: Pages, *, monotone: bool = True) -> Non
 @path(show="madvise(MADV_DONTNEED)")
 def madvise_dontneed(mm: Arm64Mm, pages: Pages) -> None:
     """mm/madvise.c: zap a part of the block, flush, give it up; the process goes on."""
-    zap_ptes(mm, pages)
+    zap_ptes(mm, pages, MmuGather())
     flush_tlb_range(set(pages))
     give_up(mm, pages)
 
@@ -226,7 +183,7 @@ def map_folio(mm: Arm64Mm, pages: Pages, frame: Frame, *, dirty: bool = False) -
 @path
 def replace_folio(mm: Arm64Mm, pages: Pages, frame: Frame, *, dirty: bool = False) -> None:
     """A block is zapped, flushed and given up, and then faulted in again, perhaps by a write."""
-    zap_ptes(mm, pages)
+    zap_ptes(mm, pages, MmuGather())
     flush_tlb_range(set(pages))
     give_up(mm, pages)
     map_folio(mm, pages, frame, dirty=dirty)

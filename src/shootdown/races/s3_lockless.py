@@ -32,7 +32,7 @@ from shootdown.races.s3_callers import (
     mprotect_page,
     replace_folio,
     store_anywhere,
-    zap_ptes,
+    zap,
 )
 from shootdown.races.s3_properties import ReadMm
 
@@ -146,7 +146,7 @@ def lockless(
                 Thread(load_anywhere, MM, on=Cpu(2), name="user"),
             ],
             "zap": [
-                Thread(zap_ptes, MM, given, on=Cpu(0)),
+                Thread(zap, MM, given, on=Cpu(0)),
                 Thread(store_anywhere, MM, times=1, on=Cpu(2), name="device"),
             ],
         }

@@ -34,7 +34,7 @@ from shootdown.races.s3_callers import (
     read_page,
     store_anywhere,
     write_page,
-    zap_ptes,
+    zap,
 )
 from shootdown.races.s3_lockless import (
     begin_lockless,
@@ -73,9 +73,9 @@ def tlb_remove_table_sync_one() -> None:
 def exit_in_two(mm: FaultMm, first: Pages, rest: Pages) -> None:
     """The gather is full after the first page, and before the rest is zapped an interrupt is
     waited for."""
-    zap_ptes(mm, first, monotone=False)
+    zap(mm, first, monotone=False)
     tlb_remove_table_sync_one()
-    zap_ptes(mm, rest, monotone=False)
+    zap(mm, rest, monotone=False)
 
 
 @atomic
@@ -137,7 +137,7 @@ def preempting(
             sizes={Cpu: 1, Page: start.pages_of_block(pages), Frame: 1, AddressSpace: 1},
             start=start.read_block,
             threads=[
-                Thread(zap_ptes, MM, given, on=Cpu(0), when=runs_here, name="writer"),
+                Thread(zap, MM, given, on=Cpu(0), when=runs_here, name="writer"),
                 Thread(
                     read_as_preemptor,
                     MM,

@@ -40,7 +40,9 @@ def cost_text(cost: Cost, *, short: bool = False) -> str:
     if not priced.finished:
         lines.append("UNFINISHED: interrupted; the numbers are up to there")
     lines += ["", f"counts, exact for this schedule (a {singular}: one of {times:,} {unit})"]
-    for name, number in _ordered(cost.summary()).items():
+    summary = cost.summary()
+    sums = {name: summary.pop(name) for name in [*summary] if name.endswith("_ns")}
+    for name, number in _ordered(summary).items():
         lines.append(f"  {name.replace('_', ' '):22}{number:>16,}{per_unit(number, times):>12}")
     lines += ["", f"times, estimates with the prices of {cost.profile.name}"]
     lines.append(f"  {'elapsed':22}{time_text(priced.ns):>16}"
@@ -48,6 +50,9 @@ def cost_text(cost: Cost, *, short: bool = False) -> str:
     interrupted = sum(priced.interrupted_ns)
     lines.append(f"  {'in interrupts':22}{time_text(interrupted):>16}"
                  f"{time_text(interrupted / max(times, 1)):>12}")  # fmt: skip
+    for name, ns in sums.items():
+        lines.append(f"  {name.removesuffix('_ns').replace('_', ' '):22}{time_text(ns):>16}"
+                     f"{time_text(ns / max(times, 1)):>12}")  # fmt: skip
     for name, ns in _largest(priced.stalls):
         lines.append(f"  {'waiting: ' + name:22}{time_text(ns):>16}"
                      f"{time_text(ns / max(times, 1)):>12}")  # fmt: skip
@@ -68,8 +73,11 @@ def _range(cost: Cost) -> str:
 
 
 def _ordered(counts: Mapping[str, int]) -> Mapping[str, int]:
+    first = next(iter(counts)) == "flushes"
     return {
-        name: number for name, number in counts.items() if number or name in ("flushes", "ipis")
+        name: number
+        for name, number in counts.items()
+        if number or (first and name in ("flushes", "ipis"))
     }
 
 
@@ -86,9 +94,11 @@ def compare_text(rows: Sequence[Compared], *, short: bool = False) -> str:
     lines = [] if short else [
         f"{first.workload.name} ({parameters}), prices of {first.profile.name}; per {unit[:-1]}", ""
     ]  # fmt: skip
+    left, right = first.columns
     width = max(len("VARIANT"), *(len(row.cost.variant.name) for row in rows)) + 2
     lines.append(
-        f"{'VARIANT':{width}}{'VERDICT':22}{'FLUSHES':>9}{'IPIS':>9}{'TIME':>10}{'RELATIVE':>10}"
+        f"{'VARIANT':{width}}{'VERDICT':22}{_heading(left):>9}{_heading(right):>9}"
+        f"{'TIME':>10}{'RELATIVE':>10}"
     )
     for row in rows:
         summary = row.cost.summary()
@@ -96,15 +106,26 @@ def compare_text(rows: Sequence[Compared], *, short: bool = False) -> str:
         relative = (row.cost.priced.ns - base) / base
         lines.append(
             f"{row.cost.variant.name:{width}}{verdict or '-':22}"
-            f"{per_unit(summary['flushes'], times):>9}{per_unit(summary['ipis'], times):>9}"
+            f"{per_unit(summary[left], times):>9}{per_unit(summary[right], times):>9}"
             f"{time_text(row.cost.priced.ns / max(times, 1)):>10}{relative:>+10.1%}"
             + (" *" if row.frontier else "")
         )
     if not short:
-        lines += ["", "* holds, and no other that holds has fewer IPIs and less time"]
+        lines += ["", f"* holds, and no other that holds has fewer {_words(right)} and less time"]
         lines.append("verdicts are within each scenario's own bounds (shootdown check NAME)")
         lines.append("counts are exact for this schedule, times are estimates")
     return "\n".join(lines)
+
+
+def _words(column: str) -> str:
+    """A count's name in a sentence: ``IPIs``, ``DSBs``, ``IOTLB flushes``."""
+    first, *rest = column.split("_")
+    words = first if first == "flushes" else first.removesuffix("s").upper()
+    return " ".join([words + ("s" if first.endswith("s") and words.isupper() else ""), *rest])
+
+
+def _heading(column: str) -> str:
+    return column.partition("_")[0].upper()
 
 
 def workloads_text(workloads: Sequence[Workload], *, names_only: bool = False) -> str:

@@ -18,6 +18,12 @@ def spend(what: str, times: int) -> None:
 
 
 @extern
+def occupy(unit: str, what: str) -> None:
+    """Wait for a unit of the machine that serves one CPU after the other, and let the price of
+    being served pass."""
+
+
+@extern
 def compute(ns: int) -> None:
     """Let time pass in which an interrupt may come."""
 
@@ -35,6 +41,11 @@ def random(below: int) -> int:
 @extern
 def clock() -> int:
     """What time it is, in ns."""
+
+
+@extern
+def set_flag(cpu: Cpu, on: bool) -> bool:
+    """A flag that each CPU has, for what a machine wants to count: what it was. No time passes."""
 
 
 @extern

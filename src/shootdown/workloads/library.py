@@ -14,12 +14,26 @@ from shootdown.lang.scenario import Scenario
 
 MODULES: tuple[str, ...] = (  # in the order in which they are listed
     "shootdown.workloads.dontneed",
+    "shootdown.workloads.mappings",
+    "shootdown.workloads.processes",
+    "shootdown.workloads.contpte",
+    "shootdown.workloads.sva",
+    "shootdown.workloads.vmalloc",
     "shootdown.workloads.reclaim",
     "shootdown.workloads.migration",
     "shootdown.workloads.pageout",
 )
-FOR_SYSTEM: Mapping[str, str] = {"S0": "dontneed", "S2a": "reclaim", "LUF": "reclaim"}
-"""The workload on which a system's variants are priced unless another one is named."""
+FOR_SYSTEM: Mapping[str, str] = {
+    "S0": "dontneed",
+    "K": "vmalloc",
+    "PT": "vmalloc",
+    "S2a": "reclaim",
+    "LUF": "reclaim",
+    "S3": "contpte-munmap",
+    "N": "sva",
+}
+"""The workload on which a system's variants are priced unless another one is named, by the first
+part of their names: those of system S1 begin with ``K`` and ``PT``, those of S4 with ``N``."""
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import cast
 from shootdown.cost.workload import Plan, workload
 from shootdown.hardware.machine import Frame, Noted, Page, Pte
 from shootdown.hardware.pcid import Pcid
+from shootdown.hardware.walker import Region
 from shootdown.lang import WRITE_ONCE, Thread, atomic_inc, path, wait_until
 from shootdown.lang.large import Span
 from shootdown.linux.arch.x86.tlbflush import TlbState
@@ -15,7 +16,7 @@ from shootdown.linux.mm import migrate
 from shootdown.linux.mm.file_types import FileFolio, Mapping
 from shootdown.linux.mm.memory import alloc_page, finish_fault
 from shootdown.linux.mm.migrate import migrate_pages_batch
-from shootdown.linux.mm_types import Mm, Pages, PteTable, page_folio
+from shootdown.linux.mm_types import Mm, Pages, page_folio
 from shootdown.linux.pgtable import pte_lockptr, ptep_get
 from shootdown.linux.user import read_page, write_page
 from shootdown.workloads.externs import compute, random, spend
@@ -122,12 +123,13 @@ def migration(
     CPU moves all of them ``rounds`` times, ``most`` at a time, flushed together (``batched``) or
     one by one.
     """
+    tables = (pages + 511) // 512
     mm, mapping, span = ReclaimMm(0), Mapping(0), Span(Page, 0, pages)
     return Plan(
         machine=MIGRATION,
         sizes={
-            TlbState: cpus, Page: pages, Frame: pages + 1024, ReclaimMm: 1, Pcid: 6,
-            Mapping: 1, PteTable: pages // 512 + 1,
+            TlbState: cpus, Page: 512 * tables, Frame: pages + 1024, ReclaimMm: 1, Pcid: 6,
+            Mapping: 1, Region: tables,
         },
         start=Thread(populate, mm, mapping, span, on=TlbState(0)),
         threads=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shootdown.cost.workload import Plan, workload
 from shootdown.hardware.machine import Frame, Page
 from shootdown.hardware.pcid import Pcid
+from shootdown.hardware.walker import Region
 from shootdown.lang import Thread, path
 from shootdown.lang.large import Span
 from shootdown.linux.arch.x86.tlbflush import TlbState
@@ -14,7 +15,7 @@ from shootdown.linux.mm.luf_batch import LufKey
 from shootdown.linux.mm.madvise import madvise_pageout
 from shootdown.linux.mm.page_alloc import Zone
 from shootdown.linux.mm.vmscan_lru import BatchSlot, Pgdat
-from shootdown.linux.mm_types import Mm, Pages, PteTable
+from shootdown.linux.mm_types import Mm, Pages
 from shootdown.linux.user import read_page
 from shootdown.workloads.externs import spend
 from shootdown.workloads.reclaim import RECLAIM, SIZE, ReclaimMm
@@ -45,7 +46,7 @@ def pageout(cpus: int = 2, pages: int = 1, rounds: int = 5000) -> Plan:
         machine=RECLAIM,
         sizes={
             TlbState: cpus, Page: 512, Frame: 576, ReclaimMm: 1, Pcid: 6,
-            Mapping: 1, Pgdat: 1, Zone: 1, LufKey: 64, BatchSlot: 1, PteTable: 2,
+            Mapping: 1, Pgdat: 1, Zone: 1, LufKey: 64, BatchSlot: 1, Region: 1,
         },
         threads=[
             Thread(page_out, mm, Mapping(0), Span(Page, 0, pages), rounds, on=TlbState(0)),

@@ -13,11 +13,18 @@ from typing import Any
 from shootdown.cost.engine import Priced, Progress, Run
 from shootdown.cost.profile import Profile, names
 from shootdown.cost.table import Table
-from shootdown.cost.workload import Workload
+from shootdown.cost.workload import Machine, Workload
 from shootdown.errors import UsageError
 from shootdown.lang.scenario import Scenario
 
-DEFAULT_PROFILE = "skylake-2s"
+OF_THE_SEARCH = frozenset({"memory", "tlb"})
+"""Options of scenarios that say how much the checker lets happen, and not what a kernel does."""
+FLUSHES = (
+    "flush_tlb_mm_range", "flush_tlb_multi_batch", "flush_tlb_kernel_range",
+    "flush_tlb_kernel_range_deferrable",
+)  # fmt: skip
+OWN_COUNTS = ("isolated_interrupts", "deferred", "coalesced", "entry_flushes", "stolen_ns")
+"""What only some machines and workloads count; names that end in ``_ns`` are sums of times."""
 RANGE_STEPS = 20_000_000
 """Runs of at most so many steps are repeated with low and high prices."""
 
@@ -37,7 +44,9 @@ TODAY = Variant("today", {}, "the kernel of today")
 
 def variant_of(scenario: Scenario) -> Variant:
     """The variant that a scenario checks."""
-    return Variant(scenario.name, dict(scenario.setup().options), scenario.title, scenario)
+    options = scenario.setup().options
+    kept = {name: value for name, value in options.items() if name not in OF_THE_SEARCH}
+    return Variant(scenario.name, kept, scenario.title, scenario)
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,14 @@ class Cost:
     priced: Priced
     low_ns: int | None = None
     high_ns: int | None = None
+    machine: Machine | None = None
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The two counts of :meth:`summary` that a comparison shows; it wants little of the second
+        (and of time)."""
+        named = tuple(self.machine.columns) if self.machine is not None else ()
+        return (named[0], named[1]) if named else ("flushes", "ipis")
 
     @property
     def unit(self) -> tuple[str, int]:
@@ -65,12 +82,15 @@ class Cost:
     def summary(self) -> dict[str, int]:
         """The counts that every comparison begins with."""
         counts, calls = self.priced.counts, self.priced.calls
+        own = self.machine.columns if self.machine is not None else {}
         return {
-            "flushes": calls.get("flush_tlb_mm_range", 0) + calls.get("flush_tlb_multi_batch", 0),
+            **{name: counts.get(counted, 0) for name, counted in own.items()},
+            "flushes": sum(calls.get(name, 0) for name in FLUSHES),
             "ipis": counts.get("csd_queue_cpu", 0),
             "interrupts": counts.get("interrupts", 0),
             "full_flushes": calls.get("flush_tlb_local", 0),
             "pages_invalidated": counts.get("invlpg", 0),
+            **{name: number for name, number in counts.items() if name in OWN_COUNTS},
         }
 
     def table(self) -> Table:
@@ -108,7 +128,7 @@ def price(
     workload: Workload,
     parameters: Mapping[str, int] | None = None,
     *,
-    profile: Profile | str = DEFAULT_PROFILE,
+    profile: Profile | str | None = None,
     seed: int = 1,
     options: Mapping[str, Any] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -116,14 +136,15 @@ def price(
 ) -> Cost:
     """Run a workload on a variant.
 
-    ``options`` come before the variant's. Raises :class:`UsageError` if the workload never runs
+    ``options`` come before the variant's; without a ``profile`` the workload's machine has its own.
+    Raises :class:`UsageError` if the workload never runs
     what the variant changes: a price that says nothing about it.
     """
     if isinstance(variant, Scenario):
         variant = variant_of(variant)
-    if isinstance(profile, str):
-        profile = Profile.load(profile)
     plan = workload.plan(parameters)
+    if not isinstance(profile, Profile):
+        profile = Profile.load(profile or plan.machine.profile)
     chosen = {**variant.options, **(options or {})}
     run = Run(plan, profile, seed, chosen)
     unused = sorted(set(chosen) - set(run.unit.used_options))
@@ -135,12 +156,9 @@ def price(
     priced = run.run(progress)
     low = high = None
     if ranges and priced.finished and priced.steps <= RANGE_STEPS:
-        low, high = (
-            Run(workload.plan(parameters), extreme(profile, sign), seed, chosen).run().ns
-            for sign in (-1, 1)
-        )
+        low, high = (run.again(extreme(profile, sign), seed).run().ns for sign in (-1, 1))
     full = {**workload.parameters, **(parameters or {})}
-    return Cost(variant, workload, full, profile, seed, priced, low, high)
+    return Cost(variant, workload, full, profile, seed, priced, low, high, plan.machine)
 
 
 def extreme(profile: Profile, sign: int) -> Profile:
@@ -157,7 +175,8 @@ def extreme(profile: Profile, sign: int) -> Profile:
 @dataclass(frozen=True)
 class Compared:
     """One row of a comparison. ``verdict`` is the checker's within ``bounds`` (empty if it was not
-    asked). ``frontier``: no variant that holds has both fewer IPIs and less time."""
+    asked). ``frontier``: no variant that holds has both fewer IPIs (or what else the machine's
+    second column is) and less time."""
 
     cost: Cost
     verdict: str
@@ -173,11 +192,14 @@ def compare(costs: Sequence[Cost], verdicts: Sequence[tuple[str, str | None, Map
         cost for cost, (verdict, _, _) in zip(costs, verdicts, strict=True) if verdict == "HOLDS"
     ]
 
+    def events(cost: Cost) -> int:
+        return cost.summary()[cost.columns[1]]
+
     def best(cost: Cost) -> bool:
-        mine = (cost.summary()["ipis"], cost.priced.ns)
+        mine = (events(cost), cost.priced.ns)
         return cost in holding and not any(
-            (other.summary()["ipis"], other.priced.ns) != mine
-            and other.summary()["ipis"] <= mine[0]
+            (events(other), other.priced.ns) != mine
+            and events(other) <= mine[0]
             and other.priced.ns <= mine[1]
             for other in holding
         )
@@ -192,11 +214,12 @@ def comparison_table(rows: Sequence[Compared]) -> Table:
     """A comparison as a table: one row for each variant."""
     base = rows[0].cost.priced.ns or 1
     summaries = [row.cost.summary() for row in rows]
+    counted = list(dict.fromkeys(name for summary in summaries for name in summary))
     return Table({
         "variant": [row.cost.variant.name for row in rows],
         "verdict": [row.verdict or None for row in rows],
         "violates": [row.violates for row in rows],
-        **{name: [summary[name] for summary in summaries] for name in summaries[0]},
+        **{name: [summary.get(name, 0) for summary in summaries] for name in counted},
         "elapsed_ns": [row.cost.priced.ns for row in rows],
         "low_ns": [row.cost.low_ns for row in rows],
         "high_ns": [row.cost.high_ns for row in rows],

@@ -11,6 +11,7 @@ from typing import Any, cast
 from shootdown.cost.workload import Plan, workload
 from shootdown.hardware.machine import Frame, Page, Pte
 from shootdown.hardware.pcid import Pcid
+from shootdown.hardware.walker import Region
 from shootdown.lang import WRITE_ONCE, Thread, atomic, on_write, path
 from shootdown.lang.large import Span
 from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbState
@@ -32,7 +33,7 @@ from shootdown.linux.mm.vmscan_lru import (
     shrink_inactive_list,
     wakeup_kswapd,
 )
-from shootdown.linux.mm_types import Folio, Mm, Pages, PteTable
+from shootdown.linux.mm_types import Folio, Mm, Pages
 from shootdown.linux.user import read_page, write_page
 from shootdown.workloads.externs import (
     compute,
@@ -238,7 +239,7 @@ def reclaim(
     chunks = file // (around * threads)
     used = chunks * around * threads
     pages = processes * used
-    every = pages + processes * threads  # a heap of one page for each thread
+    tables = (pages + processes * threads) // 512 + 1  # a heap of one page for each thread
     readers = []
     for process in range(processes):
         for thread in range(threads):
@@ -263,9 +264,9 @@ def reclaim(
     return Plan(
         machine=RECLAIM,
         sizes={
-            TlbState: cpus, Page: every, Frame: memory, ReclaimMm: processes, Pcid: 6,
+            TlbState: cpus, Page: 512 * tables, Frame: memory, ReclaimMm: processes, Pcid: 6,
             Mapping: processes, Pgdat: 1, Zone: 1, BatchSlot: pagevec, LufKey: 65535,
-            PteTable: every // 512 + 1,
+            Region: tables,
         },
         start=start,
         threads=readers,

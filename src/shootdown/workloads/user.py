@@ -8,7 +8,7 @@ from shootdown.hardware.machine import Page
 from shootdown.lang import path
 from shootdown.linux.arch.x86.switch import switch_to_task
 from shootdown.linux.arch.x86.tlbflush import ContextMm
-from shootdown.linux.mm.memory import do_anonymous_page
+from shootdown.linux.mm.memory_wp import handle_mm_fault
 from shootdown.linux.mm_types import Mm, Pages
 from shootdown.linux.user import read_page, write_page
 from shootdown.workloads.externs import compute, spend
@@ -27,18 +27,20 @@ def system_call() -> None:
 
 
 @path(show="page fault")
-def anonymous_fault(mm: Mm, page: Page) -> None:
-    """A page fault on anonymous memory that was never touched: a zeroed page."""
+def page_fault(mm: Mm, page: Page) -> None:
+    """A write fault on anonymous memory: a zeroed page, or a copy."""
     spend("page_fault", 1)
-    do_anonymous_page(mm, page)
-    spend("clear_page", 1)
+    if handle_mm_fault(mm, page):
+        spend("copy_page", 1)
+    else:
+        spend("clear_page", 1)
 
 
 @path
 def touch(mm: Mm, page: Page) -> None:
-    """Write to a page, which is mapped by a fault if it is not."""
+    """Write to a page; a page fault if that is not possible."""
     if write_page(mm, page) is None:
-        anonymous_fault(mm, page)
+        page_fault(mm, page)
         write_page(mm, page)
 
 

@@ -13,12 +13,14 @@ from shootdown.cost.workload import Machine
 from shootdown.hardware import interrupt, pcid, tlb
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page
 from shootdown.hardware.pcid import Pcid, TaggedCpu
+from shootdown.hardware.walker import Region
 from shootdown.lang import atomic, on_write, replace
 from shootdown.linux.arch.x86 import cr3
 from shootdown.linux.arch.x86.tlb_func import flush_interrupts
 from shootdown.linux.arch.x86.tlbflush import TlbState
-from shootdown.linux.mm import memory
-from shootdown.linux.mm_types import Folio
+from shootdown.linux.mm import memory, mmap, mmu_gather
+from shootdown.linux.mm_types import Folio, Mm
+from shootdown.linux.options_size import FOLIO_PAGES
 from shootdown.workloads.externs import (
     count,
     give_frame,
@@ -164,12 +166,47 @@ def alloc_page() -> Folio:
     return folio
 
 
+@atomic(show="pte_free_tlb()")
+def pte_free_tlb(mm: Mm, region: Region) -> None:
+    """A page table is a page."""
+    spend("free_page", 1)
+    count("page_tables_freed", 1)
+
+
+@atomic(show="folio_remove_rmap_pte()")
+def folio_remove_rmap_pte(folio: Folio) -> None:
+    """The counters of a mapping that goes."""
+    if FOLIO_PAGES != "1":
+        spend("atomic", 1)  # a page of a large folio has a counter of its own
+    folio.mapcount -= 1
+    spend("rmap", 1)
+
+
+@atomic
+def rmap_statistics(folio: Folio) -> None:
+    """What is left of a reverse map's price where its counters are counted by themselves."""
+    spend("rmap", 1)
+
+
+@atomic
+def block_pages() -> int:
+    """``folio_nr_pages()`` within one step."""
+    if FOLIO_PAGES == "4":
+        return 4
+    if FOLIO_PAGES == "16":
+        return 16
+    if FOLIO_PAGES == "128":
+        return 128
+    return 512 if FOLIO_PAGES == "512" else 1
+
+
 @on_write(Frame.allocated)
 def given_back(frame: Frame, old: bool, new: bool) -> None:
-    """A frame whose last reference is gone."""
+    """A folio whose last reference is gone: the allocator takes it as one block."""
     if not new:
         spend("free_page", 1)
-        give_frame(frame)
+        for number in range(block_pages()):
+            give_frame(Frame(frame.index + number))
 
 
 X86 = Machine(
@@ -189,11 +226,24 @@ X86 = Machine(
         interrupt.irq_disable: irq_disable,
         interrupt.irq_enable: irq_enable,
         memory.alloc_page: alloc_page,
+        mmap.pte_free_tlb: pte_free_tlb,
+        mmu_gather.folio_remove_rmap_pte: folio_remove_rmap_pte,
+        mmu_gather.rmap_statistics: rmap_statistics,
     },
     observers=(given_back,),
-    spans=frozenset({Page}),
+    spans=frozenset({Page, Region}),
     lists=frozenset({Frame}),
     handler=flush_interrupts,
-    options={"shootdown": "generations", "arch": "x86", "trim": "never", "flush_ceiling": "33"},
+    options={
+        "shootdown": "generations",
+        "arch": "x86",
+        "trim": "never",
+        "flush_ceiling": "33",
+        "ptl": "table",
+        "gather_room": "batches",
+        "vmas": "many",
+        "madvise_lock": "vma",
+        "munmap_lock": "downgrade",
+    },
 )
 """x86-64 with PCIDs, whose CPUs are told and find out as in ``linux/arch/x86`` (system X1)."""

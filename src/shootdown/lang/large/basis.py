@@ -12,8 +12,10 @@ from shootdown.lang.builder import Unit, describe
 from shootdown.lang.decorators import Function
 from shootdown.lang.kinds import (
     BoolKind,
+    IntKind,
     Kind,
     ObjectKind,
+    SetKind,
 )
 from shootdown.lang.large.parts import NUMBER, Enter, Extern, LargeKinds, Leave, Numbered, Parameter
 from shootdown.lang.source import Source, source_of
@@ -149,7 +151,7 @@ class Basis(Statements):
             return super().intrinsic(name, node)
         self.arity(node, name, 0)
         self.step(node, "extern", name)
-        self.emit(Extern("spend", ("barrier", ir.Const(1)), (1, 1)))
+        self.emit(Extern("spend", ("barrier", ir.Const(1)), (0, 0)))
         return Static(None)
 
     def call_function(self, function: Function[..., Any], node: ast.Call) -> Value:
@@ -169,13 +171,16 @@ class Basis(Statements):
         for value in arguments.values():
             if isinstance(value, Static) and isinstance(value.value, str):
                 exprs.append(value.value)
-                wide.append(1)
+                wide.append(0)
                 continue
             kind = self.kind_of(value)
             if kind is None:
                 raise self.error(node, f"{function.name}() cannot take {describe(value)}")
             exprs.append(self.widen(value, kind))
-            wide.append(self.kinds.words(kind))
+            bits = isinstance(kind, SetKind) and self.kinds.form(kind) == "bits"
+            wide.append(self.kinds.words(kind) if bits else 0)
+        if function.name == "span":
+            self.inside(exprs, function, node)
         returns = typing.get_type_hints(function.source).get("return")
         if returns in (None, type(None)):
             self.emit(Extern(function.name, tuple(exprs), tuple(wide), open=tuple(self.open)))
@@ -184,6 +189,62 @@ class Basis(Statements):
         reg = self.register(function.name, kind)
         self.emit(Extern(function.name, tuple(exprs), tuple(wide), reg, open=tuple(self.open)))
         return Dyn(ir.Reg(reg), kind)
+
+    def inside(
+        self, exprs: list[ir.Expr | str], function: Function[..., Any], node: ast.AST
+    ) -> None:
+        """Check that ``span(first, number)`` is within its population."""
+        kind = self.kinds.of(
+            typing.get_type_hints(function.source)["return"],
+            lambda message: self.error(node, message),
+        )
+        assert isinstance(kind, SetKind)
+        assert kind.element is not None
+        first, number = exprs
+        assert not isinstance(first, str)
+        assert not isinstance(number, str)
+        size = kind.element.size
+        self.must(ir.Binary("below", first, ir.Const(size + 1)), "span", kind, node)
+        rest = ir.Binary("sub", ir.Const(size + 1), first)
+        self.must(ir.Binary("below", number, rest), "span", kind, node)
+
+    def must(self, condition: ir.Expr, what: str, kind: Kind, node: ast.AST) -> None:
+        """Stop the run with an error unless something is within a population."""
+        text = self.frame.source.segment(node)
+        super().check(
+            condition,
+            ir.FailureKind.MODEL_ERROR,
+            "outside",
+            f"'{text}' is outside of {kind}",
+            node,
+        )
+
+    def object_at(self, cls: type[Object], node: ast.Call) -> Value:
+        """``Cpu(n)``: memory is addressed by it, so it must exist."""
+        index = self.argument(node, 0, "index")
+        own = self.kind_of(index)
+        if isinstance(index, Static) or not isinstance(own, (IntKind, BoolKind)):
+            if isinstance(index, Static) and isinstance(index.value, int):
+                return self.object_of(cls, int(index.value), node)
+            raise self.error(node, f"{cls.__name__}() takes a number, not {describe(index)}")
+        kind = self.kinds.object(cls)
+        number = self.temp(self.widen(index, own), NUMBER, "index")
+        if isinstance(number.expr, ir.Const):
+            return self.object_of(cls, number.expr.value, node)
+        text = self.frame.source.segment(node)
+        super().check(
+            ir.Binary("below", number.expr, ir.Const(kind.count)),
+            ir.FailureKind.MODEL_ERROR,
+            "outside",
+            f"{text} does not exist: the workload has {kind.count} of them",
+            node,
+        )
+        return Dyn(number.expr, kind)
+
+    def object_of(self, cls: type[Object], index: int, node: ast.AST) -> Value:
+        """An object by a known number."""
+        self.pointer(Static(cls(index)), node)
+        return Static(cls(index))
 
     def inline(
         self,

@@ -35,8 +35,9 @@ class Extern:
     """An operation that the engine implements.
 
     ``args`` are expressions, or texts that are known when compiling. ``wide`` says for each
-    argument how many 64-bit words it has. ``reg`` takes the result. ``place`` is the lock of a lock
-    operation. ``open`` are the registers of the calls around it (see :class:`Enter`).
+    argument how many 64-bit words a bit set has, 0 for anything else. ``reg`` takes the result.
+    ``place`` is the lock of a lock operation. ``open`` are the registers of the calls around it
+    (see :class:`Enter`).
     """
 
     name: str
@@ -115,6 +116,12 @@ class LargeKinds(Kinds):
             return NUMBER
         return super().of(annotation, where, integer)
 
+    def encode(self, value: Any, kind: Kind, where: Callable[[str], ModelError]) -> int:
+        """The number that stands for a value; integers may be any."""
+        if isinstance(kind, IntKind) and isinstance(value, int):
+            return int(value)
+        return super().encode(value, kind, where)
+
     def ranged(self, marker: Ranged, where: Callable[[str], ModelError]) -> IntKind:
         """An integer field: as wide as any."""
         kind = super().ranged(marker, where)
@@ -166,6 +173,11 @@ class LargeSpace(StateSpace):
             keys.append(element.key)
             element = element.element
         width = self.kinds.words(element)
+        if isinstance(element, SetKind) and not decl.ghost and self.kinds.form(element) == "list":
+            raise ModelError(
+                f"{name} is shared, and sets of {element.element} are lists here, which only "
+                "locals and records hold"
+            )
         strides, stride = [], width
         for key in reversed(keys):
             strides.append(stride)

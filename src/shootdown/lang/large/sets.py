@@ -75,6 +75,8 @@ class Sets(Basis):
         if form == "list":
             if right == ZERO:
                 return left
+            if left == ZERO:
+                return right
             if isinstance(right, ir.Binary) and right.op == "push" and right.left == ZERO:
                 return ir.Binary("push", left, right.right)
             raise ModelError(f"sets of {kind.element} are lists here: add one element at a time")
@@ -145,6 +147,27 @@ class Sets(Basis):
         """All elements of a bit set."""
         assert kind.element is not None
         return ir.Const((1 << kind.element.size) - 1)
+
+    def compare_two(self, left: Value, op: ast.cmpop, right: Value, node: ast.AST) -> ir.Expr:
+        """One comparison; of spans they are those of their hulls."""
+        kind = join_kinds([self.kind_of(left), self.kind_of(right)])
+        if not isinstance(kind, SetKind) or isinstance(op, (ast.In, ast.NotIn)):
+            return super().compare_two(left, op, right, node)
+        form = "bits" if kind.element is None else self.kinds.form(kind)
+        empty = any(isinstance(v, Static) and not v.value for v in (left, right))
+        if form == "list" and not (empty and isinstance(op, (ast.Eq, ast.NotEq))):
+            raise self.error(
+                node, f"sets of {kind.element} are lists: only their length can be compared"
+            )
+        if form == "span" and isinstance(op, ast.LtE):
+            a, b = self.widen(left, kind), self.widen(right, kind)
+            return ir.Binary("eq", ir.Binary("span_and", a, b), a)
+        return super().compare_two(left, op, right, node)
+
+    def _safe_in(self, element: Dyn, container: Value, kind: SetKind) -> ir.Expr:
+        """Membership of an optional value: ``None`` is in no set."""
+        found = self.bit_of(container, ir.Binary("sub", element.expr, ONE), kind)
+        return simplify(ir.Select(ir.Binary("eq", element.expr, ZERO), ZERO, found))
 
     def bit_of(self, container: Value, index: ir.Expr, kind: SetKind) -> ir.Expr:
         """Whether an element is in a set."""
@@ -227,7 +250,13 @@ class Sets(Basis):
         kind = base.kind if isinstance(base, Dyn) else None
         element = kind.element if isinstance(kind, SetKind) else None
         if isinstance(base, Dyn) and element is not None and self.kinds.form(base.kind) == "span":
+            if isinstance(index, ast.Slice):
+                return self.part(base, index, node)
             at = self._number(self.evaluate(index))
+            length: ir.Expr = ir.Unary("span_len", base.expr)
+            if isinstance(at.expr, ir.Const) and at.expr.value < 0:  # from the end
+                at = self.temp(ir.Binary("add", length, at.expr), NUMBER, "from_end")
+            self.must(ir.Binary("below", at.expr, length), "index", base.kind, node)
             first = ir.Unary("span_first", base.expr)
             return self.temp(simplify(ir.Binary("add", first, at.expr)), element, "element")
         return super().subscript(node, base_node, index)
@@ -253,6 +282,29 @@ class Sets(Basis):
             word = ir.Binary("or", kept, moved)
         return self.temp(word, kind, "word")
 
+    def part(self, base: Value, index: ast.Slice, node: ast.Subscript) -> Value:
+        """A part of a span, by numbers known at run time; a tuple of neighbours is a span, too."""
+        if isinstance(base, TupleV) and base.items:
+            own = self.kind_of(base.items[0])
+            if own is not None and self.kinds.form(SetKind(own)) == "span":
+                base = self.set_of(list(base.items), node)
+        kind = base.kind if isinstance(base, Dyn) else None
+        if (
+            not isinstance(base, Dyn)
+            or not isinstance(kind, SetKind)
+            or self.kinds.form(kind) != "span"
+            or index.step is not None
+        ):
+            return super().part(base, index, node)
+        first = ir.Unary("span_first", base.expr)
+        low = ZERO if index.lower is None else self._number(self.evaluate(index.lower)).expr
+        high: ir.Expr = ir.Unary("span_len", base.expr)
+        if index.upper is not None:
+            high = self._number(self.evaluate(index.upper)).expr
+        count = simplify(ir.Binary("sub", high, low))
+        start = self.temp(simplify(ir.Binary("add", first, low)), NUMBER, "first")
+        return self.temp(ir.Binary("span", start.expr, count), kind, "part")
+
     def do_choose(self, node: ast.Call) -> Value:
         """choose(): by chance, all alike."""
         if len(node.args) == 1:
@@ -270,7 +322,7 @@ class Sets(Basis):
 
     def _random(self, first: ir.Expr, count: ir.Expr, kind: Kind) -> Dyn:
         reg = self.register("chosen", NUMBER)
-        self.emit(Extern("random", (count,), (1,), reg))
+        self.emit(Extern("random", (count,), (0,), reg))
         return self.temp(simplify(ir.Binary("add", first, ir.Reg(reg))), kind, "chosen")
 
 

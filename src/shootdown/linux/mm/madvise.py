@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from shootdown.hardware.machine import Frame, Page, Pte
-from shootdown.lang import WRITE_ONCE, atomic_inc, note, path, replace
+from shootdown.hardware.walker import Region
+from shootdown.lang import WRITE_ONCE, atomic_inc, down_read, note, path, replace, up_read
 from shootdown.linux.mm.memory import zap_page_range_single
-from shootdown.linux.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
+from shootdown.linux.mm.mmu_gather import (
+    MmuGather,
+    tlb_finish_mmu,
+    tlb_gather_mmu,
+    tlb_gather_region,
+    tlb_gather_vma,
+)
 from shootdown.linux.mm.mmu_notifier import (
     mmu_notifier_invalidate_range_end,
     mmu_notifier_invalidate_range_start,
@@ -14,10 +21,37 @@ from shootdown.linux.mm.mmu_notifier import (
 )
 from shootdown.linux.mm.rmap_batch import flush_tlb_batched_pending
 from shootdown.linux.mm.vmscan import shrink_isolated
-from shootdown.linux.mm_types import Folio, Mm, Pages, page_folio
-from shootdown.linux.options import ZAP_FLUSH
+from shootdown.linux.mm_types import (
+    Folio,
+    Mm,
+    Pages,
+    page_folio,
+    region_begin,
+    region_of,
+    vma_of,
+)
+from shootdown.linux.options import PTL, ZAP_FLUSH
+from shootdown.linux.options_size import MADVISE_LOCK
 from shootdown.linux.pgtable import pte_lockptr, ptep_get, ptep_get_and_clear, set_pte_at
 from shootdown.linux.user import return_from_free, return_to_user
+
+
+@path
+def madvise_lock(mm: Mm, page: Page) -> None:
+    """``madvise_lock()``, ``try_vma_read_lock()``."""
+    if MADVISE_LOCK == "mmap":
+        down_read(mm.mmap_lock)
+    if MADVISE_LOCK == "vma":
+        down_read(vma_of(page).lock)
+
+
+@path
+def madvise_unlock(mm: Mm, page: Page) -> None:
+    """``madvise_unlock()``."""
+    if MADVISE_LOCK == "mmap":
+        up_read(mm.mmap_lock)
+    if MADVISE_LOCK == "vma":
+        up_read(vma_of(page).lock)
 
 
 @path(show="madvise(MADV_DONTNEED)")
@@ -25,9 +59,12 @@ def madvise_dontneed(
     mm: Mm, pages: Pages, *, file: bool = False, full_after_one: bool = False
 ) -> None:
     """Path ZAP, Z1..Z23. The mmap lock is held for reading (or the VMA's own lock), which keeps no
-    other zapper out: it is left out here, see :func:`madvise_dontneed_locked`."""
+    other zapper out: it is left out here (option ``madvise_lock``), see
+    :func:`madvise_dontneed_locked`."""
     force = ZAP_FLUSH == "forced"
+    madvise_lock(mm, pages[0])
     zap_page_range_single(mm, pages, file=file, force=force, full_after_one=full_after_one)
+    madvise_unlock(mm, pages[0])
     return_to_user(mm, pages)
 
 
@@ -57,7 +94,7 @@ def madvise_free_pte_range(mm: Mm, pages: Pages, tlb: MmuGather) -> None:
     """Z3..Z14 with Z6': clear A and D of a present PTE, so that reclaim may discard the page unless
     it is written again. A PTE that has neither is skipped, and not gathered. Left out: a folio that
     is in the swap cache or has PG_dirty, which is locked and cleaned first."""
-    with mm.ptl:
+    with pte_lockptr(mm, pages[0]):
         for page in pages:
             pte = ptep_get(mm, page)
             if pte.present:
@@ -76,15 +113,34 @@ def madvise_free_pte_range(mm: Mm, pages: Pages, tlb: MmuGather) -> None:
     notify_after_unlock(mm, tlb.pages)
 
 
+@path
+def madvise_free_walk(mm: Mm, pages: Pages, tlb: MmuGather) -> None:
+    """``walk_page_range_vma()``: table by table."""
+    if PTL == "table":
+        at = 0
+        first = region_of(pages[0]).index
+        last = region_of(pages[len(pages) - 1]).index
+        for region in range(first, last + 1):
+            end = min(len(pages), region_begin(region + 1) - pages[0].index)
+            tlb_gather_region(mm, Region(region))
+            madvise_free_pte_range(mm, pages[at:end], tlb)
+            at = end
+    else:
+        madvise_free_pte_range(mm, pages, tlb)
+
+
 @path(show="madvise(MADV_FREE)")
 def madvise_free(mm: Mm, pages: Pages) -> None:
     """``madvise_free_single_vma()``: Z1..Z23 around :func:`madvise_free_pte_range`."""
+    madvise_lock(mm, pages[0])
     tlb = MmuGather()
     tlb_gather_mmu(mm)
+    tlb_gather_vma(pages)
     mmu_notifier_invalidate_range_start(mm, pages)
-    madvise_free_pte_range(mm, pages, tlb)
+    madvise_free_walk(mm, pages, tlb)
     mmu_notifier_invalidate_range_end(mm, pages)
     tlb_finish_mmu(mm, tlb, pages)
+    madvise_unlock(mm, pages[0])
     return_from_free(mm, pages)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from shootdown.hardware.machine import Page, Pte
-from shootdown.lang import Option, atomic_inc, event, note, path, replace
+from shootdown.lang import READ_ONCE, Option, atomic_inc, event, note, path, replace
 from shootdown.linux.arch.x86.tlb import flush_tlb_mm_range
-from shootdown.linux.mm.memory import ptep_clear_flush
+from shootdown.linux.mm.memory import alloc_page, do_anonymous_page, ptep_clear_flush
 from shootdown.linux.mm.mmu_gather import folio_put, folio_remove_rmap_pte
 from shootdown.linux.mm.mmu_notifier import (
     mmu_notifier_invalidate_range_end,
@@ -13,8 +13,9 @@ from shootdown.linux.mm.mmu_notifier import (
     notify_after_unlock,
     notify_before_unlock,
 )
-from shootdown.linux.mm_types import Folio, Mm, page_folio
+from shootdown.linux.mm_types import Folio, Mm, page_folio, vma_of
 from shootdown.linux.options_rights import UFFD_WP
+from shootdown.linux.options_size import MADVISE_LOCK
 from shootdown.linux.pgtable import pte_lockptr, ptep_get, set_pte_at
 
 ACCESS_FLAGS = Option(
@@ -34,9 +35,11 @@ def wp_page_copy(mm: Mm, page: Page, orig: Pte, copy: Folio) -> None:
     old.copied = True
     mmu_notifier_invalidate_range_start(mm, (page,))
     changed: set[Page] = set()
+    copied = False
     with pte_lockptr(mm, page):
         found = ptep_get(mm, page)
         if found == orig:
+            copied = True
             atomic_inc(copy.refcount)
             atomic_inc(copy.mapcount)
             ptep_clear_flush(mm, page)
@@ -56,7 +59,7 @@ def wp_page_copy(mm: Mm, page: Page, orig: Pte, copy: Folio) -> None:
             old.missed = False
     notify_after_unlock(mm, changed)
     mmu_notifier_invalidate_range_end(mm, (page,), only=True)
-    if old.replaced:
+    if copied:
         folio_put(old)
     folio_put(old)
 
@@ -100,3 +103,49 @@ def wp_page_reuse(mm: Mm, page: Page) -> None:
             ptep_set_access_flags(mm, page, more)
         else:
             note("spurious")
+
+
+@path(show="do_wp_page()")
+def do_wp_page_anonymous(mm: Mm, page: Page) -> bool:
+    """A write fault on anonymous memory, with the lock of the VMA held: a page that nobody else has
+    is the process's own (``wp_can_reuse_anon_folio()``), any other is copied. Whether it was."""
+    copy = False
+    with pte_lockptr(mm, page):
+        pte = ptep_get(mm, page)
+        if pte.present and not pte.writable:
+            folio = page_folio(pte.frame)
+            if READ_ONCE(folio.refcount) == 1:
+                more: Pte = replace(pte, writable=True, accessed=True, dirty=True)
+                ptep_set_access_flags(mm, page, more)
+            else:
+                atomic_inc(folio.refcount)
+                copy = True
+    if copy:
+        wp_page_copy(mm, page, pte, alloc_page())
+    return copy
+
+
+@path(show="handle_pte_fault()")
+def handle_pte_fault(mm: Mm, page: Page) -> bool:
+    """A write fault on anonymous memory: whether a page was copied, not cleared. What is looked at
+    without the PTL is looked at again with it."""
+    pte = ptep_get(mm, page)
+    copied = False
+    if not pte.present:
+        do_anonymous_page(mm, page)
+    elif not pte.writable:
+        copied = do_wp_page_anonymous(mm, page)
+    return copied
+
+
+@path(show="handle_mm_fault()")
+def handle_mm_fault(mm: Mm, page: Page) -> bool:
+    """The same with the VMA kept: by its own lock (6.4), or by the mmap lock."""
+    copied = False
+    if MADVISE_LOCK == "vma":
+        with vma_of(page).lock.read():
+            copied = handle_pte_fault(mm, page)
+    else:
+        with mm.mmap_lock.read():
+            copied = handle_pte_fault(mm, page)
+    return copied

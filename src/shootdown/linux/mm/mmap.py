@@ -4,7 +4,18 @@ mm/memory.c, the zapper that does not know the mmap lock: truncation, which come
 from __future__ import annotations
 
 from shootdown.hardware.access import tlb_may_use
-from shootdown.lang import atomic, note, path
+from shootdown.hardware.machine import Page
+from shootdown.hardware.walker import Region
+from shootdown.lang import (
+    atomic,
+    down_write,
+    downgrade_write,
+    event,
+    note,
+    path,
+    up_read,
+    up_write,
+)
 from shootdown.linux.mm.luf import do_mmap, tlb_end_vma
 from shootdown.linux.mm.memory import unmap_page_range, zap_page_range_single
 from shootdown.linux.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
@@ -12,8 +23,9 @@ from shootdown.linux.mm.mmu_notifier import (
     mmu_notifier_invalidate_range_end,
     mmu_notifier_invalidate_range_start,
 )
-from shootdown.linux.mm_types import Folio, Mm, Pages
+from shootdown.linux.mm_types import Folio, Mm, Pages, region_begin, region_of
 from shootdown.linux.options_rights import UAF
+from shootdown.linux.options_size import MUNMAP_LOCK, VMAS
 from shootdown.linux.user import return_to_user
 
 
@@ -25,11 +37,75 @@ def free_pgtables(mm: Mm) -> None:
         mm.unlinked = True
 
 
+@atomic(show="pte_free_tlb()")
+def pte_free_tlb(mm: Mm, region: Region) -> None:
+    """Take an empty page table out of the tree; RCU frees it after the flush."""
+
+
+@path
+def free_page_tables(mm: Mm, pages: Pages, tlb: MmuGather) -> None:
+    """``free_pgtables()``: each table, from its beginning, belongs to what is flushed."""
+    for number in range(region_of(pages[0]).index, region_of(pages[len(pages) - 1]).index + 1):
+        pte_free_tlb(mm, Region(number))
+        tlb.pages.add(Page(region_begin(number)))
+    tlb.freed_tables = True
+
+
+@path
+def munmap_vma(mm: Mm, pages: Pages, *, file: bool, tables: bool) -> None:
+    """``do_vmi_align_munmap()`` of a VMA that nobody else unmaps: ``vms_clear_ptes()``."""
+    down_write(mm.mmap_lock)
+    if MUNMAP_LOCK == "downgrade":
+        downgrade_write(mm.mmap_lock)
+    tlb = MmuGather()
+    tlb_gather_mmu(mm)
+    mmu_notifier_invalidate_range_start(mm, pages)
+    unmap_page_range(mm, pages, tlb, file=file)
+    mmu_notifier_invalidate_range_end(mm, pages)
+    if tables:
+        free_page_tables(mm, pages, tlb)
+    tlb_finish_mmu(mm, tlb, pages)
+    if MUNMAP_LOCK == "downgrade":
+        up_read(mm.mmap_lock)
+    else:
+        up_write(mm.mmap_lock)
+    return_to_user(mm, pages)
+
+
+@path(show="mmap()")
+def mmap_vma(mm: Mm) -> None:
+    """A VMA of the caller's own, where nothing is mapped: nothing has to be flushed."""
+    with mm.mmap_lock.write():
+        event("insert the VMA")
+
+
+@path(show="exit_mmap()")
+def exit_mmap(mm: Mm, pages: Pages) -> None:
+    """The last thread is gone (``mmput()``): everything is unmapped, with all page tables. Its CPU
+    has let go of the mm before, and is lazy (``exit_mm()``), so the flushes of full gathers tell
+    only CPUs that still run the mm, of which there is none; the last one, after which tables are
+    freed, tells all that have run it (``freed_tables``)."""
+    with mm.mmap_lock.write():
+        tlb = MmuGather(fullmm=True)
+        tlb_gather_mmu(mm)
+        unmap_page_range(mm, pages, tlb)
+        free_page_tables(mm, pages, tlb)
+        tlb_finish_mmu(mm, tlb, pages)
+
+
 @path(show="munmap()")
-def munmap(mm: Mm, pages: Pages, *, file: bool = False, pfnmap: bool = False) -> None:
+def munmap(
+    mm: Mm, pages: Pages, *, file: bool = False, pfnmap: bool = False, tables: bool = False
+) -> None:
     """The VMA is taken out of the tree first. That the lock is then downgraded for the rest
-    (dd2283f2605e) lets in only those who do not find the VMA, so it is left out. A ``pfnmap`` is
-    flushed at the end of the VMA, while its file can still find it (b67fbebd4cf9)."""
+    (dd2283f2605e) lets in only those who do not find the VMA, so it is left out where there is one
+    VMA. A ``pfnmap`` is
+    flushed at the end of the VMA, while its file can still find it (b67fbebd4cf9).
+
+    ``tables``: nothing else is mapped in these page tables, so that they are freed too."""
+    if VMAS == "many":
+        munmap_vma(mm, pages, file=file, tables=tables)
+        return
     with mm.mmap_lock.write():
         gone = mm.vma_gone
         if gone:

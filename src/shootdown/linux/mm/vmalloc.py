@@ -1,18 +1,31 @@
 """mm/vmalloc.c: kernel mappings that come and go.
 
-Mappings are removed at once here; the kernel collects many (``__purge_vmap_area_lazy()``) and
-flushes once, in the same order: PTEs, flush, then addresses and pages are free again.
+With ``vmap_purge=at-once`` each unmapping is flushed, as after ``vunmap_range()`` and as with
+``VM_FLUSH_RESET_PERMS``: PTEs, flush, then addresses and pages are free again. With
+``vmap_purge=lazy``, as in ``vfree()``, pages are free at once (nobody may use the addresses any
+more), and addresses are collected until there are many, then flushed together, and free again.
 """
 
 from __future__ import annotations
 
 from shootdown.hardware.machine import Frame, Page, Pte
 from shootdown.hardware.walker import Pmd
-from shootdown.lang import READ_ONCE, WRITE_ONCE, atomic, note, path, smp_mb, xchg
+from shootdown.lang import (
+    READ_ONCE,
+    WRITE_ONCE,
+    atomic,
+    note,
+    path,
+    smp_mb,
+    spin_lock,
+    spin_unlock,
+    xchg,
+)
 from shootdown.linux.arch.x86.mm_pgtable import pmd_free_pte_page, pmd_index
 from shootdown.linux.arch.x86.tlb_kernel import flush_tlb_kernel_range_deferrable
 from shootdown.linux.kernel_cpu import INIT_MM
-from shootdown.linux.options_entry import CLEAR, CLEAR_BARRIER
+from shootdown.linux.mm.memory import alloc_page
+from shootdown.linux.options_entry import CLEAR, CLEAR_BARRIER, VMAP_PURGE
 
 Pages = tuple[Page, ...]
 
@@ -29,7 +42,7 @@ def vunmap_range_noflush(pages: Pages) -> set[Frame]:
             WRITE_ONCE(pmd.table.pte[page], Pte())
         else:
             pte = xchg(pmd.table.pte[page], Pte())
-        frames = frames | {pte.frame}
+        frames.add(pte.frame)
     return frames
 
 
@@ -52,11 +65,59 @@ def release(pages: Pages, frames: set[Frame]) -> None:
         frame.allocated = False
 
 
+@atomic(show="free pages")
+def free_pages(frames: set[Frame]) -> None:
+    """``vfree()``: the pages of an area that was unmapped, before any flush."""
+    for frame in frames:
+        frame.allocated = False
+
+
+@atomic(show="vmap_lazy_nr +=")
+def add_lazy(pages: Pages) -> int:
+    """``atomic_long_add_return()`` and ``llist_add()`` to ``vmap_purge_list``: how many pages of
+    addresses wait now."""
+    INIT_MM.purge_list = INIT_MM.purge_list | set(pages)
+    INIT_MM.lazy_nr = INIT_MM.lazy_nr + len(pages)
+    return INIT_MM.lazy_nr
+
+
+@atomic(show="llist_del_all()")
+def take_lazy() -> set[Page]:
+    """All addresses that wait, from the first to the last."""
+    pages = INIT_MM.purge_list
+    INIT_MM.purge_list = set()
+    INIT_MM.lazy_nr = 0
+    return pages
+
+
+@path(show="__purge_vmap_area_lazy()")
+def purge_vmap_area_lazy() -> None:
+    """One flush for all that was collected. ``vmap_purge_lock`` is a mutex."""
+    spin_lock(INIT_MM.purge_lock)
+    pages = take_lazy()
+    if pages:
+        flush_tlb_kernel_range_deferrable(pages, set())
+    spin_unlock(INIT_MM.purge_lock)
+
+
+@path(show="free_vmap_area_noflush()")
+def free_vmap_area_noflush(pages: Pages) -> None:
+    """Addresses wait until there are more than ``lazy_max_pages()``: 32 MiB for each bit of the
+    number of CPUs. The kernel leaves the purge to a worker on this CPU (``drain_vmap_work``)."""
+    if add_lazy(pages) > READ_ONCE(INIT_MM.lazy_max):
+        purge_vmap_area_lazy()
+
+
 @path(show="vfree()")
 def vfree(pages: Pages) -> None:
     """H1..H4."""
-    frames = vunmap_range(pages)
-    release(pages, frames)
+    if VMAP_PURGE == "lazy":
+        freed = vunmap_range_noflush(pages)
+        free_vmap_area_noflush(pages)
+        free_pages(freed)
+    else:
+        frames = vunmap_range(pages)
+        release(pages, frames)
 
 
 @path(show="vfree(), twice")
@@ -72,6 +133,14 @@ def vmap(page: Page, frame: Frame) -> None:
     empty entry is cached nowhere."""
     pmd = READ_ONCE(INIT_MM.pmd[pmd_index(page)])
     WRITE_ONCE(pmd.table.pte[page], Pte(present=True, writable=True, accessed=True, frame=frame))
+
+
+@path(show="vmalloc()")
+def vmalloc(pages: Pages) -> None:
+    """Map new pages at free addresses."""
+    for page in pages:
+        folio = alloc_page()
+        vmap(page, folio)
 
 
 @path(show="vfree(), vmap()")

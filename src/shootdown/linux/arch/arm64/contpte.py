@@ -1,17 +1,27 @@
 """arch/arm64/mm/contpte.c: N PTEs that look single to core mm and contiguous to hardware.
 
-4602e5757bcc and later, with the variants that were posted before it. A block is all pages of the
-model; nothing else is in its page table. Callers hold the PTL, except for the lockless getter.
+4602e5757bcc and later, with the variants that were posted before it. Callers hold the PTL, except
+for the lockless getter.
 """
 
 from __future__ import annotations
 
 from shootdown.hardware.machine import Page, Pte
 from shootdown.lang import note, path, replace
+from shootdown.linux.arch.arm64.contpte_block import (
+    block_of,
+    cont_ptes,
+    contpte_align_down,
+    covers_in_part,
+    part_at_the_end,
+    whole_block,
+)
 from shootdown.linux.arch.arm64.contpte_full import contpte_ptep_get_and_clear_full
 from shootdown.linux.arch.arm64.options import (
     ACCESS_FLAGS_NOOP,
     CLEAR_FULL,
+    CONT_PTES,
+    CONTPTE,
     CONVERT_FLUSH,
     GATHER,
     GET_ASSERT,
@@ -38,16 +48,17 @@ Pages = tuple[Page, ...]
 
 
 @path(show="contpte_convert()")
-def contpte_convert(mm: Arm64Mm, pte: Pte) -> None:
+def contpte_convert(mm: Arm64Mm, page: Page, pte: Pte) -> None:
     """C1..C3: take the block out, invalidate (break), put it back with or without the bit (make).
     Whoever walks meanwhile faults, and then waits for the PTL."""
-    for page in Page:
-        ptent = __ptep_get_and_clear(mm, page)
+    first = contpte_align_down(page)
+    for number in range(cont_ptes()):
+        ptent = __ptep_get_and_clear(mm, Page(first + number))
         pte = pte_with_flags(pte, ptent)
     if CONVERT_FLUSH == "always":
-        flush_tlb_range(set(Page))
-    for page in Page:
-        __set_pte(mm, page, pte)
+        flush_tlb_range(block_of(page))
+    for number in range(cont_ptes()):
+        __set_pte(mm, Page(first + number), pte)
         mm.carries_dirty = False
         mm.carries_young = False
 
@@ -56,27 +67,32 @@ def contpte_convert(mm: Arm64Mm, pte: Pte) -> None:
 def contpte_try_fold(mm: Arm64Mm, last: Page, pte: Pte) -> None:
     """F1..F3: the last PTE of the block was written; make it a block if all PTEs map the same
     folio with the same rights. A and D do not matter: the block has one of each."""
-    if last.index == len(Page) - 1 and pte.present and not pte.contiguous:
+    first = contpte_align_down(last)
+    if last.index == first + cont_ptes() - 1 and pte.present and not pte.contiguous:
         fits = True
-        for page in Page:
+        for number in range(cont_ptes()):
             if fits:
-                fits = pte_same_prot(__ptep_get(mm, page), pte)
+                fits = pte_same_prot(__ptep_get(mm, Page(first + number)), pte)
         if fits:
-            contpte_convert(mm, replace(pte, contiguous=True))
+            contpte_convert(mm, last, replace(pte, contiguous=True))
 
 
 @path(show="contpte_try_unfold()")
-def contpte_try_unfold(mm: Arm64Mm, pte: Pte) -> None:
+def contpte_try_unfold(mm: Arm64Mm, page: Page, pte: Pte) -> None:
     """U1: a single PTE is about to change."""
     if pte_valid_cont(pte):
-        contpte_convert(mm, replace(pte, contiguous=False))
+        contpte_convert(mm, page, replace(pte, contiguous=False))
 
 
 @path
 def contpte_try_unfold_partial(mm: Arm64Mm, pages: Pages) -> None:
-    """B1: the range covers the block in part."""
-    if UNFOLD_PARTIAL == "yes" and len(pages) < len(Page):
-        contpte_try_unfold(mm, __ptep_get(mm, pages[0]))
+    """B1: the range covers its first block in part, or its last one. Where they are the same one,
+    the second look finds it unfolded."""
+    if UNFOLD_PARTIAL == "yes" and covers_in_part(pages):
+        contpte_try_unfold(mm, pages[0], __ptep_get(mm, pages[0]))
+    if UNFOLD_PARTIAL == "yes" and part_at_the_end(pages):
+        last = pages[len(pages) - 1]
+        contpte_try_unfold(mm, last, __ptep_get(mm, last))
 
 
 # ------------------------------------------------------------------ get
@@ -89,9 +105,10 @@ def ptep_get(mm: Arm64Mm, page: Page) -> Pte:
     pte = __ptep_get(mm, page)
     if pte_valid_cont(pte):
         flags = Pte()
-        for other in Page:
+        first = contpte_align_down(page)
+        for number in range(cont_ptes()):
             if not (GATHER == "early" and flags.accessed and flags.dirty):
-                found = __ptep_get(mm, other)
+                found = __ptep_get(mm, Page(first + number))
                 if GET_ASSERT == "scan":
                     assert found != Pte(), "INV-S3-3: a getter runs while a full clear is under way"
                 flags = pte_with_flags(flags, found)
@@ -116,9 +133,10 @@ def ptep_get_lockless(mm: Arm64Mm, page: Page) -> Pte:
             return pte
         fits = True
         flags = Pte()
-        for other in Page:
+        first = contpte_align_down(page)
+        for number in range(cont_ptes()):
             if fits and not (GATHER == "early" and flags.accessed and flags.dirty):
-                found = __ptep_get(mm, other)
+                found = __ptep_get(mm, Page(first + number))
                 if GET_ASSERT == "scan":
                     assert found != Pte(), "INV-S3-3: a getter runs while a full clear is under way"
                 if LOCKLESS == "check" and not pte_same_prot(found, pte):
@@ -135,15 +153,18 @@ def ptep_get_lockless(mm: Arm64Mm, page: Page) -> Pte:
 @path(show="set_ptes()")
 def set_ptes(mm: Arm64Mm, pages: Pages, pte: Pte) -> None:
     """S1..S3: none of them is present. One by one, and no flush."""
-    pte = replace(pte, contiguous=len(pages) == len(Page))
+    if CONT_PTES == "all":
+        pte = replace(pte, contiguous=len(pages) == cont_ptes())
     for page in pages:
+        if CONT_PTES != "all" and CONTPTE == "on":
+            pte = replace(pte, contiguous=whole_block(page, pages))
         __set_pte(mm, page, pte)
 
 
 @path(show="set_pte_at()")
 def set_pte_at(mm: Arm64Mm, page: Page, pte: Pte) -> None:
     """One PTE, which is not part of a block now; perhaps it completes one."""
-    contpte_try_unfold(mm, __ptep_get(mm, page))
+    contpte_try_unfold(mm, page, __ptep_get(mm, page))
     pte = replace(pte, contiguous=False)
     __set_pte(mm, page, pte)
     mm.carries_dirty = False
@@ -157,7 +178,7 @@ def set_pte_at(mm: Arm64Mm, page: Page, pte: Pte) -> None:
 @path(show="ptep_get_and_clear()")
 def ptep_get_and_clear(mm: Arm64Mm, page: Page) -> Pte:
     """A single PTE: unfold, then take it."""
-    contpte_try_unfold(mm, __ptep_get(mm, page))
+    contpte_try_unfold(mm, page, __ptep_get(mm, page))
     return __ptep_get_and_clear(mm, page)
 
 
@@ -226,22 +247,23 @@ def ptep_set_access_flags(mm: Arm64Mm, page: Page, entry: Pte, *, dirty: bool) -
         if dirty:
             flush_tlb_range({page})
         return True
+    first = contpte_align_down(page)
     if ACCESS_FLAGS_NOOP == "gathered":
         same = same_access_flags(ptep_get(mm, page), entry)
     else:
         same = True
-        for other in Page:
+        for number in range(cont_ptes()):
             if same:
-                same = same_access_flags(__ptep_get(mm, other), entry)
+                same = same_access_flags(__ptep_get(mm, Page(first + number)), entry)
     if same:
         note("no-op")
         return False
     if raw.writable == entry.writable:
-        for other in Page:
-            __ptep_set_access_flags(mm, other, entry)
+        for number in range(cont_ptes()):
+            __ptep_set_access_flags(mm, Page(first + number), entry)
     else:
-        contpte_try_unfold(mm, raw)
+        contpte_try_unfold(mm, page, raw)
         __ptep_set_access_flags(mm, page, entry)
     if dirty:
-        flush_tlb_range(set(Page))
+        flush_tlb_range(block_of(page))
     return True

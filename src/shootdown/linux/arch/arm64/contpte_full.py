@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from shootdown.hardware.machine import Page, Pte
 from shootdown.lang import atomic, note, path, replace
+from shootdown.linux.arch.arm64.contpte_block import cont_ptes, contpte_align_down
 from shootdown.linux.arch.arm64.options import CLEAR_FULL
 from shootdown.linux.arch.arm64.pgtable import (
     Arm64Mm,
@@ -36,41 +37,44 @@ def add_flags(mm: Arm64Mm, page: Page, flags: Pte) -> None:
 
 
 @path(show="gather, then copy to all")
-def propagate(mm: Arm64Mm) -> None:
+def propagate(mm: Arm64Mm, page: Page) -> None:
     """v1: the first call finds A and D and copies them into each PTE; later calls see an empty
     PTE and know that it was done."""
     flags = Pte()
     propagated = False
-    for page in Page:
+    first = contpte_align_down(page)
+    for number in range(cont_ptes()):
         if not propagated:
-            pte = __ptep_get(mm, page)
+            pte = __ptep_get(mm, Page(first + number))
             if not pte.present:
                 propagated = True
             flags = pte_with_flags(flags, pte)
     if propagated:
         note("was done already")
     elif flags.accessed or flags.dirty:
-        for page in Page:
+        for number in range(cont_ptes()):
+            other = Page(first + number)
             if CLEAR_FULL == "gather-atomic":
-                add_flags(mm, page, flags)
+                add_flags(mm, other, flags)
             else:
-                pte = __ptep_get(mm, page)
+                pte = __ptep_get(mm, other)
                 if CLEAR_FULL == "gather":
-                    __set_pte(mm, page, pte_with_flags(pte, flags))
+                    __set_pte(mm, other, pte_with_flags(pte, flags))
 
 
 @path
 def stash(mm: Arm64Mm, page: Page, flags: Pte) -> None:
     """Keep A and D of a PTE that was cleared in another one that is still valid: the next one
     (round the end of the block), or the last one. ``first``: in the first, valid or not."""
-    size = len(Page)
+    size = cont_ptes()
+    start = contpte_align_down(page)
     done = not (flags.accessed or flags.dirty)
     for step in range(size):
-        other = Page((page.index + 1 + step) % size)
+        other = Page(start + (page.index - start + 1 + step) % size)
         if CLEAR_FULL == "last-atomic":
-            other = Page(size - 1 - step)
+            other = Page(start + size - 1 - step)
         if CLEAR_FULL == "first":
-            other = Page(step)
+            other = Page(start + step)
         if not done:
             pte = __ptep_get(mm, other)
             if pte.present or CLEAR_FULL == "first":
@@ -85,11 +89,12 @@ def stash(mm: Arm64Mm, page: Page, flags: Pte) -> None:
 def contpte_ptep_get_and_clear_full(mm: Arm64Mm, page: Page) -> Pte:
     """Clear one PTE of a block that is going away."""
     if CLEAR_FULL in ("gather-posted", "gather", "gather-atomic"):
-        propagate(mm)
+        propagate(mm, page)
     pte = __ptep_get_and_clear(mm, page)
     if CLEAR_FULL in ("next", "next-atomic", "last-atomic", "first"):
         stash(mm, page, pte)
     if CLEAR_FULL == "last-atomic":
-        for other in Page:
-            pte = pte_with_flags(pte, __ptep_get(mm, other))
+        first = contpte_align_down(page)
+        for number in range(cont_ptes()):
+            pte = pte_with_flags(pte, __ptep_get(mm, Page(first + number)))
     return pte

@@ -30,6 +30,31 @@ CLEAR_FULL = Option(
     "last one or the first one.",
 )
 
+CONT_PTES = Option(
+    "cont_ptes",
+    "all",
+    choices=("all", "16"),
+    doc="a contpte block is all pages of the model; or 16 PTEs, naturally aligned (4 KiB pages).",
+    tacit=True,
+)
+
+CONTPTE = Option(
+    "contpte",
+    "on",
+    choices=("on", "off"),
+    doc="set_ptes() makes contpte blocks (CONFIG_ARM64_CONTPTE, 6.9); or there are none (before).",
+    tacit=True,
+)
+
+MAX_DVM_OPS = Option(
+    "max_dvm_ops",
+    "none",
+    choices=("none", "512"),
+    doc="a range of any size is invalidated page by page; or one of 512 pages and more by ASID "
+    "(MAX_DVM_OPS, 05ac65305437), which matters only at the size of real machines.",
+    tacit=True,
+)
+
 UNFOLD_PARTIAL = Option(
     "unfold_partial",
     "yes",

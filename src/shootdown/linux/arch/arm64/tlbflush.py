@@ -10,7 +10,7 @@ from __future__ import annotations
 from shootdown.hardware.machine import Page
 from shootdown.hardware.tlbi import dsb_ish, dsb_nsh, tlbi_is, tlbi_local
 from shootdown.lang import path
-from shootdown.linux.arch.arm64.options import BATCHED_PENDING
+from shootdown.linux.arch.arm64.options import BATCHED_PENDING, MAX_DVM_OPS
 
 
 @path(show="__flush_tlb_range_nosync()")
@@ -21,9 +21,13 @@ def flush_tlb_range_nosync(pages: set[Page]) -> None:
 
 @path(show="__flush_tlb_range()", role="flush")
 def flush_tlb_range(pages: set[Page]) -> None:
-    """Invalidate some pages everywhere; return when it is done."""
-    tlbi_is(pages)
-    dsb_ish()
+    """Invalidate some pages everywhere; return when it is done. So many pages that it would take
+    too many TLBIs are invalidated with all of the address space."""
+    if MAX_DVM_OPS == "512" and len(pages) >= 512:
+        flush_tlb_mm()
+    else:
+        tlbi_is(pages)
+        dsb_ish()
 
 
 @path(show="flush_tlb_mm()", role="flush")

@@ -20,7 +20,14 @@ from shootdown.hardware.walker_flush import (
 )
 from shootdown.lang import READ_ONCE, WRITE_ONCE, atomic, path, smp_mb, this
 from shootdown.linux.kernel.context_tracking import ct_kernel_enter, ct_user_enter
-from shootdown.linux.kernel_cpu import USER, USER_ROOT, KernelCpu, kernel_access, settle_all
+from shootdown.linux.kernel_cpu import (
+    USER,
+    USER_ROOT,
+    KernelCpu,
+    housekeeping_cpu,
+    kernel_access,
+    settle_all,
+)
 from shootdown.linux.options_entry import (
     DEFER,
     EARLY_ENTRY,
@@ -82,11 +89,13 @@ def entry_flush_relaxed(cpu: KernelCpu) -> None:
 
 @path
 def coalesce_tlbi(cpu: KernelCpu) -> None:
-    """Switch to the kernel's CR3, say so, and flush: in the order of the variant."""
+    """Switch to the kernel's CR3, say so, and flush: in the order of the variant. Only CPUs in
+    ``nohz_full=`` flush; all say so."""
     signals = DEFER == "cr3-signal"
+    flushes = signals and not housekeeping_cpu(cpu)
     if signals and SIGNAL == "before-switch":
         WRITE_ONCE(cpu.kernel_cr3_loaded, True)
-    if ENTRY_FLUSH == "cr3" and signals:
+    if ENTRY_FLUSH == "cr3" and flushes:
         switch_to_kernel_cr3_flush(cpu)
     elif PTI == "on":
         switch_to_kernel_cr3(cpu)
@@ -94,9 +103,9 @@ def coalesce_tlbi(cpu: KernelCpu) -> None:
         WRITE_ONCE(cpu.kernel_cr3_loaded, True)
     if ENTRY_BARRIER == "smp_mb":
         smp_mb()
-    if signals and ENTRY_FLUSH == "invpcid":
+    if ENTRY_FLUSH == "invpcid" and flushes:
         entry_flush(cpu)
-    if signals and ENTRY_FLUSH == "invpcid-relaxed":
+    if ENTRY_FLUSH == "invpcid-relaxed" and flushes:
         entry_flush_relaxed(cpu)
     if signals and SIGNAL == "after-flush":
         WRITE_ONCE(cpu.kernel_cr3_loaded, True)

@@ -7,6 +7,9 @@ was unmapped.
 
 from __future__ import annotations
 
+from typing import cast
+
+from shootdown.hardware.interrupt import InterruptibleCpu, end_of_interrupt, take_interrupt
 from shootdown.hardware.ipi import wait_for_acks
 from shootdown.hardware.machine import Cpu, Frame, Page
 from shootdown.hardware.walker import Pcid, Space, learn
@@ -22,8 +25,10 @@ from shootdown.lang import (
     this,
     when,
 )
+from shootdown.linux.arch.x86.entry import enter_from_user_mode, exit_to_user_mode
+from shootdown.linux.arch.x86.options import FLUSH_CEILING
 from shootdown.linux.kernel.context_tracking import ct_set_cpu_work
-from shootdown.linux.kernel_cpu import KernelCpu, settle
+from shootdown.linux.kernel_cpu import KernelCpu, housekeeping_cpu, settle, user_mode
 from shootdown.linux.options_entry import DEFER, DEFERRED_WORK, PTI
 
 
@@ -72,6 +77,37 @@ def do_kernel_range_flush(cpu: KernelCpu, sender: KernelCpu) -> None:
     sender.call_pending.discard(cpu)
 
 
+@atomic(show="take the call")
+def take_kernel_call(cpu: KernelCpu) -> tuple[KernelCpu, set[Page], bool]:
+    """Take an interrupt: who has sent it, and what is asked, which nobody changes until the sender
+    has its answer."""
+    sender = cast(KernelCpu, take_interrupt(cast(InterruptibleCpu, cpu)))
+    return sender, sender.call_pages, sender.call_all
+
+
+@atomic(show="flush here")
+def flush_called(cpu: KernelCpu, pages: set[Page], everything: bool) -> None:
+    """``do_kernel_range_flush()`` or ``do_flush_tlb_all()``, on a CPU that was interrupted."""
+    flush_kernel(cpu, pages, everything)
+
+
+@path(show="interrupt")
+def kernel_flush_interrupt(page: Page) -> None:
+    """An interrupt, step by step; where nothing depends on its steps, the rule
+    :func:`do_kernel_range_flush` takes its place. One that comes in user mode goes through the
+    entry code, like everything else that leaves it; ``page`` is what that touches."""
+    cpu = this(KernelCpu)
+    sender, pages, everything = take_kernel_call(cpu)
+    from_user = user_mode(cpu)
+    if from_user:
+        cpu.disturbed = True
+        enter_from_user_mode(page)
+    flush_called(cpu, pages, everything)
+    end_of_interrupt(cast(InterruptibleCpu, cpu), sender)
+    if from_user:
+        exit_to_user_mode()
+
+
 @atomic(show="flush here")
 def flush_here(cpu: KernelCpu, pages: set[Page], everything: bool) -> None:
     """The sender's own part, while the others are on their way."""
@@ -90,10 +126,19 @@ def on_cpus(targets: set[Cpu], pages: set[Page], everything: bool) -> None:
         wait_for_acks(me)
 
 
+@path
+def too_many(pages: set[Page]) -> bool:
+    """More than ``tlb_single_page_flush_ceiling`` pages: flush everything. A scenario's few pages
+    never are."""
+    if FLUSH_CEILING == "33":
+        return len(pages) > 33
+    return False
+
+
 @path(show="flush_tlb_kernel_range()", role="flush")
 def flush_tlb_kernel_range(pages: set[Page]) -> None:
-    """Every CPU, now: INVLPG of each page."""
-    on_cpus(set(Cpu), pages, False)
+    """Every CPU, now: INVLPG of each page, if they are not too many."""
+    on_cpus(set(Cpu), pages, too_many(pages))
 
 
 @path(show="flush_tlb_all()", role="flush")
@@ -102,12 +147,19 @@ def flush_tlb_all() -> None:
     on_cpus(set(Cpu), set(), True)
 
 
+@path
+def put_off(cpu: KernelCpu, pages: set[Page], frames: set[Frame]) -> None:
+    """(Ghost) A CPU was spared: it owes the flush."""
+    for page in pages:
+        cpu.owed[page] = cpu.owed[page] | frames
+
+
 @path(show="flush_tlb_kernel_cond()")
 def flush_tlb_kernel_cond(cpu: KernelCpu, pages: set[Page], frames: set[Frame]) -> bool:
     """H2. Whether a CPU must be told now. ``frames`` are what the pages mapped, for the
     properties."""
     needed = True
-    if cpu.isolated:
+    if not housekeeping_cpu(cpu):
         if DEFER == "context-tracking":
             if DEFERRED_WORK == "last-range":
                 WRITE_ONCE(cpu.deferred_pages, pages)
@@ -116,8 +168,7 @@ def flush_tlb_kernel_cond(cpu: KernelCpu, pages: set[Page], frames: set[Frame]) 
             needed = READ_ONCE(cpu.kernel_cr3_loaded)
     if not needed:
         note("{} flushes later", cpu)
-        for page in pages:
-            cpu.owed[page] = cpu.owed[page] | frames
+        put_off(cpu, pages, frames)
     return needed
 
 
@@ -128,7 +179,7 @@ def flush_tlb_kernel_range_deferrable(pages: set[Page], frames: set[Frame]) -> N
     for cpu in KernelCpu:
         if flush_tlb_kernel_cond(cpu, pages, frames):
             targets = targets | {cpu}
-    on_cpus(targets, pages, False)
+    on_cpus(targets, pages, too_many(pages))
 
 
 @atomic(show="switch_mm_irqs_off()")
