@@ -654,11 +654,10 @@ def give_frame_last(ctx: int, frame: int) -> int:
     if ctx[FREE_TOP] >= ctx[FRAMES]:
         fail(ctx)
         return 0
-    at = ctx[FREE_FIRST] - 1
-    if at < 0:
-        at = ctx[FRAMES] - 1
-    ctx[FREE_FIRST] = at
-    ctx[FREE][at] = frame
+    if ctx[FREE_FIRST] == 0:
+        ctx[FREE_FIRST] = ctx[FRAMES]
+    ctx[FREE_FIRST] -= 1
+    ctx[FREE][ctx[FREE_FIRST]] = frame
     ctx[FREE_TOP] += 1
     return 0
 
@@ -759,10 +758,9 @@ def list_rest(ctx: int, cell: int) -> int:
 def list_has(ctx: int, cell: int, element: int) -> int:
     """Whether an element is in a list."""
     while cell != 0:
-        at = cell_at(ctx, cell)
-        if at[0] == element:
+        if cell_at(ctx, cell)[0] == element:
             return 1
-        cell = at[1]
+        cell = cell_at(ctx, cell)[1]
     return 0
 
 
