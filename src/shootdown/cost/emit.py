@@ -27,6 +27,8 @@ from shootdown.lang.large import Enter, Extern, LargeKinds, LargeSpace, Leave, P
 
 SMALL = 1 << 16
 """Fields with at most so many elements are looked at as cache lines that CPUs share."""
+LOCKS = 1 << 24
+"""So many locks in one field are possible; who had one last matters for each."""
 
 LOADS = {"load", "READ_ONCE", "smp_load_acquire", "wait"}
 STORES = {"store", "WRITE_ONCE", "smp_store_release"}
@@ -86,11 +88,11 @@ class Layout:
         """The number of a unit that all CPUs share."""
         return _number(self.units, name)
 
-    def line(self, region: Region) -> int | None:
+    def line(self, region: Region, most: int = SMALL) -> int | None:
         """The first cache line of a region, if its lines are looked at."""
         start = region.storage.base
         elements = region.length // region.width
-        if elements > SMALL:
+        if elements > most:
             return None
         if start not in self.lines:
             self.lines[start] = self.line_count
@@ -542,7 +544,7 @@ class Emitter(Writer):
         element = self.element(op.place, region)
         word = self.new(f"add i64 {element}, {region.storage.base}")
         lock = self.new(f"add i64 {element}, {self.layout.lock(region)}")
-        line = self.layout.line(region)
+        line = self.layout.line(region, LOCKS)
         if line is None:
             raise ModelError(f"{region.name}: {counted(region.length, 'lock')} are too many")
         return self.waiting(op.name, [word, lock, self.new(f"add i64 {element}, {line}")])
@@ -693,7 +695,13 @@ class Emitter(Writer):
             width = left.value * 64
             index, bits = self.value(right)
             return self.shifted("shl", width, "1", self.resized(index, bits, width)), width
+        if op == "widen":
+            assert isinstance(left, ir.Const)
+            value, bits = self.value(right)
+            return self.resized(value, bits, left.value), left.value
         (a, abits), (b, bbits) = self.value(left), self.value(right)
+        if op == "and" and abits > 64 and isinstance(right, ir.Const) and right.value < 1 << 63:
+            return self.new(f"and i64 {self.narrow(a, abits)}, {b}"), 64
         if op == "in_bits":
             moved = self.shifted("lshr", abits, a, self.resized(b, bbits, abits))
             return self.new(f"and i64 {self.narrow(moved, abits)}, 1"), 64
@@ -741,6 +749,9 @@ class Emitter(Writer):
             case "push":
                 self.layout.lists = True
                 return self.fallible("push", a, b)
+            case "in_list":
+                self.layout.lists = True
+                return self.fallible("list_has", a, b)
             case "hull" | "span_and" | "span_sub" | "in_span":
                 return self.new(f"call i64 @{op}(i64 {a}, i64 {b})")
         raise AssertionError(op)

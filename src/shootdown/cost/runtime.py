@@ -74,8 +74,9 @@ CONTEXT = (
     "TLB_TURN",  # for each CPU, the way that is replaced next
     "EPOCHS",  # for each CPU and tag: how often all of it was flushed
     "TAGS",
-    "FREE",  # a stack of free frames
-    "FREE_TOP",
+    "FREE",  # a ring of free frames
+    "FREE_FIRST",  # where the one begins that is taken last
+    "FREE_TOP",  # how many there are
     "CELLS",  # for each thread, a ring of list cells: element, rest
     "CELL_AT",
     "FRAMES",  # how many there are
@@ -629,15 +630,34 @@ def take_frame(ctx: int) -> int:
         fail(ctx)
         return 0
     ctx[FREE_TOP] -= 1
-    return ctx[FREE][ctx[FREE_TOP]]
+    at = ctx[FREE_FIRST] + ctx[FREE_TOP]
+    if at >= ctx[FRAMES]:
+        at -= ctx[FRAMES]
+    return ctx[FREE][at]
 
 
 def give_frame(ctx: int, frame: int) -> int:
-    """A frame is free."""
+    """A frame is free, and is the next one to be taken."""
     if ctx[FREE_TOP] >= ctx[FRAMES]:
         fail(ctx)
         return 0
-    ctx[FREE][ctx[FREE_TOP]] = frame
+    at = ctx[FREE_FIRST] + ctx[FREE_TOP]
+    if at >= ctx[FRAMES]:
+        at -= ctx[FRAMES]
+    ctx[FREE][at] = frame
+    ctx[FREE_TOP] += 1
+    return 0
+
+
+def give_frame_last(ctx: int, frame: int) -> int:
+    """A frame is free, and is taken after all others that are free now."""
+    if ctx[FREE_TOP] >= ctx[FRAMES]:
+        fail(ctx)
+        return 0
+    if ctx[FREE_FIRST] == 0:
+        ctx[FREE_FIRST] = ctx[FRAMES]
+    ctx[FREE_FIRST] -= 1
+    ctx[FREE][ctx[FREE_FIRST]] = frame
     ctx[FREE_TOP] += 1
     return 0
 
@@ -735,6 +755,15 @@ def list_rest(ctx: int, cell: int) -> int:
     return cell_at(ctx, cell)[1]
 
 
+def list_has(ctx: int, cell: int, element: int) -> int:
+    """Whether an element is in a list."""
+    while cell != 0:
+        if cell_at(ctx, cell)[0] == element:
+            return 1
+        cell = cell_at(ctx, cell)[1]
+    return 0
+
+
 LOOP = (set_ready, run)
 HELPERS = (
     wake, wait_for, written, socket, transfer, line_read, line_write, enqueue, grant, hand_over,
@@ -749,13 +778,14 @@ LOCKS = (spin_lock, spin_trylock, spin_unlock, down_read, down_write, up_read, u
          downgrade_write)  # fmt: skip
 OPERATIONS = (
     *LOCKS, send_ipis, take_ipi, irqs_off, irqs_on, tlb_lookup, tlb_insert, tlb_drop_page,
-    tlb_drop_span, tlb_drop_tag, tlb_drop_all, take_frame, give_frame, free_frames, random, compute,
-    spend, clock, occupy, set_flag, push, list_top, list_rest,
+    tlb_drop_span, tlb_drop_tag, tlb_drop_all, take_frame, give_frame, give_frame_last, free_frames,
+    random, compute, spend, clock, occupy, set_flag, push, list_top, list_rest, list_has,
 )  # fmt: skip
 
 FALLIBLE = {
     "take_frame": "there is no free frame left: give the workload more of them",
     "give_frame": "more frames are given back than there are",
+    "give_frame_last": "more frames are given back than there are",
     "random": "there is nothing to choose from, or more than 2,147,483,648 possibilities",
     "compute": "time passes backwards here, or for more than 36 years",
     "spend": "a price is spent less than 0 times here, or far too often",
@@ -766,5 +796,6 @@ FALLIBLE = {
     "push": "a list has more than 32,767 elements",
     "list_top": "the lists of a thread have more than 32,767 elements together",
     "list_rest": "the lists of a thread have more than 32,767 elements together",
+    "list_has": "the lists of a thread have more than 32,767 elements together",
 }
 """Operations that can fail, and what is wrong then."""

@@ -364,6 +364,7 @@ class Kinds:
     """
 
     at_least = ""  # before a number that is larger where populations are
+    word_bits = MAX_BITS  # how many bits a word may have
 
     def __init__(self, sizes: Mapping[type[Object], int], processes: int) -> None:
         self.sizes = {population(cls): size for cls, size in sizes.items()}
@@ -570,9 +571,9 @@ class Kinds:
                     )
                 fields.append(FieldKind(name, declared.kind, shift, declared.init))
                 shift += bits_for(declared.kind.size)
-            if shift > MAX_BITS:
+            if shift > self.word_bits:
                 bits = f"{self.at_least}{shift} bits"
-                raise class_error(cls, f"{cls.__name__} has {bits}; {MAX_BITS} is the most")
+                raise class_error(cls, f"{cls.__name__} has {bits}; {self.word_bits} is the most")
             self._words[cls] = WordKind(cls, tuple(fields), shift)
         return self._words[cls]
 

@@ -110,7 +110,12 @@ def take_frame() -> Frame:
 
 @extern
 def give_frame(frame: Frame) -> None:
-    """A frame is free."""
+    """A frame is free, and is the next one to be taken."""
+
+
+@extern
+def give_frame_last(frame: Frame) -> None:
+    """A frame is free, and is taken after all others that are free now."""
 
 
 @extern

@@ -20,11 +20,16 @@ MODULES: tuple[str, ...] = (  # in the order in which they are listed
     "shootdown.workloads.sva",
     "shootdown.workloads.vmalloc",
     "shootdown.workloads.vmap_huge",
+    "shootdown.workloads.reclaim",
+    "shootdown.workloads.migration",
+    "shootdown.workloads.pageout",
 )
 FOR_SYSTEM: Mapping[str, str] = {
     "S0": "dontneed",
     "K": "vmalloc",
     "PT": "vmap-huge",
+    "S2a": "reclaim",
+    "LUF": "reclaim",
     "S3": "contpte-munmap",
     "N": "sva",
 }

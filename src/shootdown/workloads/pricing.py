@@ -21,6 +21,7 @@ OF_THE_SEARCH = frozenset({"memory", "tlb"})
 """Options of scenarios that say how much the checker lets happen, and not what a kernel does."""
 FLUSHES = (
     "flush_tlb_mm_range",
+    "flush_tlb_multi_batch",
     "flush_tlb_kernel_range",
     "flush_tlb_kernel_range_deferrable",
     "flush_tlb_all",

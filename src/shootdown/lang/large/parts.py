@@ -18,6 +18,7 @@ from shootdown.lang.kinds import (
     Kinds,
     ObjectKind,
     SetKind,
+    WordKind,
 )
 from shootdown.lang.space import StateSpace, Storage
 from shootdown.lang.types import Object, Ranged, population
@@ -92,6 +93,8 @@ class Region:
 class LargeKinds(Kinds):
     """Kinds without the limits of a search."""
 
+    word_bits = 4096
+
     def __init__(
         self,
         sizes: Mapping[type[Object], int],
@@ -146,6 +149,8 @@ class LargeKinds(Kinds):
                     hint="say whether such sets are spans or lists",
                 )
             return -(-kind.element.size // 64)
+        if isinstance(kind, WordKind):
+            return max(1, -(-kind.width // 64))
         return 1
 
 

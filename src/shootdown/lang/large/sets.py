@@ -14,6 +14,7 @@ from shootdown.lang.kinds import (
     IntKind,
     Kind,
     SetKind,
+    WordKind,
 )
 from shootdown.lang.large.basis import Basis
 from shootdown.lang.large.parts import NUMBER, WIDE, Extern, Span
@@ -182,10 +183,7 @@ class Sets(Basis):
         inside = self.widen(container, kind)
         if inside == ZERO:
             return ZERO
-        form = self.kinds.form(kind)
-        if form == "list":
-            raise ModelError(f"'in' a set of {kind.element} has no price: it is a list")
-        return ir.Binary("in_span" if form == "span" else "in_bits", inside, index)
+        return ir.Binary(f"in_{self.kinds.form(kind)}", inside, index)
 
     def contains(self, element: Value, container: Value, node: ast.AST) -> ir.Expr:
         """``element in container``."""
@@ -271,6 +269,27 @@ class Sets(Basis):
             first = ir.Unary("span_first", base.expr)
             return self.temp(simplify(ir.Binary("add", first, at.expr)), element, "element")
         return super().subscript(node, base_node, index)
+
+    def with_fields(
+        self, word: ir.Expr, kind: WordKind, fields: dict[str, Value], node: ast.AST
+    ) -> Value:
+        """A word with some fields changed; one that holds a large set is wider than a register."""
+        width = 64 * self.kinds.words(kind)
+        if width == 64:
+            return super().with_fields(word, kind, fields, node)
+        for name, value in fields.items():
+            field = kind.field(name)
+            if field is None:
+                raise self.no_field(node, kind.cls.__name__, name, kind)
+            rest = ((1 << width) - 1) ^ (field.mask << field.shift)
+            moved = ir.Binary(
+                "shl",
+                ir.Binary("widen", ir.Const(width), self.coerce(value, field.kind, node)),
+                ir.Const(field.shift),
+            )
+            kept = ir.Binary("and", ir.Binary("widen", ir.Const(width), word), ir.Const(rest))
+            word = ir.Binary("or", kept, moved)
+        return self.temp(word, kind, "word")
 
     def part(self, base: Value, index: ast.Slice, node: ast.Subscript) -> Value:
         """A part of a span, by numbers known at run time; a tuple of neighbours is a span, too."""

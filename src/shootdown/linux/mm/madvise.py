@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shootdown.hardware.machine import Page, Pte
+from shootdown.hardware.machine import Frame, Page, Pte
 from shootdown.hardware.walker import Region
-from shootdown.lang import WRITE_ONCE, down_read, note, path, replace, up_read
+from shootdown.lang import WRITE_ONCE, atomic_inc, down_read, note, path, replace, up_read
 from shootdown.linux.mm.memory import zap_page_range_single
 from shootdown.linux.mm.mmu_gather import (
     MmuGather,
@@ -19,6 +19,8 @@ from shootdown.linux.mm.mmu_notifier import (
     notify_after_unlock,
     notify_before_unlock,
 )
+from shootdown.linux.mm.rmap_batch import flush_tlb_batched_pending
+from shootdown.linux.mm.vmscan import shrink_isolated
 from shootdown.linux.mm_types import (
     Folio,
     Mm,
@@ -140,3 +142,19 @@ def madvise_free(mm: Mm, pages: Pages) -> None:
     tlb_finish_mmu(mm, tlb, pages)
     madvise_unlock(mm, pages[0])
     return_from_free(mm, pages)
+
+
+@path(show="madvise(MADV_PAGEOUT)")
+def madvise_pageout(mm: Mm, pages: Pages) -> None:
+    """``madvise_cold_or_pageout_pte_range()`` for the pages of one page table, and
+    ``reclaim_pages()``. A batch that was flushed is still noted in the mm, so that the next call
+    flushes once more."""
+    taken: set[Frame] = set()
+    with pte_lockptr(mm, pages[0]):
+        flush_tlb_batched_pending(mm)
+        for page in pages:
+            pte = ptep_get(mm, page)
+            if pte.present:
+                atomic_inc(page_folio(pte.frame).refcount)
+                taken.add(pte.frame)
+    shrink_isolated(taken)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import cast
 
 from shootdown.hardware.access import tlb_may_use, usable
-from shootdown.hardware.ipi import call_many, local_irq_disable, local_irq_enable
+from shootdown.hardware.ipi import local_irq_disable, local_irq_enable
 from shootdown.hardware.machine import ARCH, Cpu, Frame, Page
 from shootdown.lang import (
     READ_ONCE,
@@ -27,6 +27,7 @@ from shootdown.lang import (
     ranged,
     this,
 )
+from shootdown.linux.arch.x86.tlb_batch import flush_tlb_batch
 from shootdown.linux.mm.luf_batch import (
     INIT_ON_FREE,
     LufCpu,
@@ -49,10 +50,22 @@ LUF_TAKEOFF = Option(
 )
 
 
+LUF_FLUSHER = Option(
+    "luf_flusher",
+    "each",
+    choices=("each", "one"),
+    doc="who takes a page that owes a flush does the flush, though another CPU may be doing it "
+    "for another page (v12 up to its last patch); or one at a time, and who has waited looks again "
+    "(luf_on_flushing of v10; zone_ugen of v12's last patch).",
+    tacit=True,
+)
+
+
 class Zone(Object, show="zone"):
-    """``struct zone``: the lock of its free lists."""
+    """``struct zone``: the lock of its free lists. ``flusher``: held by the one who flushes."""
 
     lock: SpinLock
+    flusher: SpinLock
 
 
 class Takeoff(Record):
@@ -145,18 +158,28 @@ def luf_takeoff_check_and_fold(off: Takeoff, page: LufPage) -> bool:
 @path(show="arch_tlbbatch_flush()", role="flush")
 def flush_takeoff(cpus: set[Cpu]) -> None:
     """F2 for the pages that were taken."""
-    call_many(cpus, set(Page))
+    flush_tlb_batch(cpus)
 
 
 @path(show="luf_takeoff_end()")
 def luf_takeoff_end(off: Takeoff) -> None:
     """A6: Flush what the pages owe, on the CPUs that have not flushed since."""
     if not off.no_shootdown or LUF_TAKEOFF == "flush":
-        cpus = arch_tlbbatch_diet(off.cpus, off.ugen)
-        if cpus:
-            ugen = tlb_flush_start()
-            flush_takeoff(cpus)
-            tlb_flush_end(cpus, ugen)
+        if LUF_FLUSHER == "one" and off.cpus:
+            with Zone(0).flusher:
+                flush_undone(off)
+        else:
+            flush_undone(off)
+
+
+@path
+def flush_undone(off: Takeoff) -> None:
+    """Whatever has not been done meanwhile."""
+    cpus = arch_tlbbatch_diet(off.cpus, off.ugen)
+    if cpus:
+        ugen = tlb_flush_start()
+        flush_takeoff(cpus)
+        tlb_flush_end(cpus, ugen)
 
 
 @path(show="rmqueue()")

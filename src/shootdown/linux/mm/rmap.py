@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from shootdown.hardware.access import tlb_may_use
 from shootdown.hardware.machine import Noted, Page, Pte
 from shootdown.lang import READ_ONCE, WRITE_ONCE, atomic, note, path, replace
+from shootdown.linux.mm.file_types import FileFolio
 from shootdown.linux.mm.memory import folio_mark_dirty, ptep_clear_flush
 from shootdown.linux.mm.mmu_gather import folio_remove_rmap_pte
 from shootdown.linux.mm.mmu_notifier import (
@@ -23,6 +26,7 @@ from shootdown.linux.mm.rmap_batch import (
 )
 from shootdown.linux.mm_types import Folio, Mm
 from shootdown.linux.options import TTU_MARK
+from shootdown.linux.options_size import RMAP
 from shootdown.linux.pgtable import (
     pte_accessible,
     pte_lockptr,
@@ -144,8 +148,13 @@ def folio_ref_sub(folio: Folio) -> None:
 def try_to_unmap(mappings: Mappings, folio: Folio, ubc: TlbUbc, *, batch: bool = True) -> bool:
     """Unmap a folio from everybody; whether nobody maps it any more."""
     can_luf_init(ubc)
-    for mm, page in mappings:
-        try_to_unmap_one(mm, page, folio, ubc, batch=batch)
+    if RMAP == "file":
+        place = READ_ONCE(cast(FileFolio, folio).index_page)
+        for user in READ_ONCE(cast(FileFolio, folio).mapping.i_mmap):
+            try_to_unmap_one(user, place, folio, ubc, batch=batch)
+    else:
+        for mm, page in mappings:
+            try_to_unmap_one(mm, page, folio, ubc, batch=batch)
     can_luf_done(folio, ubc)
     return READ_ONCE(folio.mapcount) == 0
 
@@ -195,6 +204,11 @@ def try_to_migrate(
 ) -> None:
     """Put a migration entry wherever the folio is mapped."""
     can_luf_init(ubc)
-    for mm, page in mappings:
-        try_to_migrate_one(mm, page, folio, ubc, batch=batch, sync=sync)
+    if RMAP == "file":
+        place = READ_ONCE(cast(FileFolio, folio).index_page)
+        for user in READ_ONCE(cast(FileFolio, folio).mapping.i_mmap):
+            try_to_migrate_one(user, place, folio, ubc, batch=batch, sync=sync)
+    else:
+        for mm, page in mappings:
+            try_to_migrate_one(mm, page, folio, ubc, batch=batch, sync=sync)
     can_luf_done(folio, ubc)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from shootdown.hardware.ipi import call_many
 from shootdown.hardware.machine import ARCH, Cpu, Frame, Page, Pte
 from shootdown.lang import (
     READ_ONCE,
@@ -26,6 +25,7 @@ from shootdown.lang import (
 from shootdown.linux.arch.arm64 import tlbflush as arm64
 from shootdown.linux.arch.x86.options import SHOOTDOWN
 from shootdown.linux.arch.x86.tlb import flush_tlb_mm_range
+from shootdown.linux.arch.x86.tlb_batch import flush_tlb_batch
 from shootdown.linux.arch.x86.tlb_multi import inc_mm_tlb_gen
 from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbState
 from shootdown.linux.mm.luf_batch import (
@@ -40,9 +40,7 @@ from shootdown.linux.mm.luf_batch import (
 from shootdown.linux.mm.mmu_notifier import mmu_notifier_arch_invalidate_secondary_tlbs
 from shootdown.linux.mm_types import Folio, Mm, TlbFlushBatched
 from shootdown.linux.options import TLB_BATCHED
-
-PENDING_LARGE = 2
-"""``TLB_FLUSH_BATCH_PENDING_LARGE``: from here on the count starts again (16383 in the kernel)."""
+from shootdown.linux.options_size import PENDING_LARGE
 
 
 class TlbUbc(Record):
@@ -89,7 +87,7 @@ def arch_tlbbatch_flush(ubc: TlbUbc) -> None:
     if ARCH == "arm64":
         arm64.arch_tlbbatch_flush()
     else:
-        call_many(ubc.cpumask, set(Page))
+        flush_tlb_batch(ubc.cpumask)
         ubc.cpumask = set()
 
 
@@ -110,7 +108,7 @@ def mark_tlb_flush_batched(mm: Mm) -> None:
         again = True
         while again:
             batch = READ_ONCE(mm.tlb_flush_batched)
-            if batch.pending >= PENDING_LARGE:
+            if batch.pending >= (16383 if PENDING_LARGE == "16383" else 2):
                 note("start again from 1")
                 again = not try_cmpxchg(mm.tlb_flush_batched, batch, TlbFlushBatched(pending=1))
             else:

@@ -101,6 +101,16 @@ FLUSH_CEILING = Option(
     tacit=True,
 )
 
+BATCH_FLUSH = Option(
+    "batch_flush",
+    "call",
+    choices=("call", "multi"),
+    doc="arch_tlbbatch_flush() is a call that each CPU of the batch answers in one step; or "
+    "flush_tlb_multi() without an mm: lazy CPUs are left out, and who is up to date flushes "
+    "nothing.",
+    tacit=True,
+)
+
 LAZY_TABLES = Option(
     "lazy_tables",
     "interrupt",

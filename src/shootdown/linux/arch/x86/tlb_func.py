@@ -9,7 +9,7 @@ from shootdown.hardware.machine import Page
 from shootdown.hardware.pcid import Pcid
 from shootdown.lang import READ_ONCE, atomic, note, path, this
 from shootdown.linux.arch.x86.cr3 import claim, flush_tlb_local, flush_tlb_one_user
-from shootdown.linux.arch.x86.options import HANDLER_GEN, LAZY_TEST, MASK, PARTIAL
+from shootdown.linux.arch.x86.options import BATCH_FLUSH, HANDLER_GEN, LAZY_TEST, MASK, PARTIAL
 from shootdown.linux.arch.x86.switch import mm_needs_global_asid, switch_mm_irqs_off
 from shootdown.linux.arch.x86.tlbflush import (
     FlushTlbInfo,
@@ -73,12 +73,34 @@ def flush_tlb_func(info: FlushTlbInfo, pages: set[Page]) -> None:
         catch_up(cpu, asid, local, info, pages)
 
 
+@path(show="flush_tlb_func()")
+def flush_tlb_func_batch() -> None:
+    """The same where ``f->mm`` is NULL and the generation TLB_GENERATION_INVALID: a batch of unmaps
+    of any processes. Each of them has begun a generation of its mm, so a CPU whose own mm is at the
+    generation that it has flushed need not flush (a CPU that has left an mm finds out when it comes
+    back)."""
+    cpu = this(TlbState)
+    loaded, asid, lazy, local = this_cpu_tlbstate(cpu)
+    if loaded is not None:
+        if lazy:
+            note("lazy: leave the mm")
+            switch_mm_irqs_off(None)
+        else:
+            gen = READ_ONCE(loaded.tlb_gen)
+            if local == gen:
+                note("up to date")
+            else:
+                flush_tlb_local(cpu)
+                claim(cpu, asid, gen)
+
+
 @atomic(show="IPI")
-def take_request(cpu: TlbState) -> tuple[TlbState, FlushTlbInfo, set[Page]]:
+def take_request(cpu: TlbState) -> tuple[TlbState, FlushTlbInfo, set[Page], bool]:
     """Take an interrupt: who has sent it, and what is asked, which nobody changes until the sender
-    has its answer."""
+    has its answer; and whether it is about a batch."""
     sender = cast(TlbState, take_interrupt(cpu))
-    return sender, sender.flush_info, sender.call_pages
+    batch = BATCH_FLUSH == "multi" and sender.flush_batch
+    return sender, sender.flush_info, sender.call_pages, batch
 
 
 @path(show="interrupt")
@@ -86,6 +108,9 @@ def flush_interrupts() -> None:
     """The interrupt handler of a CPU, again and again: a thread beside what the CPU runs."""
     cpu = this(TlbState)
     while True:
-        sender, info, pages = take_request(cpu)
-        flush_tlb_func(info, pages)
+        sender, info, pages, batch = take_request(cpu)
+        if batch:
+            flush_tlb_func_batch()
+        else:
+            flush_tlb_func(info, pages)
         end_of_interrupt(cpu, sender)

@@ -7,6 +7,7 @@ from shootdown.hardware.ipi import wait_for_acks
 from shootdown.hardware.machine import Cpu, Page
 from shootdown.lang import READ_ONCE, atomic, choose, note, path, seen_by, smp_rmb, this
 from shootdown.linux.arch.x86.options import (
+    BATCH_FLUSH,
     INVLPGB,
     LAZY_READ,
     LAZY_TABLES,
@@ -72,6 +73,8 @@ def should_flush_tlb(cpu: TlbState, info: FlushTlbInfo, trim: bool) -> bool:
 def send_request(sender: TlbState, targets: set[Cpu], info: FlushTlbInfo, pages: set[Page]) -> None:
     """Interrupt, F3. What is asked was put in a place that nobody else has looked at yet."""
     sender.flush_info = info
+    if BATCH_FLUSH == "multi":
+        sender.flush_batch = False
     send_interrupts(sender, targets, pages)
 
 

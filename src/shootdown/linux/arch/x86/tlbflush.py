@@ -68,7 +68,8 @@ class FlushTlbInfo(Word):
 
 class TlbState(TaggedCpu, Walker, InterruptibleCpu):
     """``struct tlb_state`` and ``tlb_state_shared``; ``flush_info`` is the CPU's own
-    ``flush_tlb_info``, which nobody writes while a flush of this CPU is under way.
+    ``flush_tlb_info``, which nobody writes while a flush of this CPU is under way; ``flush_batch``
+    says that its ``mm`` is NULL (``arch_tlbbatch_flush()``).
 
     ``switch_to`` and ``switch_gen`` (ghost): the mm that the CPU is switching to, once it has read
     the generation, and the generation that it has read.
@@ -80,6 +81,7 @@ class TlbState(TaggedCpu, Walker, InterruptibleCpu):
     ctxs: Array[Pcid, TlbContext]
     next_asid: int = ranged(0, Pcid)
     flush_info: FlushTlbInfo
+    flush_batch: bool = False
     switch_to: ContextMm | None = ghost(None)
     switch_gen: int = ghost(ranged(0, 3))
     kept: bool = ghost(False)
