@@ -39,6 +39,11 @@ EXCHANGED = {
     "shootdown.linux.kernel_cpu.user_mode": "a register that the interrupt has saved",
     f"{MM}.memory.alloc_page": "the page allocator: a frame is taken from a stack",
     f"{MM}.mmap.pte_free_tlb": "the page allocator: it has the price of a page",
+    f"{MM}.filemap_fault.filemap_read_folio": "the disk: it takes its time",
+    f"{MM}.migrate.folio_mc_copy": "copying a page: it takes its time",
+    f"{MM}.page_alloc.prep_new_page": "clearing a page: it takes its time",
+    f"{MM}.page_alloc.rmqueue": "the page allocator: a frame is taken from a ring",
+    f"{MM}.mmu_gather.found_nested": "empty; here it is counted",
     f"{MM}.mmu_gather.folio_remove_rmap_pte": "the price of the reverse map's counters",
     f"{MM}.mmu_gather.rmap_statistics": "the price of the reverse map's counters",
 }
@@ -53,6 +58,10 @@ WRITTEN = {
     "attach_all": "the state before time begins",
     "boot": "the state before time begins",
     "brk_grow": "takes mmap_lock, as the system call does",
+    "reader": "a file is mapped before time begins",
+    "page_out": "a file is mapped before the first call",
+    "first_fault": "anonymous memory is mapped before time begins",
+    "migrate_range": "isolates folios under the PTL, as do_move_pages_to_node() does",
 }
 # Paths of the kernel that no scenario of the checker runs: what is priced of them is unchecked.
 UNCHECKED = {
@@ -63,10 +72,19 @@ UNCHECKED = {
         "folio_put_refs", "munmap", "tlb_flush", "tlb_free_folios", "unmap_page_range",
     },
     f"{MM}.memory_wp": {"do_wp_page_anonymous", "handle_mm_fault", "handle_pte_fault"},
+    f"{MM}.filemap_fault": {"filemap_add_folio", "filemap_alloc_folio", "filemap_fault"},
+    f"{MM}.madvise": {"madvise_pageout"},
+    f"{MM}.migrate": {"migrate_folio_unmap", "migrate_pages_batch"},
     f"{MM}.mmap": {"exit_mmap", "mmap_vma"},
     f"{MM}.mprotect": {"mprotect_writable"},
     f"{MM}.mremap": {"move_extent", "mremap_vma", "unmap_empty"},
     f"{MM}.vmalloc": {"vmalloc"},
+    f"{MM}.vmscan": {"shrink_isolated"},
+    f"{MM}.vmscan_lru": {
+        "folio_add_lru", "folio_batch_add", "folio_batch_move_lru", "isolate_folio",
+        "isolate_lru_folios", "kswapd_try_to_sleep", "lru_add", "shrink_inactive_list",
+        "wakeup_kswapd",
+    },
     "shootdown.linux.mm_types": {"next_table"},
 }  # fmt: skip
 KERNEL_FILES = ("shootdown.linux", "shootdown.hardware", "shootdown/linux", "shootdown/hardware")
