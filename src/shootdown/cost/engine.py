@@ -48,6 +48,10 @@ from shootdown.native.room import available
 
 CHUNK = 4_000_000
 """Steps between two looks at the clock and at Ctrl-C."""
+QUICK_CHUNK = 200_000
+"""The same in code that was compiled fast."""
+LEAST_PATIENCE = 0.3
+"""Seconds that a run goes on with code that was compiled fast, at least."""
 TAGS = 64
 MOST_THREADS = 1 << 16
 
@@ -96,6 +100,10 @@ class _Code:
     at: Location
 
 
+class _SlowError(Exception):
+    """A run takes so long that good code pays."""
+
+
 class Run:
     """One run of a plan with the prices of a machine."""
 
@@ -124,6 +132,7 @@ class Run:
         self.cpus = self.kinds.count(machine.cpu)
         self._collect()
         self._link()
+        self.seed = seed
         self._memory(seed)
 
     # ------------------------------------------------------------------ compiling
@@ -151,6 +160,7 @@ class Run:
         """The same plan and options with other prices, without compiling it again."""
         other = copy.copy(self)
         other.profile = profile
+        other.seed = seed
         other._memory(seed)
         return other
 
@@ -225,9 +235,17 @@ class Run:
                 runtime.RESUME, SPANS, wide_declarations(self.layout.widths), *bodies,
             ]
         )  # fmt: skip
-        names = ("run", *(code.name for code in self.codes))
-        self.library = jit.Library(jit.compile_coroutines(text), names, together=True)
         self.text = text
+        began = time.perf_counter()
+        kept = jit.kept_coroutines(text)
+        self.quick = kept is None
+        self._use(jit.compile_coroutines(text, jit.FAST) if kept is None else kept)
+        # good code takes about four times as long to make, so much may be spent without it
+        self.patience = max(LEAST_PATIENCE, 4 * (time.perf_counter() - began))
+
+    def _use(self, code: bytes) -> None:
+        names = ("run", *(code.name for code in self.codes))
+        self.library = jit.Library(code, names, together=True)
 
     # ------------------------------------------------------------------ memory
 
@@ -350,10 +368,21 @@ class Run:
         progress: Callable[[Progress], None] | None = None,
         limit_ns: int | None = None,
     ) -> Priced:
-        """Run to the end of the last thread that is no daemon, or to Ctrl-C."""
+        """Run to the end of the last thread that is no daemon, or to Ctrl-C.
+
+        It begins with code that is compiled fast. If the run takes longer than making good code
+        does, it begins again with that: the same input gives the same result.
+        """
         began = time.perf_counter()
         try:
-            finished = self._phases(progress, began)
+            try:
+                finished = self._phases(progress, began)
+            except _SlowError:
+                code = jit.compile_coroutines(self.text, jit.GOOD)
+                self.quick = False
+                self._use(code)
+                self._memory(self.seed)
+                finished = self._phases(progress, began)
         except KeyboardInterrupt:
             finished = False
         return self._result(time.perf_counter() - began, finished)
@@ -398,7 +427,7 @@ class Run:
         loop = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.library.addresses["run"])
         context = ctypes.addressof(self.context)
         while True:
-            self._set("BUDGET", self._get("STEPS") + CHUNK)
+            self._set("BUDGET", self._get("STEPS") + (QUICK_CHUNK if self.quick else CHUNK))
             status = loop(context)
             if status == 0:
                 return
@@ -408,6 +437,8 @@ class Run:
                 raise self._failure()
             if deadlock(self):
                 raise ModelError(stuck(self))
+            if self.quick and time.perf_counter() - began > self.patience:
+                raise _SlowError
             if progress is not None:
                 progress(
                     Progress(

@@ -786,7 +786,6 @@ FALLIBLE = {
     "take_frame": "there is no free frame left: give the workload more of them",
     "give_frame": "more frames are given back than there are",
     "give_frame_last": "more frames are given back than there are",
-    "give_frame_last": "more frames are given back than there are",
     "random": "there is nothing to choose from, or more than 2,147,483,648 possibilities",
     "compute": "time passes backwards here, or for more than 36 years",
     "spend": "a price is spent less than 0 times here, or far too often",

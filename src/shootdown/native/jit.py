@@ -120,18 +120,21 @@ def _compile(ir: str, level: int, machine: Any = None) -> bytes:
     return code
 
 
-def compile_coroutines(text: str) -> bytes:
-    """Code of a module with coroutines, which need LLVM's whole pipeline; kept in the cache."""
-    file = cache_file(text)
-    code = read(file)
-    if code is None:
-        machine = _machine(GOOD)
-        module = llvm.parse_assembly(text)
-        module.verify()
-        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(GOOD))
-        builder.getModulePassManager().run(module, builder)
-        code = bytes(machine.emit_object(module))
-        write(file, code)
+def kept_coroutines(text: str) -> bytes | None:
+    """Good code of a module with coroutines, if the cache has it."""
+    return read(cache_file(text))
+
+
+def compile_coroutines(text: str, level: int) -> bytes:
+    """Code of a module with coroutines, which need LLVM's own pipeline; good code is kept."""
+    machine = _machine(level)
+    module = llvm.parse_assembly(text)
+    module.verify()
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(level))
+    builder.getModulePassManager().run(module, builder)
+    code = bytes(machine.emit_object(module))
+    if level == GOOD:
+        write(cache_file(text), code)
     return code
 
 
