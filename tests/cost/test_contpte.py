@@ -13,7 +13,7 @@ import pytest
 
 from shootdown.cost.engine import Priced, Run
 from shootdown.cost.profile import Profile
-from shootdown.errors import ModelError
+from shootdown.errors import UsageError
 from shootdown.workloads.library import find_workload
 
 UNFOLD = (("clear_full", "unfold"),)
@@ -99,7 +99,7 @@ def test_nothing_is_flushed_where_nothing_is_mapped() -> None:
     ],
 )
 def test_wrong_parameters(wrong: dict[str, int]) -> None:
-    with pytest.raises(ModelError, match=r"order is 0 to 9|are not so many at a time"):
+    with pytest.raises(UsageError, match=r"order is 0 to 9|are not so many at a time"):
         find_workload("contpte-dontneed", None).plan(wrong)
 
 

@@ -29,6 +29,7 @@ X86_ARCH, MM = "shootdown.linux.arch.x86", "shootdown.linux.mm"
 EXCHANGED = {
     f"{X86_ARCH}.cr3.flush_tlb_one_user": "one instruction: INVLPG",
     f"{X86_ARCH}.cr3.flush_tlb_local": "one instruction: MOV to CR3",
+    f"{X86_ARCH}.tlb.tlb_single_page_flush_ceiling": "a setting: the profile's",
     f"{X86_ARCH}.entry.interrupt_gate": "what the processor does for an interrupt",
     f"{X86_ARCH}.entry.iret": "one instruction: IRET",
     f"{X86_ARCH}.tlb_kernel.send_kernel_calls": "the interrupt controller",

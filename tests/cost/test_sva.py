@@ -6,7 +6,7 @@ import pytest
 
 from shootdown.cost.engine import Priced, Run
 from shootdown.cost.profile import Profile
-from shootdown.errors import ModelError
+from shootdown.errors import UsageError
 from shootdown.races.s4 import VARIANTS
 from shootdown.workloads.sva import sva
 
@@ -55,5 +55,5 @@ def test_each_device_is_told() -> None:
 
 
 def test_workers_share_a_page_table() -> None:
-    with pytest.raises(ModelError, match="fit in one page table: 512 pages at most"):
+    with pytest.raises(UsageError, match="fit in one page table: 512 pages at most"):
         sva.plan({"workers": 3, "pages": 200})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from shootdown.commands.options import add_output, seconds
 from shootdown.commands.pricing import add_pricing
+from shootdown.errors import UsageError
 
 if TYPE_CHECKING:
     from shootdown.workloads.pricing import Variant
@@ -61,6 +62,10 @@ class CompareCommand:
         from shootdown.workloads.pricing import compare, comparison_table
 
         console = Console(arguments)
+        if arguments.plot and not arguments.plot.endswith(".svg"):
+            raise UsageError(
+                f"--plot draws SVG: name a file that ends in .svg, not '{arguments.plot}'"
+            )
         variants = [find_variant(word) for word in arguments.names]
         first = next((v for v in variants if v.scenario is not None), variants[0])
         workload = workload_of(arguments, first)
@@ -92,10 +97,12 @@ class CompareCommand:
         """What the checker says of a variant within the scenario's own bounds."""
         from shootdown.check.native import explore
         from shootdown.check.result import Limits
+        from shootdown.commands.pricing import given_options
 
         scenario = variant.scenario
         if arguments.no_check or scenario is None:
             return "", None, {}
-        result = explore(scenario.compile(), Limits(time=arguments.max_time))
+        options = given_options(arguments)
+        result = explore(scenario.compile(None, options), Limits(time=arguments.max_time))
         name = result.violation.name if result.violation is not None else None
         return result.verdict.value, name, scenario.bounds

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from shootdown.cost import runtime
+from shootdown.cost.fallible import FALLIBLE
 from shootdown.cost.sections import Section, located, sections
 from shootdown.cost.writer import WORDS, Writer
 from shootdown.errors import ModelError
@@ -474,6 +475,8 @@ class Emitter(Writer):
         elif op.name == "spend":
             self.pay_times(op)
             return
+        elif op.name == "geometry":
+            result = self.price_of(str(op.args[0]))
         elif op.name == "occupy":
             self.occupy(op)
             return
@@ -495,8 +498,8 @@ class Emitter(Writer):
                 f"{op.name}() is no operation of the pricing engine, or has other parameters", at,
                 "those that there are stand in shootdown/workloads/externs.py",
             )  # fmt: skip
-        if op.name in runtime.FALLIBLE:
-            self.put("PLACE", str(self.layout.failure(runtime.FALLIBLE[op.name], at)))
+        if op.name in FALLIBLE:
+            self.put("PLACE", str(self.layout.failure(FALLIBLE[op.name], at)))
 
     def pay_times(self, op: Extern) -> None:
         """``spend("invlpg", n)``."""
@@ -511,6 +514,12 @@ class Emitter(Writer):
             return
         self.known(op)
         self.call("spend", str(number), times)
+
+    def price_of(self, name: str) -> str:
+        """A number of the profile."""
+        base = self.new(f"inttoptr i64 {self.get('PRICES')} to ptr")
+        at = self.new(f"getelementptr i64, ptr {base}, i64 {self.layout.price(name)}")
+        return self.new(f"load i64, ptr {at}")
 
     def occupy(self, op: Extern) -> None:
         """``occupy("dvm", "tlbi_deliver")``."""
@@ -569,7 +578,7 @@ class Emitter(Writer):
     def fallible(self, name: str, *arguments: str) -> str:
         """Call a function of the runtime that can fail at the present line."""
         at = self.place
-        self.put("PLACE", str(self.layout.failure(runtime.FALLIBLE[name], at)))
+        self.put("PLACE", str(self.layout.failure(FALLIBLE[name], at)))
         return self.call(name, *arguments)
 
     def call(self, name: str, *arguments: str) -> str:

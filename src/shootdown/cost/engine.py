@@ -238,8 +238,9 @@ class Run:
         self.text = text
         began = time.perf_counter()
         kept = jit.kept_coroutines(text)
-        self.quick = kept is None
-        self._use(jit.compile_coroutines(text, jit.FAST) if kept is None else kept)
+        self.quick = kept is None and _simple(text)
+        level = jit.FAST if self.quick else jit.GOOD
+        self._use(jit.compile_coroutines(text, level) if kept is None else kept)
         # good code takes about four times as long to make, so much may be spent without it
         self.patience = max(LEAST_PATIENCE, 4 * (time.perf_counter() - began))
 
@@ -485,6 +486,13 @@ class Run:
                     at += stride * number
                 return int(self.arrays["STATE"][at])
         raise KeyError(field_of)
+
+
+def _simple(text: str) -> bool:
+    """Whether code that is compiled fast can be trusted: LLVM's fast selection of instructions
+    makes code that crashes for some wide integers."""
+    widths = {int(bits) for bits in re.findall(r"\bi(\d+)\b", text)}
+    return all(bits <= 64 or bits in (128, 256) for bits in widths)
 
 
 def _once(text: str) -> str:

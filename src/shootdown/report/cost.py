@@ -34,7 +34,7 @@ def cost_text(cost: Cost, *, short: bool = False) -> str:
     unit, times = cost.unit
     singular = unit.removesuffix("s")
     parameters = ", ".join(f"{name}={value}" for name, value in cost.parameters.items())
-    lines = [f"{cost.variant.name} on {cost.workload.name} ({parameters})"]
+    lines = [f"{cost.variant.name} on {cost.workload.name} ({parameters}){cost.conditions}"]
     if cost.variant.title:
         lines.append(paragraph(cost.variant.title, indent=2))
     if not priced.finished:
@@ -92,7 +92,9 @@ def compare_text(rows: Sequence[Compared], *, short: bool = False) -> str:
     base = first.priced.ns or 1
     parameters = ", ".join(f"{name}={value}" for name, value in first.parameters.items())
     lines = [] if short else [
-        f"{first.workload.name} ({parameters}), prices of {first.profile.name}; per {unit[:-1]}", ""
+        f"{first.workload.name} ({parameters}), prices of {first.profile.name}; per {unit[:-1]}"
+        f"{first.conditions}",
+        "",
     ]  # fmt: skip
     left, right = first.columns
     width = max(len("VARIANT"), *(len(row.cost.variant.name) for row in rows)) + 2
@@ -111,10 +113,38 @@ def compare_text(rows: Sequence[Compared], *, short: bool = False) -> str:
             + (" *" if row.frontier else "")
         )
     if not short:
-        lines += ["", f"* holds, and no other that holds has fewer {_words(right)} and less time"]
-        lines.append("verdicts are within each scenario's own bounds (shootdown check NAME)")
-        lines.append("counts are exact for this schedule, times are estimates")
+        lines.append("")
+        if any(row.verdict for row in rows):
+            lines.append(
+                f"* holds, and no other that holds has fewer {_words(right)} and less time"
+            )
+            lines.append(
+                "verdicts are of each scenario, within its own bounds (shootdown check NAME)"
+            )
+        lines.append(
+            "counts are exact for this schedule; time is what passes, by all threads' work"
+        )
+        lines += _sureness(rows)
     return "\n".join(lines)
+
+
+def _sureness(rows: Sequence[Compared]) -> list[str]:
+    """How far the estimates may be wrong together: all prices low, or all high."""
+    base = rows[0].cost
+    if len(rows) < 2 or any(row.cost.low_ns is None or row.cost.high_ns is None for row in rows):
+        return []
+    spans = []
+    for row in rows[1:]:
+        ends = [
+            ((mine or 0) - of) / of
+            for mine, of in (
+                (row.cost.low_ns, base.low_ns or 1),
+                (row.cost.high_ns, base.high_ns or 1),
+            )
+        ]
+        spans.append(f"{row.cost.variant.name} {min(ends):+.1%} to {max(ends):+.1%}")
+    said = "with all prices as low, and as high, as the profile allows: " + ", ".join(spans)
+    return paragraph(said, width=78).splitlines()
 
 
 def _words(column: str) -> str:
@@ -136,8 +166,8 @@ def workloads_text(workloads: Sequence[Workload], *, names_only: bool = False) -
             lines.append(workload.name)
             continue
         parameters = ", ".join(f"{name}={value}" for name, value in workload.parameters.items())
-        lines.append(f"{workload.name:14}{workload.title}")
-        lines.append(paragraph(parameters, indent=14))
+        lines.append(f"{workload.name:18}{workload.title}")
+        lines.append(paragraph(parameters, indent=18))
     return "\n".join(lines)
 
 
@@ -157,7 +187,9 @@ def _cost(cost: Cost) -> Json:
         "options": {name: str(value) for name, value in cost.variant.options.items()},
         "workload": cost.workload.name,
         "parameters": dict(cost.parameters),
+        "hardware": {name: str(value) for name, value in cost.chosen.items()},
         "profile": cost.profile.name,
+        "prices": cost.prices_given,
         "seed": cost.seed,
         "finished": priced.finished,
         "work": dict(priced.work),

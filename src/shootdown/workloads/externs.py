@@ -24,6 +24,11 @@ def occupy(unit: str, what: str) -> None:
 
 
 @extern
+def geometry(what: str) -> int:
+    """A number of the machine profile that is no price."""
+
+
+@extern
 def compute(ns: int) -> None:
     """Let time pass in which an interrupt may come."""
 

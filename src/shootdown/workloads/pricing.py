@@ -28,6 +28,7 @@ FLUSHES = (
 )
 OWN_COUNTS = ("isolated_interrupts", "deferred", "coalesced", "entry_flushes", "stolen_ns")
 """What only some machines and workloads count; names that end in ``_ns`` are sums of times."""
+GIVEN = "given by the user"
 RANGE_STEPS = 20_000_000
 """Runs of at most so many steps are repeated with low and high prices."""
 
@@ -69,6 +70,19 @@ class Cost:
     low_ns: int | None = None
     high_ns: int | None = None
     machine: Machine | None = None
+    chosen: Mapping[str, Any] = field(default_factory=dict)  # the user's options
+
+    @property
+    def prices_given(self) -> dict[str, int]:
+        """The numbers of the profile that the user has changed."""
+        entries = self.profile.entries.items()
+        return {name: entry.value for name, entry in entries if entry.source == GIVEN}
+
+    @property
+    def conditions(self) -> str:
+        """The user's options and prices, as they are printed: ``; ipi_send=900``, or nothing."""
+        given = {**self.chosen, **self.prices_given}
+        return "".join(f"; {name}={value}" for name, value in given.items())
 
     @property
     def columns(self) -> tuple[str, str]:
@@ -161,7 +175,9 @@ def price(
     if ranges and priced.finished and priced.steps <= RANGE_STEPS:
         low, high = (run.again(extreme(profile, sign), seed).run().ns for sign in (-1, 1))
     full = {**workload.parameters, **(parameters or {})}
-    return Cost(variant, workload, full, profile, seed, priced, low, high, plan.machine)
+    return Cost(
+        variant, workload, full, profile, seed, priced, low, high, plan.machine, dict(options or {})
+    )
 
 
 def extreme(profile: Profile, sign: int) -> Profile:

@@ -14,8 +14,9 @@ from shootdown.hardware import interrupt, pcid, tlb
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page
 from shootdown.hardware.pcid import Pcid, TaggedCpu
 from shootdown.hardware.walker import Region
-from shootdown.lang import atomic, on_write, replace
+from shootdown.lang import atomic, on_write, path, replace
 from shootdown.linux.arch.x86 import cr3
+from shootdown.linux.arch.x86 import tlb as kernel_tlb
 from shootdown.linux.arch.x86.tlb_func import flush_interrupts
 from shootdown.linux.arch.x86.tlbflush import TlbState
 from shootdown.linux.mm import memory, mmap, mmu_gather
@@ -23,6 +24,7 @@ from shootdown.linux.mm_types import Folio, Mm
 from shootdown.linux.options_size import FOLIO_PAGES
 from shootdown.workloads.externs import (
     count,
+    geometry,
     give_frame,
     irqs_off,
     irqs_on,
@@ -115,6 +117,12 @@ def load_cr3(cpu: TaggedCpu, mm: AddressSpace | None, tag: Pcid, noflush: bool) 
         spend("flush_all", 1)
     cpu.tag = tag
     cpu.walks = mm
+
+
+@path
+def tlb_single_page_flush_ceiling() -> int:
+    """The profile's."""
+    return geometry("flush_ceiling")
 
 
 # ------------------------------------------------------------------ interrupts
@@ -225,6 +233,7 @@ X86 = Machine(
         tlb.invalidate: invalidate,
         cr3.flush_tlb_one_user: flush_tlb_one_user,
         cr3.flush_tlb_local: flush_tlb_local,
+        kernel_tlb.tlb_single_page_flush_ceiling: tlb_single_page_flush_ceiling,
         pcid.load_cr3: load_cr3,
         interrupt.send_interrupts: send_interrupts,
         interrupt.take_interrupt: take_interrupt,

@@ -40,6 +40,10 @@ class _UnprovenError(Exception):
     """It is no automorphism, or that cannot be shown."""
 
 
+PATIENCE = 2
+"""After so many proofs that would get too large no other one is tried: each takes seconds."""
+
+
 class Proof:
     """Shows that a swap is an automorphism of a system."""
 
@@ -64,14 +68,18 @@ class Proof:
         )
         self.meanings: dict[int, Meaning] = {}  # by the body's id: bodies live with the system
         self.accesses: dict[int, frozenset[int]] = {}
+        self.patience = PATIENCE
 
     def proves(self, swap: Swap) -> bool:
         """Whether it can be shown."""
+        if not self.patience:
+            return False
         try:
             self._all(swap)
         except (_UnprovenError, UnknownError):
             return False
         except TooLargeError:
+            self.patience -= 1
             self.diagrams = Diagrams()
             self.meanings.clear()
             return False

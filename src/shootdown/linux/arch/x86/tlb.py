@@ -41,11 +41,17 @@ def kvm_flush_tlb_multi(targets: set[Cpu], pages: set[Page]) -> None:
 
 
 @path
+def tlb_single_page_flush_ceiling() -> int:
+    """What is in /sys/kernel/debug/x86/tlb_single_page_flush_ceiling unless root changes it."""
+    return 33
+
+
+@path
 def flushes_everything(pages: set[Page]) -> bool:
     """``get_flush_tlb_info()``: more pages than ``tlb_single_page_flush_ceiling`` are flushed as
     ``TLB_FLUSH_ALL``."""
     if FLUSH_CEILING == "33":
-        return len(pages) > 33
+        return len(pages) > tlb_single_page_flush_ceiling()
     return len(Page) > 1 and pages == set(Page)
 
 
