@@ -245,6 +245,8 @@ class Emitter(Writer):
         self.section = self.sections.get(id(block))
         if block.step is not None:
             self.begin_step(block)
+        elif block.loop is not None:
+            self.look_at_budget()
         for op in block.ops:
             self.operation(op)
         match block.end:
@@ -258,6 +260,18 @@ class Emitter(Writer):
                 self.do(f"br label %{self.target(target)}")
             case None:
                 self.do("br label %finished")
+
+    def look_at_budget(self) -> None:
+        """A round of a loop: one without a step must not keep the event loop, and Ctrl-C, out."""
+        budget = self.new(f"sub i64 {self.get('BUDGET')}, 1")
+        self.put("BUDGET", budget)
+        over = self.new(f"icmp sgt i64 {self.get('STEPS')}, {budget}")
+        pause, on = self.label("pause"), self.label("round")
+        self.do(f"br i1 {over}, label %{pause}, label %{on}")
+        self.lines.append(f"{pause}:")
+        self.suspend()
+        self.do(f"br label %{on}")
+        self.lines.append(f"{on}:")
 
     def target(self, block: MBlock) -> str:
         """The label of a block."""
