@@ -127,6 +127,9 @@ def test_a_workload_of_ones_own(shootdown: Shootdown) -> None:
         (("cost", "S0.V6", "--profile", "skylake"), "skylake"),
         (("cost", "S0.V6", "--price", "invlgp=3"), "did you mean 'invlpg'?"),
         (("cost", "S0.V6", "--cpus", "3", "--set", "cpus=4"), "say different things"),
+        (("cost", "S0.V6", "--cpus", "100000000"), "4096 is the most"),
+        (("cost", "S0.V6", "--csv", "a.out", "--json=./a.out", *SMALL), "two outputs go to"),
+        (("compare", "S0.V6", "--plot", "x.png", *SMALL), "ends in .svg"),
         (("cost", "S9.V1"), "there is no scenario 'S9.V1'"),
         (("compare", "S0.V6", "S1.V0", "--workload", "dontneed"), "S1.V0"),
         (("cost", "today", "--workload", "mine.py"), "no workload in this file"),
@@ -181,3 +184,34 @@ def test_tables_open_as_dataframes() -> None:
     assert nanoarrow.ArrayStream(table).read_all().to_pylist() == rows
     assert table.csv().splitlines() == ["name,ipis,share,safe", "a,1,0.5,true", "b,,2,false"]
     assert "<td>b</td>" in table._repr_html_()
+
+
+def test_a_verdict_is_of_the_options_that_are_priced(shootdown: Shootdown) -> None:
+    words = ("compare", "S0.V6", *SMALL, "--hardware", "nested=none", "--json")
+    (row,) = valid("compare", shootdown(*words).out)["rows"]
+    assert (row["verdict"], row["violates"]) == ("VIOLATED", "INV-S0-3")
+    assert row["frontier"] is False
+    assert row["hardware"] == {"nested": "none"}
+
+
+def test_the_flush_ceiling_is_the_profiles(shootdown: Shootdown) -> None:
+    words = ("cost", "S0.V6", *SMALL, "--set", "pages=40", "--json")
+    assert valid("cost", shootdown(*words).out)["summary"]["full_flushes"] == 4 * 200
+    higher = valid("cost", shootdown(*words, "--price", "flush_ceiling=64").out)
+    assert higher["summary"]["full_flushes"] == 0
+    assert higher["prices"] == {"flush_ceiling": 64}
+
+
+def test_a_loop_without_a_step_can_be_interrupted(
+    started: Callable[..., subprocess.Popen[str]], models: Path
+) -> None:
+    (models / "load.py").write_text(
+        OWN.replace("    madvise_dontneed", "    while True:\n        pass\n    madvise_dontneed")
+    )
+    child = started("cost", "today", "--workload", "load.py", "--json")
+    assert child.stderr is not None
+    assert "simulated" in child.stderr.readline()
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=60)
+    assert child.returncode == 3
+    assert valid("cost", out)["finished"] is False

@@ -51,6 +51,7 @@ class CompareCommand:
         from shootdown.commands.console import Console
         from shootdown.commands.pricing import (
             PricingLine,
+            check_outputs,
             find_variant,
             priced,
             workload_of,
@@ -66,6 +67,7 @@ class CompareCommand:
             raise UsageError(
                 f"--plot draws SVG: name a file that ends in .svg, not '{arguments.plot}'"
             )
+        check_outputs(arguments.csv, arguments.plot, console.json)
         variants = [find_variant(word) for word in arguments.names]
         first = next((v for v in variants if v.scenario is not None), variants[0])
         workload = workload_of(arguments, first)
@@ -82,12 +84,12 @@ class CompareCommand:
                 break
         rows = compare(costs, verdicts)
         code = 0 if all(cost.priced.finished for cost in costs) else 3
+        console.say(compare_text(rows, short=console.quiet))  # first: files may fail
+        console.write(compare_document(rows, code, version()) if console.json else {})
         if arguments.csv:
             write_text(arguments.csv, comparison_table(rows).csv())
         if arguments.plot:
             write_text(arguments.plot, plot(rows))
-        console.write(compare_document(rows, code, version()) if console.json else {})
-        console.say(compare_text(rows, short=console.quiet))
         return code
 
     @staticmethod

@@ -36,6 +36,7 @@ class CostCommand:
         from shootdown.commands.console import Console
         from shootdown.commands.pricing import (
             PricingLine,
+            check_outputs,
             find_variant,
             priced,
             workload_of,
@@ -57,6 +58,7 @@ class CostCommand:
             return 0
         if arguments.variant is None:
             raise UsageError("name a variant (a scenario, or 'today'); --workloads lists workloads")
+        check_outputs(arguments.csv, console.json)
         variant = find_variant(arguments.variant)
         line = PricingLine(console.quiet)
         line.name = variant.name
@@ -65,8 +67,8 @@ class CostCommand:
         finally:
             line.done()
         code = 0 if cost.priced.finished else 3
+        console.say(cost_text(cost, short=console.quiet))  # first: files may fail
+        console.write(cost_document(cost, code, version()) if console.json else {})
         if arguments.csv:
             write_text(arguments.csv, cost.table().csv())
-        console.write(cost_document(cost, code, version()) if console.json else {})
-        console.say(cost_text(cost, short=console.quiet))
         return code

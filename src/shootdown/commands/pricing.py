@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -169,6 +170,18 @@ class PricingLine:
 def given_options(arguments: argparse.Namespace) -> Mapping[str, str]:
     """The options of hardware or kernel that the user chose."""
     return {name: value for given in arguments.hardware for name, value in given.items()}
+
+
+def check_outputs(*paths: str | None) -> None:
+    """Refuse two outputs to one file: one of them would be lost."""
+    seen: set[str] = set()
+    for path in paths:
+        if path in (None, "-"):
+            continue
+        real = os.path.realpath(str(path))
+        if real in seen:
+            raise UsageError(f"two outputs go to '{path}': give each a file of its own")
+        seen.add(real)
 
 
 def write_text(path: str, text: str) -> None:

@@ -15,6 +15,10 @@ from shootdown.lang.locations import caller
 from shootdown.lang.scenario import Thread
 from shootdown.lang.types import Object
 
+MOST_CPUS = 4096
+MOST = 1 << 40
+"""The greatest value of a workload's parameter."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -84,6 +88,12 @@ class Workload:
             raise UsageError(
                 f"workload {self.name} has no parameter '{unknown[0]}'; it has: {known}"
             )
+        for parameter, value in (parameters or {}).items():
+            most = MOST_CPUS if parameter == "cpus" else MOST
+            if value > most:
+                raise UsageError(
+                    f"{self.name}: {parameter}={value} is too large: {most} is the most"
+                )
         refused: UsageError | None = None
         with user_code(self.location.file, f"building {self.name}"):
             try:

@@ -103,6 +103,9 @@ def compare_text(rows: Sequence[Compared], *, short: bool = False) -> str:
         f"{'TIME':>10}{'RELATIVE':>10}"
     )
     for row in rows:
+        if not row.cost.priced.finished:
+            lines.append(f"{row.cost.variant.name:{width}}UNFINISHED: interrupted")
+            continue
         summary = row.cost.summary()
         verdict = row.verdict + (f" {row.violates}" if row.violates else "")
         relative = (row.cost.priced.ns - base) / base

@@ -208,7 +208,9 @@ def compare(costs: Sequence[Cost], verdicts: Sequence[tuple[str, str | None, Map
             ) -> tuple[Compared, ...]:  # fmt: skip
     """Put priced variants side by side; the first is the baseline."""
     holding = [
-        cost for cost, (verdict, _, _) in zip(costs, verdicts, strict=True) if verdict == "HOLDS"
+        cost
+        for cost, (verdict, _, _) in zip(costs, verdicts, strict=True)
+        if verdict == "HOLDS" and cost.priced.finished
     ]
 
     def events(cost: Cost) -> int:
@@ -244,4 +246,5 @@ def comparison_table(rows: Sequence[Compared]) -> Table:
         "high_ns": [row.cost.high_ns for row in rows],
         "relative": [row.cost.priced.ns / base for row in rows],
         "frontier": [row.frontier for row in rows],
+        "finished": [row.cost.priced.finished for row in rows],
     })  # fmt: skip
