@@ -112,7 +112,7 @@ def test_a_limit_and_its_report(shootdown: Shootdown) -> None:
 
 
 def test_interrupt_keeps_the_search(models: Path) -> None:
-    words = ("mine.py::safe", "--bound", "cpus=10")
+    words = ("mine.py::safe", "--bound", "cpus=11", "--reduce", "none")
     with subprocess.Popen(
         [*RUN, "check", *words, "--checkpoint", "c", "--json", "--json-events"],
         stdout=subprocess.PIPE,

@@ -78,7 +78,7 @@ TOGETHER = {
     "LUF.V11.punch": (MARK, END_VMA, "truncate_inode_pages_range: luf_flush_mapping()"),
     "N.ac": (RANGE_END, "notify_before_unlock: mmu_notifier_invalidate_range()"),
     "N.conly_end.mprotect": (RANGE_END, "notify_gather: mmu_notifier_invalidate_range()"),
-    "S2a.V8.pageout": ("shrink_folios: lock folio.lock", "page_mkclean_one: lock *"),
+    "S2a.V8.pageout": ("shrink_folio: lock folio.lock", "page_mkclean_one: lock *"),
     "S0.V4.munmap": ("munmap: lock mm.mmap_lock.write()", PTL),
 }
 

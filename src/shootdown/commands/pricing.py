@@ -144,7 +144,7 @@ class PricingLine:
         from shootdown.commands.streams import aside
 
         now = time.monotonic()
-        if self.quiet or now < self.next:
+        if self.quiet or now < self.next or progress.seconds < self.FIRST:
             return
         self.next = now + self.every
         rate = progress.steps / max(progress.seconds, 1e-9) / 1e6

@@ -127,7 +127,7 @@ LUF = (
         ALONE,
     ),
     Excuse(
-        "shrink_folios: lock folio.lock",
+        "shrink_folio: lock folio.lock",
         "* !*.punch",
         Kind.NOT_AT_STAKE,
         ALONE,
@@ -250,7 +250,7 @@ LUF = (
         "every folio is unmapped by LUF, so nothing is left to flush before it is freed",
     ),
     Excuse(
-        "luf_takeoff_end: flush_takeoff()",
+        "flush_undone: flush_takeoff()",
         "LUF.initfree.refuse LUF.diet.copy",
         Kind.UNREACHED,
         "LUF is not applied to the page, which was flushed before it was freed",

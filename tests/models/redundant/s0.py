@@ -64,7 +64,7 @@ S0 = (
         "first; a zap needs the lock (S0.V8.protect-zap)",
     ),
     Excuse(
-        "shrink_folios: lock folio.lock",
+        "shrink_folio: lock folio.lock",
         BATCHED,
         Kind.NOT_AT_STAKE,
         "nobody else locks the folio",

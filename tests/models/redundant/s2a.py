@@ -22,7 +22,7 @@ S2A = (
     ),
     Excuse(
         """unmap_a_part: lock folio.lock
-        shrink_folios: lock folio.lock""",
+        shrink_folio: lock folio.lock""",
         "S2a.V8.parts",
         Kind.TWICE,
         "PG_lru keeps the two reclaimers apart, and nobody else touches the folio",
@@ -40,7 +40,7 @@ S2A = (
         "nobody decides from an empty PTE",
     ),
     Excuse(
-        "shrink_folios: lock folio.lock",
+        "shrink_folio: lock folio.lock",
         RECLAIM,
         Kind.NOT_AT_STAKE,
         "nobody else locks the folio",

@@ -149,14 +149,14 @@ S4 = (
     ),
     # ---- locks
     Excuse(
-        """shrink_folios: lock folio.lock
+        """shrink_folio: lock folio.lock
         try_to_unmap_one: lock pte_lockptr(mm, page)""",
         RECLAIM_ONLY + "N.arch.batch",
         Kind.NOT_AT_STAKE,
         ALONE,
     ),
     Excuse(
-        "shrink_folios: lock folio.lock",
+        "shrink_folio: lock folio.lock",
         "*.reclaim *.reclaim-mprotect N.range",
         Kind.NOT_AT_STAKE,
         "nobody else takes the folio lock: MADV_DONTNEED, mprotect() and KVM go by the PTL",
