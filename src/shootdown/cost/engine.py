@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shootdown.cost import runtime
-from shootdown.cost.emit import Emitter, Layout, guarded_regions
+from shootdown.cost.emit import Emitter, guarded_regions
+from shootdown.cost.layout import Layout
 from shootdown.cost.plans import check_plan
 from shootdown.cost.profile import Profile, check_name
 from shootdown.cost.sections import located
