@@ -110,7 +110,6 @@ def priced(
     """Price one variant."""
     from shootdown.workloads.pricing import price
 
-    options = {name: value for given in arguments.hardware for name, value in given.items()}
     parameters = parameters_of(arguments)
     with Interruptible():
         return price(
@@ -119,7 +118,7 @@ def priced(
             parameters,
             profile=profile_of(arguments, workload.plan(parameters).machine.profile),
             seed=arguments.seed,
-            options=options,
+            options=given_options(arguments),
             progress=show,
         )
 

@@ -129,7 +129,6 @@ class Run:
         self.layout = Layout(self.kinds, self.space)
         self.codes: list[_Code] = []
         self.threads: list[tuple[_Code, list[int], int]] = []  # code, arguments, CPU
-        self.mains = 0
         self.cpus = self.kinds.count(machine.cpu)
         self._collect()
         self._link()
@@ -368,7 +367,6 @@ class Run:
     def run(
         self,
         progress: Callable[[Progress], None] | None = None,
-        limit_ns: int | None = None,
     ) -> Priced:
         """Run to the end of the last thread that is no daemon, or to Ctrl-C.
 

@@ -16,6 +16,7 @@ from shootdown.errors import UsageError
 
 X86, ARM64 = "x86", "arm64"
 ARCHITECTURES = (X86, ARM64)
+GIVEN = "given by the user"  # the source of a number that was overridden
 LARGEST = 10**12  # ns: a quarter of an hour; whoever needs more has mistaken the unit
 
 
@@ -148,7 +149,7 @@ class Profile:
         for name, value in values.items():
             check_name(name, self.architecture)
             check_value(name, value)
-            entries[name] = Entry(value, "given by the user")
+            entries[name] = Entry(value, GIVEN)
         return checked(replace(self, entries=entries))
 
     def values(self) -> dict[str, int]:

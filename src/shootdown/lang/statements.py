@@ -325,7 +325,10 @@ class Statements(Calls):
         """``for``: unrolled."""
         if node.orelse:
             raise self.error(node, "'else' of a loop is outside the language", "use a flag")
-        value = self.evaluate(node.iter)
+        self.unrolled(node, self.evaluate(node.iter))
+
+    def unrolled(self, node: ast.For, value: Value) -> None:
+        """The rounds of a loop, one after the other."""
         loop = Loop(held=len(self.frame.held))
         self.frame.loops.append(loop)
         for member, item in self.members(value, node.iter):

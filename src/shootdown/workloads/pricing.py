@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shootdown.cost.engine import Priced, Progress, Run
-from shootdown.cost.profile import Profile, names
+from shootdown.cost.profile import GIVEN, Profile, names
 from shootdown.cost.table import Table
 from shootdown.cost.workload import Machine, Workload
 from shootdown.errors import UsageError
@@ -28,7 +28,6 @@ FLUSHES = (
 )
 OWN_COUNTS = ("isolated_interrupts", "deferred", "coalesced", "entry_flushes", "stolen_ns")
 """What only some machines and workloads count; names that end in ``_ns`` are sums of times."""
-GIVEN = "given by the user"
 RANGE_STEPS = 20_000_000
 """Runs of at most so many steps are repeated with low and high prices."""
 

@@ -50,7 +50,7 @@ class Large(Sets):
         if not self.looped(value):
             if isinstance(value, Static) and value.value == frozenset():
                 return
-            self._for_known(node, value)
+            self.unrolled(node, value)
             return
 
         def body(item: Value) -> None:
@@ -58,20 +58,6 @@ class Large(Sets):
             self.run_statements(node.body)
 
         self.loop_over(value, node, self.assigned_in(typing.cast(Any, node)), body)
-
-    def _for_known(self, node: ast.For, value: Value) -> None:
-        loop = Loop(held=len(self.frame.held))
-        self.frame.loops.append(loop)
-        for member, item in self.members(value, node.iter):
-            if self.block is None:
-                break
-            skipped = self._skip_unless(member)
-            self.bind_target(node.target, item)
-            self.run_statements(node.body)
-            self.join([*loop.continues, self.leave(), skipped])
-            loop.continues.clear()
-        self.frame.loops.pop()
-        self.join([*loop.breaks, self.leave()])
 
     def loop_over(
         self, value: Value, node: ast.AST, carried: list[str], body: Callable[[Value], None]
