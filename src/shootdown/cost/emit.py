@@ -28,6 +28,8 @@ from shootdown.lang.large import Enter, Extern, Leave, Parameter, Region
 LOADS = {"load", "READ_ONCE", "smp_load_acquire", "wait"}
 STORES = {"store", "WRITE_ONCE", "smp_store_release"}
 ARITIES = {f.__name__: f.__code__.co_argcount - 1 for f in runtime.OPERATIONS}
+ENDLESS = 1 << 24
+"""Rounds of loops within one step, after which Ctrl-C is looked for."""
 FREE_STEPS = {"extern", "event"}  # what they cost is said elsewhere
 COMPARISONS = {
     "below": "ult",
@@ -87,6 +89,8 @@ class Emitter(Writer):
             self.do(f"%r{reg} = alloca i{width}")
             self.do(f"store i{width} 0, ptr %r{reg}")
         self.do("%since = alloca i64")
+        self.do("%rounds = alloca i64")
+        self.do("store i64 0, ptr %rounds")
         self.do("%tried = alloca i1")
         self.do("store i1 false, ptr %tried")
         self.do("%scratch = alloca [64 x i64]")
@@ -140,9 +144,7 @@ class Emitter(Writer):
 
     def pay(self, name: str) -> None:
         """Let the price of something pass."""
-        base = self.new(f"inttoptr i64 {self.get('PRICES')} to ptr")
-        at = self.new(f"getelementptr i64, ptr {base}, i64 {self.layout.price(name)}")
-        price = self.new(f"load i64, ptr {at}")
+        price = self.price_of(name)
         self.put("NOW", self.new(f"add i64 {self.get('NOW')}, {price}"))
 
     # ------------------------------------------------------------------ blocks
@@ -154,7 +156,7 @@ class Emitter(Writer):
         if block.step is not None:
             self.begin_step(block)
         elif block.loop is not None:
-            self.look_at_budget()
+            self.count_round()
         for op in block.ops:
             self.operation(op)
         match block.end:
@@ -169,14 +171,18 @@ class Emitter(Writer):
             case None:
                 self.do("br label %finished")
 
-    def look_at_budget(self) -> None:
-        """A round of a loop: one without a step must not keep the event loop, and Ctrl-C, out."""
-        budget = self.new(f"sub i64 {self.get('BUDGET')}, 1")
-        self.put("BUDGET", budget)
-        over = self.new(f"icmp sgt i64 {self.get('STEPS')}, {budget}")
+    def count_round(self) -> None:
+        """A round of a loop. One that goes round without a step must not keep the event loop, and
+        Ctrl-C, out; no other one ever has so many rounds in a step, so it runs as if this were not
+        here."""
+        rounds = self.new(f"add i64 {self.new('load i64, ptr %rounds')}, 1")
+        self.do(f"store i64 {rounds}, ptr %rounds")
+        over = self.new(f"icmp ugt i64 {rounds}, {ENDLESS}")
         pause, on = self.label("pause"), self.label("round")
         self.do(f"br i1 {over}, label %{pause}, label %{on}")
         self.lines.append(f"{pause}:")
+        self.do("store i64 0, ptr %rounds")
+        self.put("STEPS", self.get("BUDGET"))
         self.suspend()
         self.do(f"br label %{on}")
         self.lines.append(f"{on}:")
@@ -207,6 +213,7 @@ class Emitter(Writer):
         late, turn = self.label("late"), self.retry(block)
         if section.guarded:
             self.do("store i1 false, ptr %tried")
+        self.do("store i64 0, ptr %rounds")
         test = self.new(f"icmp sgt i64 {self.get('NOW')}, {self.get('HORIZON')}")
         self.do(f"br i1 {test}, label %{late}, label %{turn}")
         self.lines.append(f"{late}:")
@@ -445,11 +452,9 @@ class Emitter(Writer):
 
     def occupy(self, op: Extern) -> None:
         """``occupy("dvm", "tlbi_deliver")``."""
-        base = self.new(f"inttoptr i64 {self.get('PRICES')} to ptr")
-        at = self.new(f"getelementptr i64, ptr {base}, i64 {self.layout.price(str(op.args[1]))}")
         unit = str(op.args[0])
         number = str(self.layout.unit(unit))
-        waited = self.call("occupy", number, self.new(f"load i64, ptr {at}"))
+        waited = self.call("occupy", number, self.price_of(str(op.args[1])))
         self.add_to("STALLS", self.layout.stall(unit), waited)
 
     def counted(self, op: Extern) -> None:
