@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dontneed_ir import dontneed
 from random_ir import systems
-from shootdown.check.native import engine, explore, store, team
+from shootdown.check.native import engine, explore, rounds, store, team
 from shootdown.check.native.keep import Keeper, Place
 from shootdown.check.result import Limits, Result
 from shootdown.commands.targets import find_one
@@ -32,18 +32,18 @@ class Counting(team.TeamStore):
         before = self["EXPANDED"]
         super()._do_rounds(budget)
         Counting.together += self["EXPANDED"] - before
-        Counting.taken_back += any(m["WRONG"] or m["TROUBLE"] for m in self._members)
+        Counting.taken_back += self.trouble not in (0, rounds.NO_ROOM)
 
 
 @pytest.fixture(autouse=True)
 def _small_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds of a few states, also in small levels, and tables that are filled together."""
     for name, value in {
-        "_GRAIN": 5,
-        "_LEAST_GRAIN": 1,
+        "_MOST": 50,
+        "_LEAST": 5,
         "_NARROW": 1,
         "_WORTH": 1,
-        "_SLOWER": 0,
+        "_ENOUGH": 0,
     }.items():
         monkeypatch.setattr(team, name, value)
     monkeypatch.setattr(team, "TeamStore", Counting)
@@ -94,7 +94,19 @@ def test_dontneed(nested: bool, threads: int, tiny_tables: None) -> None:
     assert Counting.taken_back == (not nested)
 
 
-def test_the_limit_on_states() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [2, 7])
+def test_full_tables(threads: int, monkeypatch: pytest.MonkeyPatch, tiny_tables: None) -> None:
+    """Where others have filled their slots, a thread goes on to further buckets."""
+    monkeypatch.setattr(team, "_MOST", 2000)
+    the_same(dontneed(3, 1), threads=threads)
+    assert Counting.together > 10_000
+    monkeypatch.setattr(store, "_LOAD", 0.95)
+    the_same(dontneed(3, 1), threads=threads)
+
+
+def test_the_limit_on_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "_MOST", 20)
     for states in (500, 501, 502, 503):
         the_same(dontneed(2, 2), Limits(states=states))
     assert Counting.together > 100
@@ -115,9 +127,9 @@ def test_the_states_are_the_same_in_the_same_order() -> None:
     assert Counting.together > 10_000
 
 
-def test_threads_that_are_slower_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(team, "_SLOWER", 1e9)
-    monkeypatch.setattr(team, "_MEASURED", 100)
+def test_threads_that_have_to_wait_for_cpus_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "_ENOUGH", 1e9)
+    monkeypatch.setattr(team, "_MEASURED", 0)
     monkeypatch.setattr(team, "_PATIENCE", 1e9)
     the_same(dontneed(3, 1))
     assert 0 < Counting.together < 20_000
@@ -168,7 +180,7 @@ SCENARIOS = (
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_scenarios(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = find_one(name).scenario.compile({})
-    monkeypatch.setattr(team, "_GRAIN", 100)
+    monkeypatch.setattr(team, "_MOST", 300)
     the_same(made, Limits(states=5_000))
 
 

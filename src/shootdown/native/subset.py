@@ -160,6 +160,32 @@ define internal i64 @atomic_load(i64 %a) alwaysinline {
   ret i64 %r
 }
 """,
+    # atomic_store(address, value): whoever sees it sees what was written before
+    "atomic_store": """\
+define internal i64 @atomic_store(i64 %a, i64 %v) alwaysinline {
+  %p = inttoptr i64 %a to ptr
+  store atomic i64 %v, ptr %p release, align 8
+  ret i64 0
+}
+""",
+    # atomic_store8(address, value): the same for a byte
+    "atomic_store8": """\
+define internal i64 @atomic_store8(i64 %a, i64 %v) alwaysinline {
+  %p = inttoptr i64 %a to ptr
+  %w = trunc i64 %v to i8
+  store atomic i8 %w, ptr %p release, align 1
+  ret i64 0
+}
+""",
+    # atomic_or32(address, value): set bits of a 32-bit word
+    "atomic_or32": """\
+define internal i64 @atomic_or32(i64 %a, i64 %v) alwaysinline {
+  %p = inttoptr i64 %a to ptr
+  %w = trunc i64 %v to i32
+  %old = atomicrmw or ptr %p, i32 %w seq_cst
+  ret i64 0
+}
+""",
     # call0(function address): the same for a function without arguments
     "call0": """\
 define internal i64 @call0(i64 %f) alwaysinline {

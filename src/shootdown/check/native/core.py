@@ -289,7 +289,8 @@ def look_up(context, count):
         end = context[ENDS][i]
         while k < end:
             candidate = candidates[k]
-            known = same(candidate & (0 - 2), successor)
+            state = candidate & (0 - 2)
+            known = same(state, successor) & comes_before(context, state)
             if known < (candidate & 1):
                 known = is_known(context, successor, context[HASHES][k])
             skipped = skipped | (kinds[k] & (0 - known))
@@ -311,8 +312,8 @@ def is_known(context, state, h):
         line = bucket_of(context[TABLE], context[BUCKETS], h)
         hits = equal16(line, tag) & SLOTS
         while hits:
-            number = number_in(line, lowest_bit(hits))
-            if same(context[STATES] + number * (8 * W), state):
+            there = context[STATES] + number_in(line, lowest_bit(hits)) * (8 * W)
+            if same(there, state) & comes_before(context, there):
                 return 1
             hits = hits & (hits - 1)
         if (load32(line + FILTER) & bit) == 0:
@@ -320,8 +321,13 @@ def is_known(context, state, h):
         h = further(h)
 
 
+def comes_before(context, state):
+    """Whether a known state comes before those that are found next, as 1 or 0."""
+    return 1
+
+
 def enter(context, state, h, number):
-    """Put a state into the table unless it is known; where its number is, or 0 if it is known."""
+    """Put a state into the table unless it is known; whether it was new, as 1 or 0."""
     tag = tag_of(h)
     bit = passing(h)
     while 1:
@@ -337,7 +343,7 @@ def enter(context, state, h, number):
             slot = lowest_bit(free)
             store8(line + slot, tag)
             store32(line + NUMBERS + slot * 4, number)
-            return line + NUMBERS + slot * 4
+            return 1
         # where it is known further on, the bit is set already
         store32(line + FILTER, load32(line + FILTER) | bit)
         h = further(h)
@@ -474,6 +480,7 @@ HELPERS = (
     announce,
     point_out,
     expand_some,
+    comes_before,
     is_known,
     look_up,
     append,

@@ -25,13 +25,14 @@ from shootdown.native import jit
 
 MOST_THREADS = core.PARTS
 
-_GRAIN = 2048  # states of a round for each thread
-_LEAST_GRAIN = 64
-_FOUND = 16  # states that one of them may find, on average
+_MOST = 1 << 14  # states of a round
+_LEAST = 1 << 10
+_LEAD = 0.9  # how much of the part of one thread the first chunk is
+_FOUND = 16  # new states that one of them may have, on average
 _NARROW = 256  # states for each thread: in smaller levels one is faster
-_SLOWER = 0.7  # of the speed of one thread: with less, as on a busy machine, one goes on
+_ENOUGH = 0.7  # of the CPUs that the threads could use: with less one goes on
 _PATIENCE = 2.0  # seconds until several are tried again
-_MEASURED = 1_000  # states that a speed is measured with
+_MEASURED = 0.03  # seconds of rounds after which it is looked
 _WORTH = 100_000  # states: to fill a table with less, one thread is enough
 
 _ALL = {name: i for i, name in enumerate(rounds.CONTEXT)}
@@ -45,33 +46,19 @@ class _Member:
     """What one thread has for itself."""
 
     def __init__(self, me: int, store: TeamStore, most_outcomes: int, marks: int) -> None:
-        words, team, most = store.words, store.team, store.most_found
         self.context = _Memory(len(rounds.CONTEXT) * 8)
-        self._batch = Batch(words, most_outcomes)
-        self._lists = _Memory((2 + 2 * team) * most * 8)
-        self._counts = _Memory(3 * team * 8)
-        self._recent = _Memory(rounds.RECENT * 4)
+        self._batch = Batch(store.words, most_outcomes)
+        self._chunks = _Memory((rounds.CHUNKS + 1) * 8)
+        self._own_slots = (ctypes.c_int64 * core.PARTS)(*_own_slots(me, store.team))
         self.marks = _Memory(2 * marks)
-        lists, counts = self._lists.address, self._counts.address
         self.own = self._batch.addresses | {
             "ME": me,
-            "TEAM": team,
-            "SHARE": (1 << 32) // team,
-            "FOUND_FIRST": store.capacity + me * most,
-            "FOUND_MOST": most,
-            "FOUND_HASHES": lists,
-            "FOUND_SKIPS": lists + most * 8,
-            "RECENT": self._recent.address,
-            "SENT": lists + 2 * most * 8,
-            "ENTERED": lists + (2 + team) * most * 8,
-            "SENT_COUNTS": counts,
-            "NEW": counts + team * 8,
-            "CURSORS": counts + 2 * team * 8,
+            "TEAM": store.team,
+            "OWN_SLOTS": ctypes.addressof(self._own_slots),
+            "MINE": self._chunks.address,
             "MARKS": self.marks.address,
             "KEPT_MARKS": self.marks.address + marks,
             "MARK_WORDS": marks // 8,
-            "TROUBLE": 0,
-            "WRONG": 0,
         }
 
     def prepare(self, shared: ctypes.Array[ctypes.c_int64], more: dict[str, int]) -> None:
@@ -85,11 +72,19 @@ class _Member:
         return ctypes.c_int64.from_address(self.context.address + _ALL[name] * 8).value
 
 
+def _own_slots(me: int, team: int) -> list[int]:
+    """Sets of slots that are disjoint from those of the other threads at the same place."""
+    return [
+        sum(1 << slot for slot in range(core.SLOTS) if (slot + turn) % team == me)
+        for turn in range(core.PARTS)
+    ]
+
+
 class TeamStore(Store):
     """The store in memory, on which several threads work (2 to :data:`MOST_THREADS`).
 
-    What it finds, and in which order, does not depend on their number. Where they are slower than
-    one, since they have to wait for CPUs, one goes on for a while.
+    What it finds, and in which order, does not depend on their number. Where they do not get their
+    CPUs, as on a busy machine, one goes on alone for a while: otherwise each waits for the others.
     """
 
     def __init__(
@@ -105,39 +100,33 @@ class TeamStore(Store):
         threads: int,
     ) -> None:
         self.team = threads
-        self.most_found = _GRAIN * _FOUND
-        self.beyond = threads * self.most_found
+        self._most_found = _MOST // rounds.CHUNKS * _FOUND
+        self.beyond = rounds.CHUNKS * self._most_found
         super().__init__(words, most_outcomes, lines, goals, limit, code, watch)
         self._team_library = jit.load(rounds.text(words), rounds.FUNCTIONS, jit.GOOD)
         self._rounds = _TWO(self._team_library.addresses["rounds"])
         self._refill_part = _THREE(self._team_library.addresses["refill_part"])
-        self._grain = _GRAIN
+        self._most = _MOST
+        self._round = 0
         self._sizes = [-(-size // 8) * 8 for size in (lines, lines, goals)]
         self._members = [
             _Member(me, self, most_outcomes, sum(self._sizes)) for me in range(threads)
         ]
         self._gate = _Memory(_GIVEN_UP + 64)
+        self._shared = _Memory((rounds.TROUBLE + 1) * 8)
+        self._found = _Memory((rounds.CHUNKS + 1) * rounds.LINE * 8)
+        listed = rounds.CHUNKS * self._most_found * 8
+        self._lists = [_Memory(listed + rounds.AHEAD * 8) for _ in range(3)]
+        self._lead_places = _Memory(_MOST * _FOUND * 8)
         self._others = (ctypes.c_int64 * threads)(*(m.context.address for m in self._members))
         self._yield = ctypes.CDLL(None).sched_yield
-        self._alone = 0.0  # states a second of one thread
         self._together_from = 0.0  # by the clock
-
-    def use(self, functions: jit.Library) -> None:
-        super().use(functions)
-        self._alone = 0.0
+        self._clock = self._cpu = 0.0  # seconds of rounds, and of CPUs meanwhile
 
     def run(self, budget: int) -> int:
-        began, first = time.perf_counter(), self["EXPANDED"]
-        together = began >= self._together_from and (self._alone > 0 or not _SLOWER)
-        status = self._run_together(budget) if together else super().run(budget)
-        done, now = self["EXPANDED"] - first, time.perf_counter()
-        if done >= _MEASURED:
-            speed = done / (now - began)
-            if not together:
-                self._alone = speed
-            elif speed < _SLOWER * self._alone:
-                self._together_from = now + _PATIENCE
-        return status
+        if time.perf_counter() < self._together_from:
+            return super().run(budget)
+        return self._run_together(budget)
 
     def _run_together(self, budget: int) -> int:
         end = self["EXPANDED"] + budget
@@ -150,14 +139,24 @@ class TeamStore(Store):
                 if left <= 0:
                     return core.STATUS["MORE"]
             # what a round has taken back is done again, alone; so is what is narrow
-            status = super().run(min(left, self._grain * self.team))
+            status = super().run(min(left, self._most))
             if status != core.STATUS["MORE"] or self["EXPANDED"] >= end:
                 return status
 
     def _do_rounds(self, budget: int) -> None:
         """Rounds, until about so many states are expanded, or one is taken back."""
+        self._make_room()
         self._prepare()
+        ctypes.memset(self._shared.address, 0, (rounds.TROUBLE + 1) * 8)
+        clock, cpu = time.perf_counter(), time.process_time()
         self._together(lambda member: self._rounds(member.context.address, budget))
+        self._clock += time.perf_counter() - clock
+        self._cpu += time.process_time() - cpu
+        if self._clock > _MEASURED:
+            if self._cpu < _ENOUGH * self.team * self._clock:
+                self._together_from = time.perf_counter() + _PATIENCE
+            self._clock = self._cpu = 0.0
+        self._round = self._members[0]["ROUND"] + 1
         for member in self._members:
             self._take_marks(member)
         counts = self._context[:]
@@ -165,9 +164,26 @@ class TeamStore(Store):
             counts[Store._fields[name]] = self._members[0][name]
         # at once: an interrupt finds the old counts or the new ones
         ctypes.memmove(self._context, type(self._context)(*counts), ctypes.sizeof(self._context))
-        if any(member["TROUBLE"] == rounds.TOO_MANY for member in self._members):
-            self._grain = max(_LEAST_GRAIN, self._grain // 2)
+        if self.trouble == rounds.TOO_MANY:
+            self._most = max(_LEAST, self._most // 2)
         self._skips.forget(self["EXPANDED"] * 4)
+
+    @property
+    def trouble(self) -> int:
+        """Why the last round was taken back: see :mod:`.rounds`."""
+        return ctypes.c_int64.from_address(self._shared.address + rounds.TROUBLE * 8).value
+
+    def _make_room(self) -> None:
+        """Let the table grow before it is full, if there is no room for a round."""
+        most = self._most * rounds.LEAST
+        if self["KNOWN"] + most > self["LIMIT"]:
+            return
+        small = self["BUCKETS"] < rounds.LEAST_BUCKETS
+        if small:
+            most = max(most, rounds.LEAST_BUCKETS * core.SLOTS // 2)
+        if small or self["KNOWN"] + most > self["ROOM"]:
+            self["NEEDED"] = most
+            self.grow()
 
     def _prepare(self) -> None:
         """The contexts of all, as the search is now; nothing covered or reached."""
@@ -175,7 +191,18 @@ class TeamStore(Store):
             "OTHERS": ctypes.addressof(self._others),
             "GATE": self._gate.address,
             "YIELD": ctypes.cast(self._yield, ctypes.c_void_p).value or 0,
-            "GRAIN": self._grain,
+            "ROUND": self._round,
+            "SHARED": self._shared.address,
+            "FOUND": self._found.address,
+            "FOUND_FIRST": self.capacity,
+            "FOUND_MOST": self._most_found,
+            "FOUND_PLACES": self._lists[0].address,
+            "FOUND_HASHES": self._lists[1].address,
+            "FOUND_SKIPS": self._lists[2].address,
+            "LEAD_MOST": _MOST * _FOUND,
+            "LEAD_PLACES": self._lead_places.address,
+            "MOST": self._most,
+            "LEAD": int((1 << 32) * _LEAD / self.team),
             "NARROW": _NARROW * self.team,
         }
         for member in self._members:
