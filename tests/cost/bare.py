@@ -31,7 +31,7 @@ def text() -> str:
 @cache
 def library() -> jit.Library:
     names = tuple(f.__name__ for f in FUNCTIONS)
-    return jit.Library(jit.compile_coroutines(text(), jit.GOOD), names, together=True)
+    return jit.Library(jit.compile_coroutines(text(), jit.GOOD), names)
 
 
 class Bare:

@@ -246,7 +246,7 @@ class Run:
 
     def _use(self, code: bytes) -> None:
         names = ("run", *(code.name for code in self.codes))
-        self.library = jit.Library(code, names, together=True)
+        self.library = jit.Library(code, names)
 
     # ------------------------------------------------------------------ memory
 

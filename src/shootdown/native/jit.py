@@ -22,17 +22,13 @@ _serial = count()
 
 
 class Library:
-    """Compiled functions; they live as long as this object.
+    """Compiled functions; they live as long as this object."""
 
-    ``together``: all parts of the code lie in one place. Otherwise they must happen to be within
-    2 GiB of each other, which a process that maps as much memory cannot count on.
-    """
-
-    def __init__(self, code: bytes, names: tuple[str, ...], *, together: bool = False) -> None:
+    def __init__(self, code: bytes, names: tuple[str, ...]) -> None:
         builder = llvm.JITLibraryBuilder().add_object_img(code)
         for name in names:
             builder.export_symbol(name)
-        self._tracker = builder.link(_jit(together), f"shootdown{next(_serial)}")
+        self._tracker = builder.link(_jit(), f"shootdown{next(_serial)}")
         self.addresses: dict[str, int] = {name: self._tracker[name] for name in names}
 
 
@@ -94,8 +90,10 @@ def _machine(level: int) -> Any:
 
 
 @cache
-def _jit(together: bool) -> Any:
-    return llvm.create_lljit_compiler(_machine(2), use_jit_link=together)
+def _jit() -> Any:
+    # JITLink puts all parts of a library into one place. With LLVM's older linker they must happen
+    # to be within 2 GiB of each other, and a process that maps as much memory is aborted
+    return llvm.create_lljit_compiler(_machine(2), use_jit_link=True)
 
 
 def _compile(ir: str, level: int, machine: Any = None) -> bytes:

@@ -12,7 +12,7 @@ from typing import ClassVar
 from shootdown.check.memory import Watch
 from shootdown.check.native import compact_core, core
 from shootdown.check.native.interface import Numbers
-from shootdown.check.native.store import _FOR_CODE, _NOTHING, Store, _Memory
+from shootdown.check.native.store import _NOTHING, Store, _Memory
 from shootdown.check.omission import Fingerprints
 from shootdown.errors import UnfinishedError
 from shootdown.native import jit
@@ -89,7 +89,6 @@ class CompactStore(Store):
     def _reserve_states(self) -> bool:
         places = _least(self.capacity) + _FIRST_PLACES
         try:
-            hole = _Memory(_FOR_CODE)  # as in Store
             size = self.capacity * self.words * 8
             self._states = _Memory(size, huge_from=size)  # huge pages are not given back in parts
             self._levels = _Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
@@ -98,7 +97,6 @@ class CompactStore(Store):
             self._tree = _Memory((self.capacity // 32 + 2) * 8)
             # the last places may overflow by as many as there are states
             self._table = _Memory((places + self.capacity) * _PLACE, huge_from=_HUGE_PAGE)
-            del hole
         except OSError:
             self._states = self._levels = self._skips = _NOTHING
             self._ways = self._tree = self._table = _NOTHING

@@ -19,7 +19,6 @@ _HUGE_PAGE = 2 << 20
 _PIECE = 1 << 18
 _NORESERVE = 0x4000  # MAP_NORESERVE, which the mmap module of Python 3.11 does not name
 _MOST_STATES = (1 << 32) - 2  # an index plus one must fit into 32 bits
-_FOR_CODE = 64 << 20  # bytes of address space
 _FIRST_BUCKETS = 1 << 8
 _BUCKET = 64  # bytes
 _LOAD = 0.8  # how full the table gets
@@ -171,15 +170,12 @@ class Store:
     def _reserve_states(self) -> bool:
         """Address space for the states, if it leaves enough for their table."""
         try:
-            # code that is compiled later must lie near to its constants: keep room above for it
-            hole = _Memory(_FOR_CODE)
             # small searches stay on small pages: clearing a huge one takes 0.1 ms
             states = self.capacity + self.beyond
             self._states = _Memory(states * self.words * 8, huge_from=_HUGE_PAGE)
             self._levels = _Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
             self._skips = _Memory(self.capacity * 4)
             _Memory(_least(self.capacity) * 2 * _BUCKET)
-            del hole
         except OSError:
             self._states = self._levels = self._skips = _NOTHING
             return False
