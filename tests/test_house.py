@@ -23,20 +23,21 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_IMPORT = {
     "errors": set[str](),
     "interrupts": set[str](),
+    "files": {"errors"},
     "lang": {"errors"},
     "hardware": {"lang", "errors"},
     "linux": {"hardware", "lang", "errors"},
     "races": {"linux", "hardware", "lang", "errors"},
     "native": {"errors"},
     "check": {"native", "lang", "errors"},
-    "cost": {"native", "lang", "errors"},
+    "cost": {"native", "lang", "files", "errors"},
     "workloads": {"cost", "linux", "hardware", "lang", "errors"},
     "trace": {"lang", "errors"},
     "litmus": {"check", "native", "hardware", "lang", "errors"},
     "report": {"workloads", "litmus", "check", "cost", "trace", "lang", "errors"},
     "commands": {
         "report", "litmus", "check", "cost", "trace", "races", "workloads", "linux", "hardware",
-        "native", "lang", "errors", "interrupts",
+        "native", "lang", "files", "errors", "interrupts",
     },
 }  # fmt: skip
 # The front door offers what a user's own model needs; `python -m shootdown` is the command line.

@@ -55,9 +55,9 @@ class CompareCommand:
             find_variant,
             priced,
             workload_of,
-            write_text,
         )
         from shootdown.commands.version import version
+        from shootdown.files import write_whole
         from shootdown.report.cost import compare_document, compare_text
         from shootdown.report.plot import plot
         from shootdown.workloads.pricing import compare, comparison_table
@@ -87,9 +87,9 @@ class CompareCommand:
         console.say(compare_text(rows, short=console.quiet))  # first: files may fail
         console.write(compare_document(rows, code, version()) if console.json else {})
         if arguments.csv:
-            write_text(arguments.csv, comparison_table(rows).csv())
+            write_whole(arguments.csv, comparison_table(rows).csv())
         if arguments.plot:
-            write_text(arguments.plot, plot(rows))
+            write_whole(arguments.plot, plot(rows))
         return code
 
     @staticmethod

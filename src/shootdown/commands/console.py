@@ -47,11 +47,9 @@ class Console:
         if self.json == "-":
             self.deserted = not tell(text, end="") or self.deserted
             return
-        try:
-            with open(self.json, "w", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise UsageError(f"cannot write '{self.json}': {error.strerror}") from None
+        from shootdown.files import write_whole
+
+        write_whole(self.json, text)
 
 
 class ProgressLine:

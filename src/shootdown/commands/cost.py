@@ -40,9 +40,9 @@ class CostCommand:
             find_variant,
             priced,
             workload_of,
-            write_text,
         )
         from shootdown.commands.version import version
+        from shootdown.files import write_whole
         from shootdown.report.cost import (
             cost_document,
             cost_text,
@@ -70,5 +70,5 @@ class CostCommand:
         console.say(cost_text(cost, short=console.quiet))  # first: files may fail
         console.write(cost_document(cost, code, version()) if console.json else {})
         if arguments.csv:
-            write_text(arguments.csv, cost.table().csv())
+            write_whole(arguments.csv, cost.table().csv())
         return code

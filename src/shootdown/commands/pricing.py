@@ -181,12 +181,3 @@ def check_outputs(*paths: str | None) -> None:
         if real in seen:
             raise UsageError(f"two outputs go to '{path}': give each a file of its own")
         seen.add(real)
-
-
-def write_text(path: str, text: str) -> None:
-    """Write a file that the user named; UsageError where that is not possible."""
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(f"cannot write '{path}': {error.strerror}") from None

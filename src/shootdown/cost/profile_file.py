@@ -10,10 +10,8 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import tempfile
 import tomllib
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from shootdown.cost.profile import (
@@ -27,6 +25,7 @@ from shootdown.cost.profile import (
     numbers,
 )
 from shootdown.errors import UsageError, shortened
+from shootdown.files import write_whole
 
 SUFFIX = ".toml"
 LONGEST = 1 << 20  # bytes: a profile has some ten thousand
@@ -219,22 +218,7 @@ def toml_text(profile: Profile) -> str:
 
 def write(profile: Profile, path: str) -> None:
     """Write a profile to a file: all of it, or nothing."""
-    target = Path(path)
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(toml_text(profile))
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        Path(temporary).replace(target)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise UsageError(f"cannot write '{shortened(path)}': {error.strerror}") from None
+    write_whole(path, toml_text(profile))
 
 
 def _quoted(text: str) -> str:

@@ -96,10 +96,19 @@ class Workload:
                 )
         refused: UsageError | None = None
         with user_code(self.location.file, f"building {self.name}"):
+            given = {**self.parameters, **(parameters or {})}
             try:
-                plan = self.build(**{**self.parameters, **(parameters or {})})
+                plan = self.build(**given)
             except UsageError as error:  # the workload's own words to its user
                 refused = error
+            except ZeroDivisionError:
+                zeros = [f"{name}=0" for name, value in (parameters or {}).items() if value == 0]
+                if not zeros:
+                    raise
+                refused = UsageError(
+                    f"workload {self.name} divides by a parameter that is 0: "
+                    f"{', '.join(zeros)}; give 1 or more"
+                )
         if refused is not None:
             raise refused
         if not isinstance(plan, Plan):
