@@ -192,8 +192,8 @@ MUTANTS = [
     Mutant("el0-page", PE, "or not here.unprivileged", "or True"),
     Mutant("el0-page-from-el1", PE, "or not here.unprivileged", ""),
     Mutant("el0-not-dirty", PE, "or exclusive) and allowed", "or exclusive)"),
-    Mutant("at-el0", "litmus/local.py", "failed, unprivileged=el0", "failed"),
-    Mutant("at-el1", "litmus/local.py", "failed, unprivileged=el0", "failed, unprivileged=True"),
+    Mutant("at-el0", "litmus/effects.py", "failed, unprivileged=el0", "failed"),
+    Mutant("at-el1", "litmus/effects.py", "failed, unprivileged=el0", "failed, unprivileged=True"),
     Mutant(
         "cas-fails-dirty",
         PE,

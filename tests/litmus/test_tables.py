@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from litmus.suite import OWN
-from shootdown.litmus import Unsupported, local, parse_file, parse_text, show_state, tables
+from shootdown.litmus import Unsupported, effects, parse_file, parse_text, show_state, tables
 from shootdown.litmus.machine import run
 
 REGISTERS = "0:X1=x; 0:X6=y; "
@@ -150,7 +150,7 @@ def test_counting_leaves_no_state_out(file: Path, monkeypatch: pytest.MonkeyPatc
     test = parse_file(file)
     counted = {show_state(test, state) for state in run(test, ets2=False).states}
     monkeypatch.setattr(
-        local.Executor, "most_writes", lambda e: dict.fromkeys(e.processors, tables.UNCOUNTED)
+        effects.Executor, "most_writes", lambda e: dict.fromkeys(e.processors, tables.UNCOUNTED)
     )
     assert counted == {show_state(test, state) for state in run(test, ets2=False).states}
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shootdown.litmus.compute import UnknownResultError
+from shootdown.litmus.effects import Executor
 from shootdown.litmus.instructions import (
     Access,
     Addressing,
@@ -30,7 +31,8 @@ from shootdown.litmus.instructions import (
     Store,
     Writeback,
 )
-from shootdown.litmus.local import Executor, Local, registers_read, target
+from shootdown.litmus.local import registers_read, target
+from shootdown.litmus.state import Local
 from shootdown.litmus.values import Address
 
 LOCAL = (Move, MoveKeep, Compute, BitField, Select, LabelAddress, Nop)

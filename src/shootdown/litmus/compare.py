@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from shootdown.litmus.condition import Outcome
+from shootdown.litmus.effects import Executor
 from shootdown.litmus.expected import Answer, same_states
-from shootdown.litmus.local import Executor
 from shootdown.litmus.propositions import Quantifier
 from shootdown.litmus.tables import Tables
 from shootdown.litmus.values import PteAddress

@@ -10,9 +10,10 @@ from typing import cast
 from shootdown.check.trace import TraceStep, steps_of
 from shootdown.hardware.machine import Pte as Descriptor
 from shootdown.litmus.compute import Code, PageNumber, Word
-from shootdown.litmus.local import Executor, Local
+from shootdown.litmus.effects import Executor
 from shootdown.litmus.machine import Answer, Loader, external
 from shootdown.litmus.model import LitmusTest
+from shootdown.litmus.state import Local
 from shootdown.litmus.values import Address
 
 LOADING = ("load", "load exclusive", "update")

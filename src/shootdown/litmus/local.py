@@ -1,19 +1,14 @@
-"""What a processor does by itself: from one access, barrier or TLB operation to the next.
+"""What a processor does by itself: instructions that touch neither memory nor another processor.
 
-A :class:`Local` is the place in the program together with the registers. :func:`settle` runs
-instructions that touch neither memory nor another processor; :func:`effect` says what the next one
-does, and which local state follows for each value read and for each fault.
+What the next one of the others does is said in :mod:`shootdown.litmus.effects`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from shootdown.litmus.compute import (
     Code,
-    Nzcv,
-    PageNumber,
     UnknownResultError,
     Unset,
     Word,
@@ -21,18 +16,15 @@ from shootdown.litmus.compute import (
     compute,
     cut,
     extended,
-    in_page,
     same,
     signed,
 )
-from shootdown.litmus.condition import Fault
 from shootdown.litmus.errors import Unsupported
 from shootdown.litmus.instructions import (
     Access,
     Addressing,
     Alu,
     AtomicAccess,
-    AtomicOp,
     BitField,
     Branch,
     BranchIfBit,
@@ -42,13 +34,11 @@ from shootdown.litmus.instructions import (
     Compute,
     Cond,
     DataBarrier,
-    Domain,
     ExceptionReturn,
     Instruction,
     InstructionBarrier,
     LabelAddress,
     Load,
-    LoadPair,
     Modified,
     Move,
     MoveKeep,
@@ -61,132 +51,26 @@ from shootdown.litmus.instructions import (
     Store,
     StoreExclusive,
     StorePair,
-    SupervisorCall,
-    SystemRegister,
     TlbInvalidate,
-    TlbScope,
     TranslateAddress,
-    Undefined,
-    Writeback,
     WriteSystem,
 )
 from shootdown.litmus.model import Code as Column
-from shootdown.litmus.model import FaultHandling, LitmusTest, Processor
-from shootdown.litmus.propositions import Cause, FaultType, RegisterOf
-from shootdown.litmus.values import Address, CodeLabel, Par, Pte, PteAddress
+from shootdown.litmus.model import LitmusTest, Processor
+from shootdown.litmus.propositions import RegisterOf
+from shootdown.litmus.state import FLAGS, NO_FLAGS, Local
+from shootdown.litmus.values import CodeLabel
 
 LONGEST = 1000  # instructions in a row without an effect
 RETURN = 30  # the link register
 ZERO = 31  # the zero register
-NO_FLAGS = Nzcv()
-FLAGS = -1  # stands for NZCV where registers are numbered
+PRIVILEGED = TlbInvalidate | TranslateAddress | ExceptionReturn | ReadSystem | WriteSystem
+WRITING = Store | StorePair | StoreExclusive | CompareAndSwap | AtomicAccess
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
-    """A processor between two effects. ``registers`` holds those that were written or given;
-    ``part`` counts the accesses of a pair that are done.
-
-    ``deferred``: a fault was taken before the accesses from a local state up to an instruction were
-    done (:mod:`shootdown.litmus.ahead`); they follow the handler, up to ``stop``, and leave the
-    registers that the handler has written (``kept``). ``impossible``: such an access has faulted,
-    so that the other fault was none.
-
-    ``under_way`` are the accesses (loads as their place in the program, stores as -1 less that)
-    that may still be incomplete, as nothing has waited for them: an ISB waits for none of them.
-    ``depends`` says on which of those loads a register depends; number -1 stands for the flags.
-    """
-
-    at: Code
-    registers: tuple[tuple[int, Word], ...]
-    flags: Nzcv = NO_FLAGS
-    el0: bool = False
-    saved_el0: bool = False
-    system: tuple[tuple[SystemRegister, Word], ...] = ()
-    faults: frozenset[Fault] = frozenset()
-    part: int = 0
-    ended: bool = False
-    deferred: tuple[Local, int] | None = None
-    stop: int | None = None
-    kept: tuple[tuple[int, Word], ...] = ()
-    impossible: bool = False
-    under_way: frozenset[int] = frozenset()
-    depends: tuple[tuple[int, frozenset[int]], ...] = ()
-
-    def get(self, register: Register) -> Word:
-        """What a register holds: 0 if nobody gave it a value."""
-        return (
-            0
-            if register.is_zero
-            else cut(dict(self.registers).get(register.number, 0), register.bits)
-        )
-
-    def put(self, register: Register, value: Word) -> Local:
-        """With another value in a register."""
-        if register.is_zero:
-            return self
-        registers = {**dict(self.registers), register.number: cut(value, register.bits)}
-        return replace(self, registers=tuple(sorted(registers.items(), key=lambda item: item[0])))
-
-    def loads(self, sources: Iterable[int]) -> frozenset[int]:
-        """The loads under way on which some registers depend."""
-        known = dict(self.depends)
-        found: frozenset[int] = frozenset()
-        for source in sources:
-            found |= known.get(source, frozenset())
-        return found & self.under_way
-
-    def depending(self, number: int, loads: frozenset[int]) -> Local:
-        """With a register that depends on some loads."""
-        known = {**dict(self.depends), number: loads}
-        kept = ((n, still) for n, on in known.items() if (still := on & self.under_way))
-        return replace(self, depends=tuple(sorted(kept, key=lambda item: item[0])))
-
-    def done(self, accesses: frozenset[int]) -> Local:
-        """Something has waited for some accesses."""
-        if not self.under_way & accesses:
-            return self
-        after = replace(self, under_way=self.under_way - accesses)
-        return after.depending(FLAGS, dict(self.depends).get(FLAGS, frozenset()))
-
-    def put_system(self, register: SystemRegister, value: Word) -> Local:
-        """With another value in a system register."""
-        found = {**dict(self.system), register: value}
-        return replace(self, system=tuple(sorted(found.items(), key=lambda item: item[0].value)))
-
-    def next(self, count: int = 1) -> Local:
-        """After this instruction."""
-        return replace(self, at=replace(self.at, index=self.at.index + count), part=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What an instruction does outside of the processor.
-
-    ``kind`` is ``load``, ``store``, ``update``, ``load exclusive``, ``store exclusive``, ``probe``
-    or ``probe for write`` (AT), ``tlbi``, ``dsb``, ``dsb local``, ``sync`` or ``return`` (from an
-    exception).
-    ``then`` gives, for the value read (0 where nothing is), what is written (``None``: nothing) and
-    the local state that follows; for a store exclusive 1 stands for done, 0 for not. ``fault`` is
-    what follows a fault. ``unprivileged``: the access needs the rights of EL0. ``resumes``: no
-    handler of the test is between a fault and what follows it.
-    """
-
-    kind: str
-    place: Address | PteAddress | None = None
-    size: int = 8
-    then: Callable[[Word], tuple[Word | None, Local]] | None = None
-    fault: Callable[[Cause], Local] | None = None
-    pages: frozenset[str] | None = None
-    broadcast: bool = True
-    writes_always: bool = False
-    unprivileged: bool = False
-    resumes: bool = False
-
-
-class Executor:
-    """Runs the programs of one test. ``tracking``: whether it matters which accesses may be
-    incomplete at an ISB."""
+class LocalExecutor:
+    """Runs the programs of one test from one effect to the next. ``tracking``: whether it matters
+    which accesses may be incomplete at an ISB."""
 
     def __init__(self, test: LitmusTest, tracking: bool = False) -> None:
         self.test = test
@@ -307,13 +191,6 @@ class Executor:
         kept = tuple((number, value) for number, value in local.registers if number in written)
         return replace(before, faults=local.faults, system=local.system, stop=stop, kept=kept)
 
-    def faulted_ahead(
-        self, before: Local, at: Local, cause: Cause, place: Address | PteAddress
-    ) -> Local:
-        """A fault of a later access is taken before those from ``before`` on are done."""
-        entry = self.raised(at, cause, place)
-        return self.settle(replace(entry, deferred=(before, at.at.index)))
-
     def waited(self, before: Local, after: Local) -> Local:
         """After a local instruction: what its target depends on, and what it has waited for. A
         conditional branch before an ISB waits for the loads that decide it (Arm ARM B2.3.8)."""
@@ -413,6 +290,12 @@ class Executor:
             case _:
                 return None
 
+    def _allowed(self, local: Local, instruction: Instruction) -> None:
+        """TLB maintenance, AT, ERET and the system registers of EL1 are UNDEFINED at EL0 (Arm ARM
+        C5); tests that do them there do not mean the exception."""
+        if local.el0 and isinstance(instruction, PRIVILEGED):
+            raise UnknownResultError("what is undefined at EL0")
+
     def operand(self, local: Local, operand: Operand, bits: int) -> Word:
         """A second operand."""
         match operand:
@@ -455,275 +338,6 @@ class Executor:
             for step in between
         )
 
-    # ------------------------------------------------------------------ effects
-
-    def effect(self, local: Local) -> Effect:
-        """What the next instruction of a settled local state does."""
-        instruction = self.instruction(local)
-        try:
-            self._allowed(local, instruction)
-            return self._effect(local, instruction)
-        except UnknownResultError as error:
-            raise self.unsupported(local, str(error)) from None
-
-    def _allowed(self, local: Local, instruction: Instruction) -> None:
-        """TLB maintenance, AT, ERET and the system registers of EL1 are UNDEFINED at EL0 (Arm ARM
-        C5); tests that do them there do not mean the exception."""
-        if local.el0 and isinstance(instruction, PRIVILEGED):
-            raise UnknownResultError("what is undefined at EL0")
-
-    def _effect(self, local: Local, instruction: Instruction) -> Effect:
-        match instruction:
-            case Load(target, address, size, is_signed, _, exclusive):
-                place, local_after = self.address(local, address)
-
-                def loaded(old: Word) -> tuple[None, Local]:
-                    value = cut(old, 8 * size)
-                    if is_signed:
-                        if not isinstance(value, int):
-                            raise self.unsupported(local, f"the sign of {value}")
-                        value = signed(value, 8 * size)
-                    found = self.issued(local, local_after.put(target, value), target)
-                    return None, self.settle(found.next())
-
-                kind = "load exclusive" if exclusive else "load"
-                return self.memory(kind, local, place, size, loaded)
-            case Store(source, address, size):
-                place, local_after = self.address(local, address)
-                value = cut(local.get(source), 8 * size)
-                after = self.settle_later(self.issued(local, local_after))
-                return self.memory("store", local, place, size, lambda _: (value, after()))
-            case LoadPair(first, second, address, size):
-                return self.pair(local, (first, second), address, size, True)
-            case StorePair(first, second, address, size):
-                return self.pair(local, (first, second), address, size, False)
-            case CompareAndSwap(expected, new, address, size):
-                place, local = self.address(local, address)
-                wanted, written = cut(local.get(expected), 8 * size), cut(local.get(new), 8 * size)
-
-                def swapped(old: Word) -> tuple[Word | None, Local]:
-                    found = cut(old, 8 * size)
-                    after = self.issued(local, local.put(expected, found), expected)
-                    after = self.settle(after.next())
-                    try:
-                        return (written if same(found, wanted) else None), after
-                    except UnknownResultError as error:
-                        raise self.unsupported(local, str(error)) from None
-
-                return self.memory("update", local, place, size, swapped)
-            case AtomicAccess(op, operand, target, address, size):
-                place, local = self.address(local, address)
-                given = local.get(operand)
-
-                def updated(old: Word) -> tuple[Word, Local]:
-                    found = cut(old, 8 * size)
-                    after = self.issued(local, local.put(target, found), target)
-                    after = self.settle(after.next())
-                    try:
-                        return atomic(op, found, given, 8 * size), after
-                    except UnknownResultError as error:
-                        raise self.unsupported(local, str(error)) from None
-
-                return self.memory("update", local, place, size, updated, always=True)
-            case TlbInvalidate():
-                after = self.settle_later(local)
-                pages = None
-                if instruction.scope is TlbScope.ASID:
-                    raise UnknownResultError("which entries belong to an address space")
-                if instruction.register is not None:
-                    pages = self.invalidated(local, local.get(instruction.register))
-                return Effect(
-                    "tlbi",
-                    then=lambda _: (None, after()),
-                    pages=pages,
-                    broadcast=instruction.broadcast,
-                )
-            case DataBarrier(_, domain):
-                after = self.settle_later(local.done(local.under_way))
-                kind = "dsb local" if domain is Domain.LOCAL else "dsb"
-                return Effect(kind, then=lambda _: (None, after()))
-            case InstructionBarrier():
-                after = self.settle_later(local)
-                return Effect("sync", then=lambda _: (None, after()))
-            case SupervisorCall():
-                called = self.settle(self.raised(local, Cause.SUPERVISOR_CALL, None))
-                return Effect(self.exception(local), then=lambda _: (None, called))
-            case Undefined():
-                undefined = self.settle(self.raised(local, Cause.UNDEFINED, None))
-                return Effect(self.exception(local), then=lambda _: (None, undefined))
-            case ExceptionReturn():
-                to = dict(local.system).get(SystemRegister.ELR_EL1)
-                if not isinstance(to, Code) or not self.exists(to, local):
-                    raise UnknownResultError(f"a return to {to}")
-                back = self.settle(replace(local, at=to, el0=local.saved_el0))
-                return Effect("return", then=lambda _: (None, back))
-            case TranslateAddress(el0, write, register):
-                return self.probe(local, local.get(register), write, el0)
-            case StoreExclusive(status, source, address, size):
-                place, _ = self.address(local, address)
-                value = cut(local.get(source), 8 * size)
-
-                def tried(done: Word) -> tuple[Word | None, Local]:
-                    after = self.issued(local, local.put(status, 0 if done else 1))
-                    return (value if done else None), self.settle(after.next())
-
-                return self.memory("store exclusive", local, place, size, tried)
-            case _:
-                raise UnknownResultError("this instruction")
-
-    def settle_later(self, local: Local) -> Callable[[], Local]:
-        """What follows, when it is asked for."""
-        return lambda: self.settle(local.next())
-
-    def memory(
-        self,
-        kind: str,
-        local: Local,
-        place: Address | PteAddress,
-        size: int,
-        then: Callable[[Word], tuple[Word | None, Local]],
-        *,
-        always: bool = False,
-    ) -> Effect:
-        """An access. Descriptors are out of bounds for EL0."""
-        if local.el0 and isinstance(place, PteAddress):
-            refused = self.settle(self.raised(local, Cause.PERMISSION, place))
-            return Effect(self.exception(local), then=lambda _: (None, refused))
-        if isinstance(place, Address):
-            if place.offset % size:
-                raise UnknownResultError(f"an access to {place}, which is not aligned,")
-            if not in_page(place):
-                raise UnknownResultError(f"an access to {place}, which is outside of the page,")
-        elif size < 8 and kind in ("store", "store exclusive", "update"):
-            raise UnknownResultError(f"{size} bytes written into a descriptor")
-        return Effect(
-            kind,
-            place,
-            size,
-            then,
-            lambda cause: self.settle(self.raised(local, cause, place)),
-            writes_always=always or kind == "store",
-            unprivileged=local.el0,
-            resumes=self.exception(local) == "return",
-        )
-
-    def exception(self, local: Local) -> str:
-        """What an exception does: without a handler in the test, whatever handles it returns."""
-        processor = self.processors[local.at.processor]
-        resumes = (
-            processor.handler is None and self.test.variants.handling is not FaultHandling.FATAL
-        )
-        return "return" if resumes else "sync"
-
-    def pair(
-        self,
-        local: Local,
-        registers: tuple[Register, Register],
-        address: Addressing,
-        size: int,
-        load: bool,
-    ) -> Effect:
-        """LDP and STP are two accesses, in no order: into its own base LDP loads last."""
-        place, moved = self.address(local, address)
-        if not isinstance(place, Address):
-            raise UnknownResultError("a pair of descriptors")
-        turned = load and registers[0].number == address.base.number
-        part = 1 - local.part if turned else local.part
-        register = registers[part]
-        place = Address(place.name, place.offset + part * size)
-
-        def after(done: Local) -> Local:
-            if local.part == 0:
-                return replace(done, part=1)
-            if address.writeback is not Writeback.NO:
-                done = done.put(address.base, dict(moved.registers)[address.base.number])
-            return self.settle(done.next())
-
-        def then(old: Word) -> tuple[Word | None, Local]:
-            if load:
-                done = self.issued(local, local.put(register, cut(old, 8 * size)), register)
-                return None, after(done)
-            return cut(local.get(register), 8 * size), after(self.issued(local, local))
-
-        return self.memory("load" if load else "store", local, place, size, then)
-
-    def address(self, local: Local, address: Addressing) -> tuple[Address | PteAddress, Local]:
-        """The place that is accessed, and the local state with its base register changed."""
-        base = local.get(address.base)
-        offset: Word = (
-            address.offset
-            if isinstance(address.offset, int)
-            else extended(
-                local.get(address.offset.register), address.offset.extend, address.offset.amount, 64
-            )
-        )
-        moved = compute(Alu.ADD, base, cut(offset, 64), 64)
-        place = base if address.writeback is Writeback.POST else moved
-        if not isinstance(place, Address | PteAddress):
-            raise UnknownResultError(f"an access to address {place}")
-        if address.writeback is not Writeback.NO:
-            local = local.put(address.base, moved)
-        return place, local
-
-    def invalidated(self, local: Local, operand: Word) -> frozenset[str]:
-        """The pages of the test that TLBI names: a number that is no page number of one names
-        none."""
-        if isinstance(operand, PageNumber):
-            return frozenset((operand.name,))
-        if isinstance(operand, int | Address | PteAddress):
-            return frozenset()
-        raise UnknownResultError(f"TLB maintenance of {operand}")
-
-    def probe(self, local: Local, operand: Word, write: bool, el0: bool) -> Effect:
-        """AT: the outcome goes to PAR_EL1."""
-        if not isinstance(operand, Address) or not in_page(operand):
-            raise UnknownResultError(f"AT of {operand}")
-
-        def found(value: Word) -> tuple[None, Local]:
-            return None, self.settle(local.put_system(SystemRegister.PAR_EL1, value).next())
-
-        kind = "probe for write" if write else "probe"
-
-        def failed(_: Cause) -> Local:
-            return found(Par(None))[1]
-
-        return Effect(kind, operand, 8, found, failed, unprivileged=el0)
-
-    # ------------------------------------------------------------------ exceptions
-
-    def raised(self, local: Local, cause: Cause, place: Address | PteAddress | None) -> Local:
-        """After an exception: in the handler, or where the test goes on without one."""
-        if local.stop is not None:
-            return replace(local, impossible=True)
-        if local.at.handler and self.processors[local.at.processor].el0:
-            raise self.unsupported(local, "an exception in a handler of EL0")
-        processor = self.processors[local.at.processor]
-        step = self.column(local.at).steps[local.at.index]
-        fault = Fault(
-            processor.number, frozenset(step.labels), place, FaultType(cause, side(cause))
-        )
-        local = replace(local, faults=local.faults | {fault}, under_way=frozenset(), depends=())
-        if processor.handler is not None:
-            elr = local.next().at if cause is Cause.SUPERVISOR_CALL else local.at
-            local = local.put_system(SystemRegister.ELR_EL1, elr)
-            address = place if isinstance(place, Address) else Unset()
-            local = local.put_system(SystemRegister.FAR_EL1, address)
-            local = local.put_system(SystemRegister.ESR_EL1, Unset())
-            entry = Code(processor.number, True, 0)
-            return replace(local, at=entry, el0=False, saved_el0=local.el0, part=0)
-        match self.test.variants.handling:
-            case FaultHandling.FATAL:
-                return replace(local, ended=True)
-            case FaultHandling.SKIP:
-                return local.next()
-            case FaultHandling.HANDLED:
-                again = replace(local, part=0)  # the whole of a pair
-                return again if cause is not Cause.SUPERVISOR_CALL else local.next()
-
-
-PRIVILEGED = TlbInvalidate | TranslateAddress | ExceptionReturn | ReadSystem | WriteSystem
-WRITING = Store | StorePair | StoreExclusive | CompareAndSwap | AtomicAccess
-
 
 def registers_read(instruction: Instruction) -> set[int]:
     """What an instruction reads, addresses included."""
@@ -763,34 +377,3 @@ def sources(instruction: Instruction) -> set[int]:
         case Branch(_, cond) if cond is not Cond.AL:
             found.add(FLAGS)
     return found
-
-
-def side(cause: Cause) -> str:
-    """Data accesses are all that is modelled."""
-    data = (Cause.TRANSLATION, Cause.ACCESS_FLAG, Cause.PERMISSION)
-    return "D" if cause in data else ""
-
-
-def atomic(op: AtomicOp, old: Word, operand: Word, bits: int) -> Word:
-    """What an atomic operation writes."""
-    operand = cut(operand, bits)
-    match op:
-        case AtomicOp.SWP:
-            return operand
-        case AtomicOp.ADD:
-            return compute(Alu.ADD, old, operand, bits)
-        case AtomicOp.CLR:
-            return compute(Alu.BIC, old, operand, bits)
-        case AtomicOp.EOR:
-            return compute(Alu.EOR, old, operand, bits)
-        case AtomicOp.SET:
-            return compute(Alu.ORR, old, operand, bits)
-    if not isinstance(old, int) or not isinstance(operand, int):
-        raise UnknownResultError(f"{op.value} of {old} and {operand}")
-    if op in (AtomicOp.SMAX, AtomicOp.SMIN):
-        pick = max if op is AtomicOp.SMAX else min
-        return cut(pick(signed(old, bits), signed(operand, bits)), bits)
-    return max(old, operand) if op is AtomicOp.UMAX else min(old, operand)
-
-
-__all__ = ["Effect", "Executor", "Local", "Pte"]

@@ -26,9 +26,9 @@ from shootdown.litmus.compute import Code, Low, Unset, Word
 from shootdown.litmus.condition import Fault as Happened
 from shootdown.litmus.condition import FinalState
 from shootdown.litmus.errors import Unsupported
-from shootdown.litmus.local import Local
 from shootdown.litmus.model import LitmusTest
 from shootdown.litmus.propositions import Cause, Place, RegisterOf
+from shootdown.litmus.state import Local
 from shootdown.litmus.tables import Location, Reaction, Tables
 from shootdown.litmus.values import Address, CodeLabel, Par, Physical, Pte, PteAddress
 

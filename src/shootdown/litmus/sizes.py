@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from shootdown.litmus.compute import Word
-    from shootdown.litmus.local import Local
+    from shootdown.litmus.state import Local
     from shootdown.litmus.tables import Tables
 
 WRITING = ("store", "store exclusive", "update")

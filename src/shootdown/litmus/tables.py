@@ -21,11 +21,12 @@ from typing import NamedTuple
 from shootdown.litmus.ahead import faults_ahead
 from shootdown.litmus.attributes import check_attributes
 from shootdown.litmus.compute import Word, cut
+from shootdown.litmus.effects import Effect, Executor
 from shootdown.litmus.errors import Unsupported
-from shootdown.litmus.local import Effect, Executor, Local
 from shootdown.litmus.model import LitmusTest, Processor
 from shootdown.litmus.propositions import Cause, Element
 from shootdown.litmus.sizes import check_sizes
+from shootdown.litmus.state import Local
 from shootdown.litmus.values import Address, Par, Physical, Pte, PteAddress
 
 MOST_POINTS = 4096
