@@ -18,8 +18,8 @@ class TlbFlushBatched(Word):
     """``mm->tlb_flush_batched``: how often an unmap was queued without a flush, and how many of
     those the last full flush has covered. One word, so that both are read and exchanged at once."""
 
-    pending: int = ranged(0, 3)
-    flushed: int = ranged(0, 3)
+    pending: int = ranged(0, 7)
+    flushed: int = ranged(0, 7)
 
     def show(self) -> str:
         """As ``pending 2 flushed 1``."""
@@ -32,7 +32,7 @@ class Vma(Object):
     open gathers (proposed)."""
 
     lock: RwSem
-    flush_pending: int = counter(0, 3)
+    flush_pending: int = counter(0, 7)
 
 
 class Mm(AddressSpace):
@@ -55,16 +55,16 @@ class Mm(AddressSpace):
     mmap_lock: RwSem
     i_mmap_rwsem: RwSem
     cpumask: set[Cpu]
-    tlb_flush_pending: int = counter(0, 3)
-    table_flush_pending: Array[Page, int] = counter(0, 3)
-    region_flush_pending: Array[Region, int] = counter(0, 3)
+    tlb_flush_pending: int = counter(0, 7)
+    table_flush_pending: Array[Page, int] = counter(0, 7)
+    region_flush_pending: Array[Region, int] = counter(0, 7)
     tlb_flush_batched: TlbFlushBatched
     vma_gone: bool = False
     unlinked: bool = False
     revoked: Array[Page, set[Frame]] = ghost(set())  # type: ignore[arg-type]
     freed: Array[Page, bool] = ghost(False)  # type: ignore[arg-type]
     mapped_since: Array[Page, set[Frame]] = ghost(set())  # type: ignore[arg-type]
-    open: int = ghost(ranged(0, 3))
+    open: int = ghost(ranged(0, 7))
     in_hand: int = ghost(ranged(0, 3))
     queued: set[Page] = ghost(set())
     sealed: set[Page] = ghost(set())

@@ -92,6 +92,6 @@ PENDING_LARGE = Option(
     "pending_large",
     "2",
     choices=("2", "16383"),
-    doc="TLB_FLUSH_BATCH_PENDING_LARGE, from which on the count of pending unmaps starts again.",
-    tacit=True,
+    doc="TLB_FLUSH_BATCH_PENDING_LARGE, from which on the count of pending unmaps starts again; "
+    "the kernel's is 16383.",
 )

@@ -25,10 +25,10 @@ class ContextMm(Mm, Space):
     generation before.
     """
 
-    tlb_gen: int = counter(0, 3)
+    tlb_gen: int = counter(0, 7)
     global_asid: Pcid | None = None
     asid_transition: bool = False
-    gone_at: Array[Page, int] = ghost(ranged(0, 3))
+    gone_at: Array[Page, int] = ghost(ranged(0, 7))
     missed: bool = ghost(False)
 
 
