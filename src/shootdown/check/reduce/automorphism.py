@@ -53,7 +53,8 @@ class Proof:
         self.bits: dict[int, int] = {}  # variable -> its first bit
         bit = CHOICE_BITS
         self.owner: dict[int, int] = {}  # bit -> variable
-        for number, v in enumerate(system.variables):
+        for number in sorted(range(len(system.variables)), key=self._late):
+            v = system.variables[number]
             self.bits[number] = bit
             for _ in range(0 if v.given else (v.size - 1).bit_length()):
                 self.owner[bit] = number
@@ -69,6 +70,16 @@ class Proof:
         self.meanings: dict[int, Meaning] = {}  # by the body's id: bodies live with the system
         self.accesses: dict[int, frozenset[int]] = {}
         self.patience = PATIENCE
+
+    def _late(self, variable: int) -> bool:
+        """Whether its bits come last in the diagrams. What tells which element of an array is meant
+        comes before the array: after it, a diagram would have a node for every content."""
+        naming = self.system.variables[variable].naming
+        pointers = any(
+            isinstance(shape.inner if isinstance(shape, Maybe) else shape, Pointer)
+            for shape in naming.shapes
+        )
+        return naming.family != "pc" and not pointers
 
     def proves(self, swap: Swap) -> bool:
         """Whether it can be shown."""
