@@ -31,6 +31,7 @@ once, or not at all. That is enough, for the bug as well:
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 from shootdown.errors import UsageError
 from shootdown.hardware.arm64_asid import Asid
@@ -400,8 +401,9 @@ def asidalloc(
     unmaps: Unmaps = Unmaps.ANY,
     early: bool = False,
     generations: int = 2,
+    paths: tuple[Any, Any] = (sched, try_to_unmap),
 ) -> Scenario:
-    """The algorithm from boot on. ``early``: the bug."""
+    """The algorithm from boot on. ``early``: the bug. ``paths``: of a CPU, and of one unmap."""
     default = generations
     invariants = [prop.one_space_per_asid, prop.same_asid_everywhere]
     invariants += [] if unmaps is Unmaps.NONE else [tlb_empty]
@@ -413,11 +415,11 @@ def asidalloc(
         title=title,
     )
     def build(cpus: int = 1, tasks: int = 3, asids: int = 3, generations: int = default) -> Setup:
-        threads = [Thread(sched, on=AsidCpu(c), daemon=True) for c in range(cpus)]
+        threads = [Thread(paths[0], on=AsidCpu(c), daemon=True) for c in range(cpus)]
         if unmaps is Unmaps.ANY:
             threads.append(Thread(ttu, on=Reclaim(0), early=early, daemon=True))
         elif unmaps is Unmaps.ONE:
-            threads.append(Thread(try_to_unmap, AsidMm(0), on=Reclaim(0), early=early))
+            threads.append(Thread(paths[1], AsidMm(0), on=Reclaim(0), early=early))
         return Setup(
             sizes=sizes(cpus, tasks, asids, generations),
             threads=threads,
