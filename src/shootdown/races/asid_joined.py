@@ -90,26 +90,6 @@ def finish(cpu: AsidCpu, mm: AsidMm, context: Context) -> bool:
 
 
 @atomic
-def without_rollover(mm: AsidMm) -> Context:
-    """``new_context`` as long as there is an ASID: the process's own, or a free one."""
-    old = mm.context_id
-    if old.generation == asid_generation:
-        return old
-    new = Context()
-    if old != Context():
-        same = Context(asid=old.asid, generation=asid_generation)
-        hit = False
-        for cpu in AsidCpu:
-            if update_reserved(cpu, old, same):
-                hit = True
-        if hit or take_again(old.asid):
-            new = same
-    if new == Context():
-        new = free_one()
-    return new
-
-
-@atomic
 def free_one() -> Context:
     """A free ASID, or none."""
     asid = first_free()
@@ -119,13 +99,39 @@ def free_one() -> Context:
     return Context(asid=asid, generation=asid_generation)
 
 
-@atomic(show="slow_path to check_and_switch_context_ret_new_context")
+@atomic(show="slow_path")
 def lock(cpu: AsidCpu, mm: AsidMm) -> tuple[Context, bool]:
-    """Take the lock, and an ASID if there is one; else begin a rollover: all others must give back
-    theirs. Whether a flush is pending."""
+    """Take the lock. If the process has an ASID of the current generation, whether a flush is
+    pending."""
     when(not cpu_asid_lock)
     WRITE_ONCE(cpu_asid_lock, True)
-    context = without_rollover(mm)
+    context = mm.context_id
+    if context.generation != asid_generation:
+        return Context(), True
+    return context, finish(cpu, mm, context)
+
+
+@atomic(show="new_context to new_context_ret_from_check_update_reserved_asid_end")
+def same_again(cpu: AsidCpu, mm: AsidMm) -> tuple[Context, bool]:
+    """The ASID that the process had, if it may. Then whether a flush is pending."""
+    old = mm.context_id
+    if old == Context():
+        return old, True
+    new = Context(asid=old.asid, generation=asid_generation)
+    hit = False
+    for c in AsidCpu:
+        if update_reserved(c, old, new):
+            hit = True
+    if not hit and not take_again(old.asid):
+        return Context(), True
+    return new, finish(cpu, mm, new)
+
+
+@atomic(show="new_context_allocate_free_asid, new_context_out_of_asids")
+def another(cpu: AsidCpu, mm: AsidMm) -> tuple[Context, bool]:
+    """A free ASID, and whether a flush is pending. If there is none a rollover begins: all others
+    must give back theirs."""
+    context = free_one()
     if context != Context():
         return context, finish(cpu, mm, context)
     next_generation()
@@ -161,6 +167,10 @@ def flush_and_unlock(cpu: AsidCpu, context: Context) -> None:
 def slow_path(cpu: AsidCpu, mm: AsidMm) -> Asid:
     """With the lock."""
     context, pending = lock(cpu, mm)
+    if context == Context():
+        context, pending = same_again(cpu, mm)
+    if context == Context():
+        context, pending = another(cpu, mm)
     if context == Context():
         left = set(AsidCpu)
         left.discard(cpu)
