@@ -123,8 +123,8 @@ def page(command: str, rows: Sequence[str]) -> str:
         [
             "# The arm64 ASID allocator: a yardstick",
             "",
-            "kernel-tla's `asidalloc` (docs/asid.md says what each scenario is), with 4 ASIDs as in",
-            f"its configuration. Written by `{command}`",
+            "kernel-tla's `asidalloc` (docs/asid.md says what each scenario is), with 4 ASIDs as",
+            f"in its configuration. Written by `{command}`",
             f"on {machine}, {os.cpu_count()} CPUs, one thread, load average {load:.1f},",
             f"{time.strftime('%Y-%m-%d')}. CPU seconds are with compiling and the proof of what is",
             "symmetric; others used the machine, which is why more wall time passed.",

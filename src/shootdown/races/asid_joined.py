@@ -3,14 +3,15 @@
 :mod:`.asid_labels` has a step for each label. Here labels are joined where nothing that a property
 asks for can get lost. What may be joined follows Lipton ("Reduction: A Method of Proving Properties
 of Parallel Programs", CACM 1975); the TLB's part is the argument of :mod:`.asid_labels`: a schedule
-in which the TLB has at each step the same entries or more, and PTEs are invalidated no later, breaks
-whatever the other one breaks.
+in which the TLB has the same entries or more at each step, and PTEs are invalidated no later,
+breaks whatever the other one breaks.
 
 * With ``cpu_asid_lock`` held nobody else touches ``asid_map``, ``reserved_asids``,
   ``tlb_flush_pending`` and this CPU's element of ``active_asids``, nor writes ``mm_context_id`` and
   ``asid_generation``. So what only touches those (and the lock) moves to a neighbouring step of the
   lock's holder. Steps of their own are what others look at: the new generation, the other CPUs'
   ``active_asids``, ``mm_context_id``. The CPU that rolls over is the first one of the loop.
+  (The steps before the new generation are three, not one: one is too large to prove symmetries of.)
 * A local TLB flush is made as late as it can be: with the release of the lock. If none is pending,
   there is none, and the lock is released with the step before.
 * The next process is chosen when its context is read.
@@ -38,6 +39,7 @@ from shootdown.linux.arch.arm64.context import (
 )
 from shootdown.races.asid_labels import (
     Unmaps,
+    after_tlbi,
     asidalloc,
     clear_map,
     cpu_asid_lock,
@@ -53,7 +55,6 @@ from shootdown.races.asid_labels import (
     take_active,
     take_again,
     tlbi,
-    after_tlbi,
     update_reserved,
 )
 

@@ -21,10 +21,10 @@ once, or not at all. That is enough, for the bug as well:
   the calls of ``try_to_unmap`` the CPUs can do the same steps, and the TLB has the same entries at
   each of them, or more: adding an entry and removing some, whatever the others are, keep what is
   the larger set the larger one.
-* More entries break no invariant less. INV-ASID-1 and INV-ASID-3 do not look at PTEs, so what breaks
-  them does so without any call. INV-ASID-2 is broken for a process whose page is invalidated. Of
-  all calls only the first one for this process is needed: its page is mapped until then, and
-  invalidated from its end on, with every other call or without.
+* More entries break no invariant less. INV-ASID-1 and INV-ASID-3 do not look at PTEs, so what
+  breaks them does so without any call. INV-ASID-2 is broken for a process whose page is
+  invalidated. Of all calls only the first one for this process is needed: its page is mapped until
+  then, and invalidated from its end on, with every other call or without.
 * Processes can be exchanged, so it may as well be the first one.
 """
 
@@ -33,7 +33,6 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from shootdown.errors import UsageError
 from shootdown.hardware.arm64_asid import Asid
 from shootdown.lang import (
     WRITE_ONCE,
@@ -126,7 +125,7 @@ def update_reserved(cpu: AsidCpu, old: Context, new: Context) -> bool:
 
 @path(show="check_update_reserved_asid()")
 def check_update_reserved_asid(old: Context, new: Context) -> bool:
-    """Was this ASID in use at a rollover?"""
+    """Whether this ASID was in use at a rollover."""
     event("check_update_reserved_asid")
     hit = False
     left = set(AsidCpu)
@@ -169,7 +168,7 @@ def first_free() -> Asid | None:
 
 @atomic(show="new_context_out_of_asids")
 def next_generation() -> int:
-    """Begin a generation (``Constr``: not one too many)."""
+    """Begin a generation, but none too many: ``Constr``."""
     when(asid_generation < len(Generation))
     generation: int = asid_generation + 1
     WRITE_ONCE(asid_generation, generation)

@@ -85,14 +85,17 @@ class Proof:
         """Whether it can be shown."""
         if not self.patience:
             return False
+        others = self.diagrams.nodes[2:3]  # diagrams of proofs before this one
         try:
             self._all(swap)
         except (_UnprovenError, UnknownError):
             return False
         except TooLargeError:
-            self.patience -= 1
             self.diagrams = Diagrams()
             self.meanings.clear()
+            if others:
+                return self.proves(swap)
+            self.patience -= 1
             return False
         return True
 
