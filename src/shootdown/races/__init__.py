@@ -40,6 +40,8 @@ MODULES: tuple[str, ...] = (  # in the order of `shootdown list`
     "shootdown.races.s3_progress",
     "shootdown.races.s3_costs",
     "shootdown.races.asid",
+    "shootdown.races.asid_labels",
+    "shootdown.races.asid_joined",
     "shootdown.races.s4",
     "shootdown.races.s4_decide",
     "shootdown.races.s4_copy",

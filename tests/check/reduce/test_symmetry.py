@@ -19,6 +19,8 @@ from shootdown.check import native, reference
 from shootdown.check.native.layout import plan
 from shootdown.check.outcomes import judge_property, outcomes
 from shootdown.check.reduce import Reduction
+from shootdown.check.reduce.automorphism import Proof
+from shootdown.check.reduce.bdd import Diagrams
 from shootdown.check.reduce.swaps import Symmetry, changes_within, plain_changes
 from shootdown.check.reduce.symmetry import find_symmetry
 from shootdown.check.result import Limits, Represented, ViolationKind
@@ -272,3 +274,23 @@ def test_the_library(scenario: Scenario) -> None:
     assert symmetry.layout == plan(system)
     if native.explore(system, Limits(states=SMALL)).stopped is None:
         assert_same_answer(system, symmetry)
+
+
+def test_a_proof_has_all_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other proofs have made does not count: there is room for each of them, not for all."""
+    system = dontneed.system(4, 1)
+    found = find_symmetry(system)
+    assert found is not None
+    sizes = []
+    for swap in found.swaps:
+        proof = Proof(system)
+        assert proof.proves(swap)
+        sizes.append(len(proof.diagrams.nodes))
+    together = Proof(system)
+    assert all(map(together.proves, found.swaps))
+    most = max(sizes) + 1
+    assert most < len(together.diagrams.nodes)
+    monkeypatch.setattr(Diagrams.__init__, "__defaults__", (most,))
+    alone = Proof(system)
+    assert all(map(alone.proves, found.swaps))
+    assert len(alone.diagrams.nodes) <= most

@@ -67,7 +67,9 @@ SYSTEMS = (
         ("x3", "historic_rights", "historic_migrate", "historic_file"),
         X3,
     ),
-    System("ASID", "the arm64 ASID allocator", "asid.md", ("asid",), ASID),
+    System(
+        "ASID", "the arm64 ASID allocator", "asid.md", ("asid", "asid_labels", "asid_joined"), ASID
+    ),
 )
 
 

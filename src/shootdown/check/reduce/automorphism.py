@@ -53,7 +53,8 @@ class Proof:
         self.bits: dict[int, int] = {}  # variable -> its first bit
         bit = CHOICE_BITS
         self.owner: dict[int, int] = {}  # bit -> variable
-        for number, v in enumerate(system.variables):
+        for number in sorted(range(len(system.variables)), key=self._late):
+            v = system.variables[number]
             self.bits[number] = bit
             for _ in range(0 if v.given else (v.size - 1).bit_length()):
                 self.owner[bit] = number
@@ -70,18 +71,31 @@ class Proof:
         self.accesses: dict[int, frozenset[int]] = {}
         self.patience = PATIENCE
 
+    def _late(self, variable: int) -> bool:
+        """Whether its bits come last in the diagrams. What tells which element of an array is meant
+        comes before the array: after it, a diagram would have a node for every content."""
+        naming = self.system.variables[variable].naming
+        pointers = any(
+            isinstance(shape.inner if isinstance(shape, Maybe) else shape, Pointer)
+            for shape in naming.shapes
+        )
+        return naming.family != "pc" and not pointers
+
     def proves(self, swap: Swap) -> bool:
         """Whether it can be shown."""
         if not self.patience:
             return False
+        others = self.diagrams.nodes[2:3]  # diagrams of proofs before this one
         try:
             self._all(swap)
         except (_UnprovenError, UnknownError):
             return False
         except TooLargeError:
-            self.patience -= 1
             self.diagrams = Diagrams()
             self.meanings.clear()
+            if others:
+                return self.proves(swap)
+            self.patience -= 1
             return False
         return True
 
