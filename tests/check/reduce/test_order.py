@@ -10,7 +10,21 @@ from shootdown.check.reduce import order, reductions
 from shootdown.check.reduce.order import Order, order_of
 from shootdown.check.result import Engine, Verdict, ViolationKind
 from shootdown.lang.interpret import State
-from shootdown.lang.ir import Body, Const, Expr, Guard, Load, Place, Process, Store, System
+from shootdown.lang.ir import (
+    Block,
+    Body,
+    Choice,
+    Const,
+    Done,
+    Expr,
+    Guard,
+    Load,
+    Place,
+    Process,
+    Reg,
+    Store,
+    System,
+)
 from small_ir import action, binary, body, load, process, prop, put, system
 
 ENGINES = [reference.explore, native.explore]
@@ -186,7 +200,12 @@ def test_what_need_not_happen_does_not_hide_a_deadlock(explore: Engine) -> None:
 
 def test_counters_used_as_data_are_left_alone() -> None:
     from_data = process(0, body(Store(Place(0), load(1))))
-    assert order_of(system([2, 2], [0, 0], processes=[from_data])) is None
+    found = order_of(system([2, 2], [0, 0], processes=[from_data]))
+    assert found is not None  # all places are known to which it may go
+    nodes = found.flow.nodes
+    assert sorted(pc for node in nodes for pc in node.following) == [0, 1]
+    wide = Body((Block((), Choice(1, Const(3), 65, 1)), Block((put(0, Reg(1)),), Done())), 4)
+    assert order_of(system([2], [0], processes=[process(0, wide)])) is None
     of_another = process(0, body(put(1, 1), put(0, 1)))
     made = system([2, 2], [0, 0], processes=[of_another, process(1, body(put(1, 1)))])
     assert order_of(made) is None

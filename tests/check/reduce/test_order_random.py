@@ -14,6 +14,7 @@ from random_threads import Threads
 from shootdown.check import native, reference
 from shootdown.check.reduce import order, reductions
 from shootdown.check.reduce.cells import Effect
+from shootdown.check.reduce.flow import Flow
 from shootdown.check.reduce.order import Order
 from shootdown.check.reduce.visible import Part
 from shootdown.check.result import Limits, Result, Verdict
@@ -72,7 +73,7 @@ def test_steps(start: int) -> None:
 
 
 def commuting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Effect, "commutes", lambda self, other, changed: True)
+    monkeypatch.setattr(Effect, "commutes", lambda self, other, changed, now: True)
 
 
 def invisible(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,18 +90,54 @@ def unfair(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Part, "may_show", lambda self, effect: False)
+    monkeypatch.setattr(Part, "may_show", lambda self, effect, now: False)
 
 
 def shown_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Part, "shows", lambda self, value: True)
 
 
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Effect, "changes", lambda self, now: self.any)
+
+
+def rising_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Effect, "changes", lambda self, now: self.ones & ~now | self.any)
+
+
+def all_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order._Look, "used", lambda self: 0)
+
+
+def read_without_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a test that leads nowhere now looked at nothing."""
+    init = Flow.__init__
+
+    def patched(self: Flow, system: System) -> None:
+        init(self, system)
+        for node in self.nodes:
+            node.uses = 0 if not node.ends else node.uses
+
+    monkeypatch.setattr(Flow, "__init__", patched)
+
+
 @pytest.mark.parametrize(
-    "mutant", [commuting, invisible, cycles, unfair, never_shown, shown_before]
+    ("mutant", "name"),
+    [
+        (commuting, "order"),
+        (invisible, "order"),
+        (cycles, "order"),
+        (unfair, "order"),
+        (never_shown, "order"),
+        (shown_before, "order"),
+        (settled, "order"),
+        (rising_only, "order"),
+        (all_dead, "merge"),
+        (read_without_tests, "merge"),
+    ],
 )
 def test_each_condition_is_needed(
-    mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+    mutant: Callable[[pytest.MonkeyPatch], None], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without it these systems tell the difference, so they test it."""
     mutant(monkeypatch)
@@ -110,7 +147,7 @@ def test_each_condition_is_needed(
         whole = reference.explore(system, Limits(states=200))
         if whole.stopped:
             continue
-        found = reference.explore(system, Limits(states=200), reduce=reductions(system, ["order"]))
+        found = reference.explore(system, Limits(states=200), reduce=reductions(system, [name]))
         wrong += found.verdict is not whole.verdict or (
             whole.violation is None and found.goals != whole.goals
         )

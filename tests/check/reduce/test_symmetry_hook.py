@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from shootdown.check import native, reference
@@ -23,6 +25,10 @@ class Swap:
 
     def canonical(self, state: State) -> State:
         return (*sorted(state[:2]), *state[2:])
+
+    def images(self, state: State) -> Iterator[State]:
+        yield state
+        yield (state[1], state[0], *state[2:])
 
     def native(self, system: System, layout: Layout) -> str:
         one, two = layout.slots[:2]

@@ -11,6 +11,7 @@ for one call of ``expand``. Sets of cells are ``W`` words in the packing of the 
 
 from __future__ import annotations
 
+from shootdown.check.native.settle import settle
 from shootdown.native import subset
 
 CONTEXT = (
@@ -19,6 +20,7 @@ CONTEXT = (
     "FOLLOWING",  # the node of the next step of a process
     "SEEN_PARTS",  # ``PART`` words for each part of an invariant or goal
     "VISIBLE",
+    "KEPT",  # cells that are never dead
     "ENTRIES",  # for each agent: the node where it stands, -1 for none
     "STARTS",  # for each agent: the number of its first outcome, with one more at the end
     "TRUTH",  # for each condition: 0 or 1
@@ -42,6 +44,7 @@ CONTEXT = (
     "MINE",
     "WRITTEN",  # sets of cells
     "NOTHING",
+    "USED",
     "FORWARD",  # for each agent: do all its outcomes go forward?
     "INSIDE",  # for each agent: is it in T?
     "BEST",
@@ -60,7 +63,15 @@ NODE_FIELDS = (
     "NEXT_TO",
     "EFFECT",
 )
-PART_FIELDS = ("KNOWN", "SKIP", "HARMLESS", "ROOT", "CELLS")  # and SETS, CLEARS: ``W`` words each
+PART_FIELDS = (
+    "KNOWN",
+    "SKIP",
+    "HARMLESS",
+    "ROOT",
+    "WHOLE",
+    "FACTOR",
+    "CELLS",
+)  # and SETS, CLEARS: ``W`` words each
 EDGE_FIELDS = ("TARGET", "CONDITION", "VALUE", "READS")
 
 
@@ -249,7 +260,7 @@ def walk(c, seen, effect, written, onward):
         while i < held:
             number = waiting[i]
             edge = c[EDGES] + number * (8 * EDGE)
-            if may_change(edge, effect, written):
+            if may_turn(c, edge, effect, written, onward):
                 add_reads(effect, edge)
                 todo[n] = edge[TARGET]
                 n += 1
@@ -320,7 +331,7 @@ def look_ahead(c):
     c[HELD] = held
     k = 0
     while k < W:
-        c[WRITTEN][k] = written_word(c[FUTURE], k)
+        c[WRITTEN][k] = changed_word(c, c[FUTURE], k)
         k += 1
     return 0
 
@@ -339,7 +350,7 @@ def pass_on(c, start, stop, n):
     i = start
     while i < stop:
         edge = c[EDGES] + c[WAITING][i] * (8 * EDGE)
-        if may_change(edge, c[FUTURE], c[NOTHING]):
+        if may_turn(c, edge, c[FUTURE], c[NOTHING], 1):
             add_reads(c[FUTURE], edge)
             node = c[NODES] + edge[TARGET] * (8 * NODE)
             add_reads(more_of(c, node[AGENT]), edge)
@@ -368,12 +379,16 @@ def true_now(c, edge):
     return 0
 
 
-def may_change(edge, effect, written):
-    """Whether the literal of an edge may become true."""
+def may_turn(c, edge, effect, written, onward):
+    """Whether the literal of an edge may become true, while the cells ``written`` change, and with
+    ``onward`` those that ``effect`` changes."""
     changing = 0
     k = 0
     while k < W:
-        changing = changing | (edge[READS + k] & (written_word(effect, k) | written[k]))
+        others = written[k]
+        if onward:
+            others = others | changed_word(c, effect, k)
+        changing = changing | (edge[READS + k] & others)
         k += 1
     if changing:
         return 1
@@ -446,7 +461,7 @@ def commutes(c, agent, mine, other):
         ones = other[W + k]
         zeros = other[2 * W + k]
         rest = other[3 * W + k]
-        clash = clash | (mine[k] & (ones | zeros | rest))
+        clash = clash | (mine[k] & changed_word(c, other, k))
         clash = clash | (mine[W + k] & (zeros | rest))
         clash = clash | (mine[2 * W + k] & (ones | rest))
         clash = clash | (mine[3 * W + k] & (ones | zeros | rest))
@@ -462,7 +477,7 @@ def good(c):
     seen = 0
     k = 0
     while k < W:
-        seen = seen | (c[VISIBLE][k] & written_word(c[FUTURE], k))
+        seen = seen | (c[VISIBLE][k] & changed_word(c, c[FUTURE], k))
         k += 1
     steady = 0
     agent = 0
@@ -476,7 +491,7 @@ def good(c):
                 if c[NODES][c[ENTRIES][agent] * NODE + FAIR]:
                     k = 0
                     while k < W:
-                        if (after[k] ^ c[STATE][k]) & (written_word(c[FUTURE], k) ^ ALL_BITS):
+                        if (after[k] ^ c[STATE][k]) & (c[WRITTEN][k] ^ ALL_BITS):
                             steady = 1
                         k += 1
                 if seen:
@@ -514,7 +529,7 @@ def matters(c, after, written, ahead):
             touched = touched | (part[CELLS + k] & (after[k] ^ c[STATE][k]))
             unsure = unsure | (part[CELLS + k] & written[k])
             k += 1
-        if touched == 0 or (ahead and past(c, part, c[BEFORE][a])):
+        if touched == 0 or (ahead and past(c, part, a)):
             a = part[SKIP]
         elif unsure == 0:
             if differs(part[HARMLESS], c[BEFORE][a], c[AFTER][a]):
@@ -527,24 +542,53 @@ def matters(c, after, written, ahead):
     return 0
 
 
-def past(c, part, before):
-    """Whether a part is a root that shows already, or does not show after ``FUTURE``."""
-    if part[ROOT] == 0:
+def past(c, part, a):
+    """Whether part ``a`` is a whole or a root that shows already, or a root that does not show
+    after ``FUTURE``."""
+    if (part[ROOT] | part[WHOLE]) == 0:
         return 0
     if part[KNOWN]:
-        if part[HARMLESS] > 0 and before != 0:
+        if shows(part[HARMLESS], c[BEFORE][a]):
             return 1
-        if part[HARMLESS] < 0 and before == 0:
-            return 1
+    if part[WHOLE]:
+        return 0
     effect = c[FUTURE]
+    may_show = 0
     k = 0
     while k < W:
-        if part[SETS + k] & (effect[W + k] | effect[3 * W + k]):
-            return 0
-        if part[CLEARS + k] & (effect[2 * W + k] | effect[3 * W + k]):
-            return 0
+        now = c[STATE][k]
+        if part[SETS + k] & (effect[W + k] | effect[3 * W + k]) & (now ^ ALL_BITS):
+            may_show = 1
+        if part[CLEARS + k] & (effect[2 * W + k] | effect[3 * W + k]) & now:
+            may_show = 1
         k += 1
-    return 1
+    if may_show == 0:
+        return 1
+    stop = part[SKIP]
+    while a < stop:
+        factor = c[SEEN_PARTS] + a * (8 * PART)
+        if factor[FACTOR] & factor[KNOWN]:
+            changing = 0
+            k = 0
+            while k < W:
+                changing = changing | (factor[CELLS + k] & c[WRITTEN][k])
+                k += 1
+            if changing == 0:
+                if shows(factor[HARMLESS], c[BEFORE][a]) == 0:
+                    return 1
+        a += 1
+    return 0
+
+
+def shows(harmless, value):
+    """Whether a part that matters where it is true (1) or false (-1) has such a value."""
+    if harmless > 0:
+        if value != 0:
+            return 1
+        return 0
+    if value == 0:
+        return 1
+    return 0
 
 
 def differs(harmless, before, after):
@@ -565,6 +609,12 @@ def differs(harmless, before, after):
 def written_word(effect, k):
     """Word ``k`` of all that an effect may write."""
     return effect[W + k] | effect[2 * W + k] | effect[3 * W + k]
+
+
+def changed_word(c, effect, k):
+    """Word ``k`` of all that an effect may change in this state."""
+    now = c[STATE][k]
+    return (effect[W + k] & (now ^ ALL_BITS)) | (effect[2 * W + k] & now) | effect[3 * W + k]
 
 
 def add_effect(effect, other):
@@ -613,6 +663,7 @@ def follow(c, target, scratch, cover):
         if matters(c, scratch, c[NOTHING], 0):
             return 0
         copy(target, scratch)
+        settle(c, target)
         represent(target)
 
 
@@ -643,6 +694,8 @@ def edges(c, state, out, cover):
     i = 0
     while i < count:
         target = out + i * (8 * W)
+        if MERGE:
+            settle(c, target)
         represent(target)
         if MERGE:
             follow(c, target, out + MOST * (8 * W), cover)
@@ -653,14 +706,16 @@ def edges(c, state, out, cover):
 HELPERS = (
     more_of,
     differs,
+    shows,
     written_word,
+    changed_word,
     add_effect,
     add_reads,
     go_on,
     clear,
     copy,
     true_now,
-    may_change,
+    may_turn,
 )
 FUNCTIONS = (
     commutes,
@@ -679,6 +734,7 @@ FUNCTIONS = (
     closure,
     choose,
     take,
+    settle,
     follow,
 )
 

@@ -25,6 +25,7 @@ from shootdown.check.native.layout import WORD, Layout, plan
 from shootdown.check.native.store import Store, load_core
 from shootdown.check.omission import Fingerprints
 from shootdown.check.reduce.concretize import with_real_path
+from shootdown.check.reduce.graph import Graph
 from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.check.result import (
     Limits,
@@ -249,8 +250,7 @@ class _Search:
 
     def initial(self) -> tuple[int, ...]:
         """The state where the search begins."""
-        init, symmetry = self.system.init, self.reduce.symmetry
-        return init if symmetry is None else symmetry.canonical(init)
+        return Graph(self.system, self.reduce).initial
 
     def code(self) -> jit.Library:
         """The functions of the model: good ones if they are at hand, else quick ones."""

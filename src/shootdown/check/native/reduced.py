@@ -37,6 +37,7 @@ class _Reduced:
         self.order = order
         self.flow = order.flow
         self.constants: list[str] = []
+        self.packed: dict[int, list[int]] = {}
 
     def texts(self, reduce: Reduction) -> list[str]:
         flow, order = self.flow, self.order
@@ -49,7 +50,8 @@ class _Reduced:
             "PART": len(choose.PART_FIELDS) - 1 + 3 * self.layout.words,
             "SETS": len(choose.PART_FIELDS) - 1 + self.layout.words,
             "CLEARS": len(choose.PART_FIELDS) - 1 + 2 * self.layout.words,
-            "NODE": len(choose.NODE_FIELDS) - 1 + 4 * self.layout.words,
+            "NODE": len(choose.NODE_FIELDS) - 1 + 5 * self.layout.words,
+            "USES": len(choose.NODE_FIELDS) - 1 + 4 * self.layout.words,
             "EDGE": len(choose.EDGE_FIELDS) - 1 + self.layout.words,
             "NODE_COUNT": len(flow.nodes),
             "MOST": most_outcomes(self.system),
@@ -76,11 +78,13 @@ class _Reduced:
 
     def words(self, cells: int) -> list[int]:
         """A set of cells in the packing of the state."""
-        out = [0] * self.layout.words
-        where = self.flow.cells
-        for slot, shift, mask in zip(self.layout.slots, where.shift, where.mask, strict=True):
-            out[slot.word] |= (cells >> shift & mask) << slot.shift
-        return out
+        found = self.packed.get(cells)
+        if found is None:
+            found = self.packed[cells] = [0] * self.layout.words
+            where = self.flow.cells
+            for slot, shift, mask in zip(self.layout.slots, where.shift, where.mask, strict=True):
+                found[slot.word] |= (cells >> shift & mask) << slot.shift
+        return found
 
     def effect(self, effect: Effect) -> list[int]:
         parts = (effect.reads, effect.ones, effect.zeros, effect.any)
@@ -98,7 +102,8 @@ class _Reduced:
     def _seen(self) -> list[int]:
         out: list[int] = []
         for part in self.order.parts:
-            out += [part.expr is not None, part.skip, part.harmless, part.root]
+            out += [part.expr is not None, part.skip, part.harmless, part.root, part.whole]
+            out.append(part.factor)
             out += [*self.words(part.cells), *self.words(part.sets), *self.words(part.clears)]
         return out
 
@@ -119,6 +124,7 @@ class _Reduced:
             effect = self.effect(node.effect)
             empty = not (any(effect) or node.ends or nexts)
             nodes += [node.agent, empty, node.ends, node.fair, *ranges, *effect]
+            nodes += self.words(node.uses)
             next_table += nexts
             edge_count += len(node.edges)
             for edge in node.edges:
@@ -133,6 +139,7 @@ class _Reduced:
             "FOLLOWING": self.table("reduced.following", next_table),
             "SEEN_PARTS": self.table("reduced.parts", self._seen()),
             "VISIBLE": self.table("reduced.visible", self.words(order.visible)),
+            "KEPT": self.table("reduced.kept", self.words(order.kept)),
         }
         agents, count = flow.agents, len(flow.nodes)
         room = {
@@ -143,7 +150,7 @@ class _Reduced:
             "TODO": edges + following + agents, "WAITING": 2 * edges,
             "HELD_FROM": agents + 1, "ALONE": agents * 4 * words, "MORE": agents * 4 * words,
             "FUTURE": 4 * words, "MINE": 4 * words,
-            "WRITTEN": words, "NOTHING": words,
+            "WRITTEN": words, "NOTHING": words, "USED": words,
             "FORWARD": agents, "INSIDE": agents, "BEST": agents,
         }  # fmt: skip
         lines = [f"  %c = alloca [{len(choose.CONTEXT)} x i64]"]

@@ -35,6 +35,10 @@ class Effect:
         """Every cell that may be written."""
         return self.ones | self.zeros | self.any
 
+    def changes(self, now: int) -> int:
+        """Every cell that may change where the cells ``now`` are 1 and nothing else is done."""
+        return self.ones & ~now | self.zeros & now | self.any
+
     def add(self, other: Effect) -> None:
         """Do both."""
         self.reads |= other.reads
@@ -42,13 +46,16 @@ class Effect:
         self.zeros |= other.zeros
         self.any |= other.any
 
-    def commutes(self, other: Effect, changed: int) -> bool:
-        """Whether this, which changes the cells ``changed`` only, can change places with ``other``.
+    def commutes(self, other: Effect, changed: int, now: int) -> bool:
+        """Whether this, which changes the cells ``changed`` only, can change places with ``other``,
+        where the cells ``now`` are 1.
 
-        A write of what was there before disturbs no reader, if nobody else writes the cell.
+        A write of what was there before disturbs no reader, if nobody else writes the cell. This
+        may set what the other one clears: then it matters which comes last, so writes are compared
+        with all writes, also with those that change nothing now.
         """
         return not (
-            self.reads & other.writes
+            self.reads & other.changes(now)
             or self.ones & (other.zeros | other.any)
             or self.zeros & (other.ones | other.any)
             or self.any & other.writes

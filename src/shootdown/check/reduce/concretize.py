@@ -54,7 +54,23 @@ def _step(graph: Graph, real: State, target: State) -> State:
     for outcome in outcomes(graph.system, real):
         if outcome.state is not None and graph.canonical(outcome.state) == target:
             return outcome.state
+    aims = _alike(graph, target)
+    for outcome in outcomes(graph.system, real):
+        if outcome.state is not None and aims & _alike(graph, outcome.state):
+            return outcome.state
     raise RuntimeError("no step of the system leads to the next state of the reduced path")
+
+
+def _alike(graph: Graph, state: State) -> set[State]:
+    """Images of a state, without what is dead in them.
+
+    Two states that have one in common do the same. (What the analysis takes for dead in a state
+    and in its image need not be the same, so their canonical forms may differ.)
+    """
+    symmetry, merge = graph.reduce.symmetry, graph.reduce.merge
+    if symmetry is None or merge is None:
+        return {graph.canonical(state)}
+    return {merge.settled(image) for image in symmetry.images(merge.settled(state))}
 
 
 def _failing(system: System, state: State, failure: int) -> int:

@@ -1,15 +1,22 @@
 """The bodies of a system as one graph of small nodes, for asking what can still happen.
 
-A node is a part of a block between two conditions. An edge may have a *literal*: a condition on the
-state in which the action begins, and the value that it must have. A condition that is not known
-(it depends on a choice, or on values that differ by the way) gives an edge without literal.
+A node is a test of a cell, or says what is done to cells (:mod:`.decisions`). An edge may have a
+*literal*: a condition on the state in which the action begins, and the value that it must have.
+
+An action whose diagrams are not known or too large is taken as its blocks: a node is then a part of
+a block between two conditions, and a condition that is not known (it depends on a choice, or on
+values that differ by the way) gives an edge without literal.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 
+from shootdown.check.reduce.bdd import FALSE, TRUE, Function
 from shootdown.check.reduce.cells import Cells, Effect
+from shootdown.check.reduce.decisions import Decisions, Passage
+from shootdown.lang.bodies import body_accesses
 from shootdown.lang.interpret import Way, value_of
 from shootdown.lang.ir import (
     Action,
@@ -24,6 +31,7 @@ from shootdown.lang.ir import (
     Jump,
     Load,
     Place,
+    Process,
     Reg,
     Select,
     Set,
@@ -62,7 +70,8 @@ class Node:
 
     ``agent`` numbers the processes, then the rules. ``following`` lists the places to which the
     process goes on. ``ends``: an outcome ends here, or may, by a check that fails. ``fair``, of a
-    first node: the action's.
+    first node: the action's. ``uses`` are cells whose values matter to the action once it has come
+    here, whatever the others are.
     """
 
     agent: int
@@ -71,6 +80,7 @@ class Node:
     following: list[int] = field(default_factory=list)
     ends: bool = False
     fair: bool = False
+    uses: int = 0
 
 
 class IrregularError(Exception):
@@ -92,8 +102,10 @@ class Flow:
         self.reads: list[int] = []
         self._numbers: dict[Expr, int] = {}
         self.counters = {process.pc: i for i, process in enumerate(system.processes)}
+        self.decisions = Decisions(system, self.cells)
+        self._known: dict[object, int] = {}
         self.steps = [
-            [self._action(action, agent) for action in process.actions]
+            [self._action(action, agent, process, i) for i, action in enumerate(process.actions)]
             for agent, process in enumerate(system.processes)
         ]
         first = len(system.processes)
@@ -116,10 +128,124 @@ class Flow:
         self.nodes.append(Node(agent, Effect()))
         return len(self.nodes) - 1
 
-    def _action(self, action: Action, agent: int) -> int:
-        entry = self._body(action.body, agent)
+    def _action(
+        self, action: Action, agent: int, process: Process | None = None, place: int = 0
+    ) -> int:
+        self._check_counters(action.body, agent)
+        decided = self.decisions.of(action.body, process, place)
+        if decided is None:
+            first = len(self.nodes)
+            entry = self._body(action.body, agent)
+            for node in self.nodes[first:]:
+                self.nodes[entry].uses |= node.effect.reads
+                if action.fair:
+                    self.nodes[entry].uses |= node.effect.writes
+                for edge in node.edges:
+                    self.nodes[entry].uses |= edge.reads
+        else:
+            entry = self._decided(agent, action.fair, *decided)
         self.nodes[entry].fair = action.fair
         return entry
+
+    def _check_counters(self, body: Body, agent: int) -> None:
+        """A process writes no program counter but its own."""
+        for number in body_accesses(body, set())[1] & self.counters.keys():
+            if self.counters[number] != agent:
+                raise IrregularError
+
+    def _decided(
+        self, agent: int, fair: bool, ways: list[Passage], failures: list[Function]
+    ) -> int:
+        """The nodes of an action whose diagrams are known."""
+        nodes, support = self.decisions.diagrams.nodes, self.decisions.support
+        updates: dict[tuple[int, int, int, int], int] = {}
+
+        def test(level: int, value: int, target: int) -> Edge:
+            cell = self.decisions.order[level]
+            return Edge(target, Literal(self._cell(cell), bool(value)), 1 << cell)
+
+        def update(cells: int, where: Function, up: Function, down: Function) -> int:
+            key = (cells, where, up, down)
+            if key not in updates:
+                node = Node(agent, Effect())
+                if up == down == TRUE:
+                    node.effect.any = node.effect.reads = cells
+                elif up == TRUE and down == FALSE:
+                    node.effect.ones = cells
+                elif up == FALSE and down == TRUE:
+                    node.effect.zeros = cells
+                elif (up, down) != (FALSE, FALSE):
+                    level = min(nodes[where][0], nodes[up][0], nodes[down][0])
+                    for value in (0, 1):
+                        there, one, two = (
+                            nodes[f][1 + value] if nodes[f][0] == level else f
+                            for f in (where, up, down)
+                        )
+                        if there != FALSE:
+                            target = update(cells, there, one, two)
+                            node.edges.append(test(level, value, target))
+                updates[key] = self._once(node)
+            return updates[key]
+
+        def decide(root: Function, leaf: Node) -> int:
+            known: dict[Function, int] = {TRUE: self._once(leaf)}
+
+            def of(f: Function) -> int:
+                if f not in known:
+                    level, *results = nodes[f]
+                    edges = [
+                        test(level, value, of(result))
+                        for value, result in enumerate(results)
+                        if result != FALSE
+                    ]
+                    known[f] = self._once(Node(agent, Effect(), edges))
+                return known[f]
+
+            return of(root)
+
+        entry = Node(agent, Effect())
+        for way in ways:
+            leaf = Node(agent, Effect(), ends=True)
+            if way.following is not None:
+                leaf.following.append(way.following)
+                pc = self.system.processes[agent].pc
+                leaf.effect.add(self.cells.store(Place(pc), Const(way.following)))
+            for what in way.updates:
+                if fair and not way.changes:  # is it a deadlock if it changes nothing else?
+                    leaf.uses |= what.cells
+                target = update(what.cells, what.where, what.up, what.down)
+                if self.nodes[target].edges:
+                    leaf.edges.append(Edge(target, None, 0))
+                    leaf.uses |= support(what.up) | support(what.down)
+                else:
+                    leaf.effect.add(self.nodes[target].effect)
+            entry.uses |= support(way.enabled)
+            entry.edges.append(Edge(decide(way.enabled, leaf), None, 0))
+        for failure in failures:
+            entry.uses |= support(failure)
+            leaf = Node(agent, Effect(), ends=True)
+            entry.edges.append(Edge(decide(failure, leaf), None, 0))
+        self.nodes.append(entry)
+        return len(self.nodes) - 1
+
+    def _once(self, node: Node) -> int:
+        """The number of a node; the same one for all of an agent that are equal."""
+        effect = node.effect
+        done = (effect.reads, effect.ones, effect.zeros, effect.any, node.uses, node.ends)
+        key = (node.agent, done, tuple(node.following), tuple(node.edges))
+        number = self._known.setdefault(key, len(self.nodes))
+        if number == len(self.nodes):
+            self.nodes.append(node)
+        return number
+
+    def _cell(self, cell: int) -> int:
+        """The number of the condition that a cell is 1."""
+        shifts = self.cells.shift
+        variable = bisect_right(shifts, cell) - 1
+        while not self.cells.mask[variable]:
+            variable -= 1
+        value = Load(Place(variable))
+        return self.condition(bit_of(value, cell - shifts[variable]))
 
     def _body(self, body: Body, agent: int) -> int:
         entries: dict[int, int] = {}
@@ -219,10 +345,7 @@ class Flow:
     def _bits(self, expr: Expr, wanted: int) -> list[tuple[Expr, bool]]:
         """The bits of a value and what they are in ``wanted``."""
         width = max(self._width(expr) or 0, wanted.bit_length(), 1)
-        return [
-            (Binary("and", Binary("shr", expr, Const(i)), Const(1)), bool(wanted >> i & 1))
-            for i in range(width)
-        ]
+        return [(bit_of(expr, i), bool(wanted >> i & 1)) for i in range(width)]
 
     def _store(self, here: int, agent: int, place: Place, value: Expr, env: _Env) -> None:
         node = self.nodes[here]
@@ -300,6 +423,11 @@ class _Env:
         for number in numbers:
             before = self.stored.get(number, Load(Place(number)))
             self.stored[number] = cells.unknown_value(reads | cells.reads(before))
+
+
+def bit_of(expr: Expr, number: int) -> Expr:
+    """A bit of a value."""
+    return Binary("and", Binary("shr", expr, Const(number)), Const(1))
 
 
 def folded(expr: Binary | Unary) -> Expr:

@@ -36,8 +36,11 @@ class Graph:
         return self.canonical(self.system.init)
 
     def canonical(self, state: State) -> State:
-        """The state that is stored for a state."""
+        """The state that is stored for a state: without what is dead, then the one of its images
+        that stands for all."""
         symmetry = self.reduce.symmetry
+        if self.reduce.merge is not None:
+            state = self.reduce.merge.settled(state)
         return state if symmetry is None else symmetry.canonical(state)
 
     def edges(self, state: State, covered: set[int]) -> list[Edge]:

@@ -11,10 +11,15 @@ stand still (:class:`Future`), T is chosen so that
   (LNCS 1032, 1996), chapter 4 and its theorem 4.3: a path to a deadlock may begin with an action of
   T, and by C3 so may every path that is long enough. How T grows until C1 holds is Overman's
   algorithm there; that F is found from what the values of now allow is his conditional dependency.
+  An action reads what its tests look at on the way that the values of now allow, in any state that
+  F leads to (:mod:`.decisions`). It is disturbed by what F *changes*, not by all that F may write:
+  a cell that is 0 and that F only clears is 0 for as long as T stands still. For two writes all
+  counts, since T's may have come first.
 * C2: for each invariant and each goal, the outcomes of T do not make it true (false), also after
   F; or F does not make it false (true); or it is so already in this state. The states on the way to
   T's action are left out, but what they show is shown after it, or here. An invariant that is "a
-  and b" is two of them (:mod:`.visible`).
+  and b" is two of them, and a goal "a and b" is not made true by F if "a" is false and F does not
+  change it (:mod:`.visible`).
   For steps that change nothing visible this is C2 of Peled, Combining Partial Order Reductions
   with On-the-fly Model-Checking (CAV 1994); for an F that changes nothing visible it is the
   condition V of Valmari, The State Explosion Problem (LNCS 1491, 1998). That a step may do harm
@@ -44,7 +49,7 @@ from typing import TYPE_CHECKING
 from shootdown.check.outcomes import Outcome
 from shootdown.check.reduce.cells import Effect
 from shootdown.check.reduce.flow import Edge, Flow, IrregularError
-from shootdown.check.reduce.visible import Part, parts_of
+from shootdown.check.reduce.visible import parts_of
 from shootdown.lang.interpret import State, Way, value_of
 from shootdown.lang.ir import System
 from shootdown.lang.shapes import PROCESS, Members, renamed
@@ -138,14 +143,15 @@ class Order:
         a goal that is true. With an effect, ``before`` is a state that the search looks at: what
         shows there, or not after the effect, need not be seen again.
         """
-        written = 0 if effect is None else effect.writes
+        now = self.flow.cells.pack(before)
+        written = 0 if effect is None else effect.changes(now)
         one, two = Way(list(before), [], [], []), Way(list(after), [], [], [])
-        changed = self.flow.cells.pack(before) ^ self.flow.cells.pack(after)
+        changed = now ^ self.flow.cells.pack(after)
         at = 0
         while at < len(self.parts):
             part = self.parts[at]
             if not part.cells & changed or (
-                effect is not None and part.root and self._past(part, one, effect)
+                effect is not None and self._past(at, one, effect, now)
             ):
                 at = part.skip
             elif part.expr is not None and not part.cells & written:
@@ -158,12 +164,55 @@ class Order:
                 at += 1
         return False
 
-    @staticmethod
-    def _past(part: Part, way: Way, effect: Effect) -> bool:
-        """Whether what an effect does to a root shows nothing new."""
+    def _past(self, number: int, way: Way, effect: Effect, now: int) -> bool:
+        """Whether what an effect does to a whole or a root shows nothing new."""
+        part, changes = self.parts[number], effect.changes(now)
+        if not part.whole and not part.root:
+            return False
         if part.expr is not None and part.shows(value_of(part.expr, way)):
             return True
-        return not part.may_show(effect)
+        if part.whole:
+            return False
+        if not part.may_show(effect, now):
+            return True
+        return any(
+            factor.factor
+            and factor.expr is not None
+            and not factor.cells & changes
+            and not factor.shows(value_of(factor.expr, way))
+            for factor in self.parts[number : part.skip]
+        )
+
+    @property
+    def kept(self) -> int:
+        """Cells that are never dead: what is visible, where the processes stand, and the tokens,
+        since a height must not change when a cell is cleared."""
+        kept = self.visible | self.up | self.down
+        for process in self.system.processes:
+            kept |= self.flow.cells.variable(process.pc)
+        return kept
+
+    def settled(self, state: State) -> State:
+        """A state without what is dead: such cells are 0 in it.
+
+        Dead is what no action looks at that may still be done by anybody, unless it is among
+        :attr:`kept`. A state and the settled one are bisimilar: :meth:`_Look.used` counts every
+        test that it comes to, passed or not, so it comes to the same ones in both; the same can be
+        done in both, with the same effect on what is not dead; and what is dead stays dead, since
+        after a step no test is come to that was not before it. So settled states of a search are
+        those of the system, at the same distances. They are deadlocks alike: where a fair way may
+        leave all living cells as they are, what it writes is alive, too. (Bozga, Fernandez,
+        Ghirvu, State Space Reduction Based on Live Variables Analysis, SAS 1999; there what may
+        still be done depends on places in the code alone.)
+        """
+        where = self.flow.cells
+        kept = self.kept | _Look(self, state, []).used()
+        return tuple(
+            value if variable.given else value & (kept >> shift)
+            for value, shift, variable in zip(
+                state, where.shift, self.system.variables, strict=True
+            )
+        )
 
     def height(self, state: State) -> tuple[int, int]:
         """What a step of T must raise: how far the processes are, then the tokens spent."""
@@ -241,7 +290,7 @@ class _Look:
         changed = self.changed(agent)
         if changed is None:  # it is disabled now, and may be enabled
             changed = mine.effect.writes
-        return not mine.effect.commutes(their, changed)
+        return not mine.effect.commutes(their, changed, self.cells)
 
     def future(self, entries: list[int], onward: bool, written: int) -> Future:
         """What can be done from some nodes on. ``written`` are cells that change meanwhile; with
@@ -268,7 +317,9 @@ class _Look:
             blocked = []
             for agent, edge in waiting:
                 literal = edge.literal
-                changing = edge.reads & (out.effect.writes | written)
+                changing = edge.reads & written
+                if onward:
+                    changing |= edge.reads & out.effect.changes(self.cells)
                 if literal is None or changing or self.truth[literal.condition] == literal.value:
                     out.parts[agent].reads |= edge.reads
                     out.effect.reads |= edge.reads
@@ -278,11 +329,45 @@ class _Look:
             waiting = blocked
         return out
 
+    def used(self) -> int:
+        """The cells whose values matter to what anybody may still do."""
+        out = Future()
+        seen: set[int] = set()
+        todo, uses = list(self.entries.values()), 0
+        waiting: list[Edge] = []
+        while todo:
+            while todo:
+                number = todo.pop()
+                if number in seen:
+                    continue
+                seen.add(number)
+                node = self.flow.nodes[number]
+                out.effect.add(node.effect)
+                uses |= node.uses
+                steps = self.flow.steps[node.agent] if node.following else []
+                todo += [steps[pc] for pc in node.following if pc < len(steps)]
+                waiting += node.edges
+            blocked = []
+            changes = out.effect.changes(self.cells)
+            for edge in waiting:
+                literal = edge.literal
+                if (
+                    literal is None
+                    or edge.reads & changes
+                    or self.truth[literal.condition] == literal.value
+                ):
+                    todo.append(edge.target)
+                else:
+                    blocked.append(edge)
+            waiting = blocked
+        return uses
+
     def disturbed(self, inside: set[int], future: Future) -> set[int]:
         """The agents outside T with an action that an action of T may not commute with."""
         more: set[int] = set()
         for agent in inside & self.entries.keys():
-            mine = self.future([self.entries[agent]], False, future.effect.writes)
+            changes = future.effect.changes(self.cells)
+            mine = self.future([self.entries[agent]], False, changes)
             more |= {b for b, their in future.parts.items() if self.clash(agent, mine, their)}
         return more
 
@@ -304,15 +389,16 @@ class _Look:
     def good(self, taken: list[Outcome], future: Effect) -> bool:
         """C2 and D (and C3, where T is all there is)."""
         order = self.order
+        changes = future.changes(self.cells)
         steady = False
         for outcome in taken:
             assert outcome.state is not None
             if not self.forward[agent_of(order.system, outcome)]:
                 return False
             changed = self.flow.cells.pack(outcome.state) ^ self.cells
-            if self.fair(outcome) and changed & ~future.writes:
+            if self.fair(outcome) and changed & ~changes:
                 steady = True
-            if order.visible & future.writes and order.matters(self.state, outcome.state, future):
+            if order.visible & changes and order.matters(self.state, outcome.state, future):
                 return False
         return steady
 

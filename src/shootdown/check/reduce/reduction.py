@@ -6,7 +6,8 @@ An engine stores *canonical* states only and, with ``order`` and ``merge``, not 
   CPUs, pages and the like. It is applied to the initial state and to every successor before it is
   looked up.
 * ``order`` chooses in a state some of its actions, such that the others may come later.
-* ``merge`` passes through states in which ``order`` leaves one outcome only, without storing them.
+* ``merge`` passes through states in which ``order`` leaves one outcome only, without storing them,
+  and makes those equal that differ in what nobody will look at any more.
 
 So the search sees a smaller graph; :mod:`.graph` defines it, and both engines search it in the
 order that ``check.reference`` defines. A path through it is no race yet: :mod:`.concretize` turns
@@ -15,7 +16,7 @@ it into one.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,6 +46,10 @@ class Symmetry(Protocol):
     def canonical(self, state: State) -> State:
         """The state that stands for the orbit of ``state``, or at least the same one for some of
         its members. ``canonical(canonical(s)) == canonical(s)``."""
+        ...
+
+    def images(self, state: State) -> Iterator[State]:
+        """The state and all its images."""
         ...
 
     def native(self, system: System, layout: Layout) -> str:

@@ -1,7 +1,11 @@
 """What invariants and goals look at, in parts.
 
 An invariant that is ``a and b`` is two: it is broken where one of them is. A goal that is ``a or
-b`` is two as well. Each of these is a *root*; its own parts follow it.
+b`` is two as well, and one that is ``c and (a or b)``, which is ``c and a or c and b``. Each of
+these is a *root*; its own parts follow it. A *factor* is a part that has to show for its root to
+show: ``c`` in ``c and a``. While nobody changes a factor that does not show, the root does not.
+Before its roots stands the *whole*, the invariant or goal itself: where that shows, or is what it
+was before, they need not be looked at.
 
 ``sets`` and ``clears`` of a root say how a step may make the root *show*: an invariant false, a
 goal true. A step that sets no cell of ``sets`` and clears none of ``clears`` does not. (In
@@ -15,6 +19,8 @@ from dataclasses import dataclass
 from shootdown.check.reduce.cells import Cells, Effect
 from shootdown.check.reduce.flow import Flow, known, values_of_property
 from shootdown.lang.ir import Binary, Const, Expr, Load, Place, Reg, Select, Unary
+
+MOST_ROOTS = 64  # that the parts of a property are combined to
 
 EVERY = -1
 """All cells."""
@@ -33,6 +39,8 @@ class Part:
     cells: int
     harmless: int
     root: bool = False
+    factor: bool = False
+    whole: bool = False
     sets: int = EVERY
     clears: int = EVERY
     skip: int = 0
@@ -47,9 +55,10 @@ class Part:
         """Whether a root shows where it has this value."""
         return (value != 0) == (self.harmless > 0)
 
-    def may_show(self, effect: Effect) -> bool:
-        """Whether a root may show after an effect, where it does not show before."""
-        sets, clears = effect.ones | effect.any, effect.zeros | effect.any
+    def may_show(self, effect: Effect, now: int) -> bool:
+        """Whether a root may show after an effect, where it does not show before and the cells
+        ``now`` are 1."""
+        sets, clears = (effect.ones | effect.any) & ~now, (effect.zeros | effect.any) & now
         return bool(self.sets & sets | self.clears & clears)
 
 
@@ -57,14 +66,14 @@ def parts_of(flow: Flow) -> list[Part]:
     """What invariants and goals look at."""
     out: list[Part] = []
 
-    def add(expr: Expr, harmless: int) -> Part | None:
+    def add(expr: Expr, harmless: int, factor: bool = False) -> Part | None:
         cells = flow.cells.reads(expr)
         if isinstance(expr, Reg) or not cells:
             return None
-        here = Part(expr if known(expr) else None, cells, harmless)
+        here = Part(expr if known(expr) else None, cells, harmless, factor=factor)
         out.append(here)
         for part, direction in _parts(expr, harmless):
-            add(part, direction)
+            add(part, direction, factor and _needs_all(expr, harmless))
         here.skip = len(out)
         return here
 
@@ -72,14 +81,19 @@ def parts_of(flow: Flow) -> list[Part]:
     for prop, harmless in props:
         answers, others = values_of_property(flow, prop.body)
         if len(answers) == 1 and not others:
-            for expr, direction in dict.fromkeys(_roots(answers[0], harmless)):
-                root = add(expr, direction)
+            (answer,) = answers
+            whole = Part(answer if known(answer) else None, flow.cells.reads(answer), harmless)
+            whole.whole = True
+            out.append(whole)
+            for expr, direction in dict.fromkeys(_roots(answer, harmless)):
+                root = add(expr, direction, True)
                 if root is not None:
                     root.root = True
                     rising, falling = _turns(flow.cells, expr)
                     root.sets, root.clears = (
                         (rising, falling) if direction > 0 else (falling, rising)
                     )
+            whole.skip = len(out)
             continue
         checked = len(answers) > 1  # a failing check is a violation, also in a goal
         for expr in dict.fromkeys(answers):
@@ -97,9 +111,34 @@ def _roots(expr: Expr, harmless: int) -> list[tuple[Expr, int]]:
             return _roots(left, harmless) + _roots(right, harmless)
         case Binary("lor", left, right) if harmless > 0:
             return _roots(left, harmless) + _roots(right, harmless)
+        case Binary("land" | "lor" as op, left, right):
+            one, two = _roots(left, harmless), _roots(right, harmless)
+            if 1 < len(one) * len(two) <= MOST_ROOTS:
+                return [
+                    (Binary(op, _turned(*a, harmless), _turned(*b, harmless)), harmless)
+                    for a in one
+                    for b in two
+                ]
         case Unary("lnot", operand):
             return _roots(operand, -harmless)
     return [(expr, harmless)]
+
+
+def _turned(expr: Expr, direction: int, harmless: int) -> Expr:
+    """A root as one of another sense."""
+    return expr if direction == harmless else Unary("lnot", expr)
+
+
+def _needs_all(expr: Expr, harmless: int) -> bool:
+    """Whether an expression shows only where all of its parts do."""
+    match expr:
+        case Binary("land", _, _):
+            return harmless > 0
+        case Binary("lor", _, _):
+            return harmless < 0
+        case Unary("lnot", _):
+            return True
+    return False
 
 
 def _turns(cells: Cells, expr: Expr) -> tuple[int, int]:
