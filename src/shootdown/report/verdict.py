@@ -187,7 +187,8 @@ def _broken(command: str) -> str:
 
 
 NOTHING_CACHED = (
-    "no TLB had a translation in any state: does the start function say what each CPU walks?"
+    "no TLB had a translation in any state. If this is about TLBs, the start function must say "
+    "what each CPU walks"
 )
 
 
