@@ -8,11 +8,13 @@ from collections import OrderedDict
 from shootdown.check import native
 from shootdown.check.progress import with_progress
 from shootdown.check.result import Limits, Result
-from shootdown.lang import Scenario
+from shootdown.lang import Scenario, order
 from shootdown.lang.scenario import options_of
 from shootdown.races import library
 
 LIMITS = Limits(time=120)
+MEMORY = order.MEMORY
+"""Options are known once the module that has them is imported; this one is the language's own."""
 LIBRARY: dict[str, Scenario] = {scenario.name: scenario for scenario in library()}
 
 _KEPT = 60  # results; a compiled scenario takes a few megabytes

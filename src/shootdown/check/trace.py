@@ -235,4 +235,20 @@ def _ending_at_deadlock(system: System, state: State) -> Ending:
     names = " and ".join(system.processes[w.process].name for w in waiting)
     verb = "waits" if len(waiting) == 1 else "wait"
     text = f"{names} {verb} for what can no longer happen"
+    for outcome in outcomes(system, state):
+        if _would_help(system, state, outcome):
+            text += f"; {outcome.action.name} would end that, and is not fair: it may never come"
+            break
     return Ending(ViolationKind.DEADLOCK, "deadlock", text, -1, None, waiting)
+
+
+def _would_help(system: System, state: State, outcome: Outcome) -> bool:
+    """Whether a rule that can be put off for ever leads out of a deadlock."""
+    after = outcome.state
+    return (
+        outcome.process is None
+        and not outcome.action.fair
+        and after is not None
+        and after != state
+        and not is_deadlock(system, after, list(outcomes(system, after)))
+    )

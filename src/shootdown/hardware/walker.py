@@ -14,7 +14,8 @@ What a model needs to know:
 * ``give_away(table)`` is the moment from which the table's frame is somebody else's memory. Its
   contents are arbitrary then: a walk that still comes by (:func:`walk_given_away`) sets an accessed
   flag in it (``table.trampled``) and may load any translation.
-* ``walker`` is the :class:`Hardware`; ``x86`` and it are not used together.
+* The :class:`Hardware` is ``walker`` in :mod:`.walker_flush`, with interrupts ``x86_tables`` in
+  :mod:`.walker_remote`; ``x86`` and they are not used together.
 
 The option ``tlb`` is that of ``tlb.py``, with the same meaning and for the same reason: under
 ``tlb=may`` the two caches are sets of what a CPU *may* hold, under ``tlb=explicit`` entries come

@@ -494,7 +494,25 @@ class Kinds:
             owner = next((c for c in cls.__mro__ if name in inspect.get_annotations(c)), cls)
             return class_error(owner, f"field {owner.__name__}.{name}: {message}", name)
 
-        return self.declared(hint, default, given, where)
+        declared = self.declared(hint, default, given, where)
+        self._same_above(cls, name, declared, where)
+        return declared
+
+    def _same_above(
+        self, cls: type, name: str, declared: FieldDecl, where: Callable[[str], ModelError]
+    ) -> None:
+        """A population has one field of a name, whatever class it is looked at as."""
+        for base in cls.__mro__[1:]:
+            if issubclass(base, Object) and name in self.hints(base):
+                above = self.field(base, name)
+                if above is not None and above != declared:
+                    owner = next(c for c in base.__mro__ if name in inspect.get_annotations(c))
+                    of = population(base).__name__
+                    raise where(
+                        f"{owner.__name__} declares it as well, differently, and all {of} objects "
+                        f"have one field '{name}': give this one another name"
+                    )
+                return
 
     def declared(
         self, hint: Any, default: Any, given: bool, where: Callable[[str], ModelError]
@@ -549,7 +567,7 @@ class Kinds:
         element = kind.element if isinstance(kind, SetKind) else None
         if element is not None and isinstance(value, (set, frozenset)):
             return sum(1 << self.encode(v, element, where) for v in value)
-        if isinstance(kind, WordKind) and isinstance(value, kind.cls):
+        if isinstance(kind, WordKind) and type(value) is kind.cls:
             return sum(
                 self.encode(getattr(value, f.name), f.kind, where) << f.shift
                 if f.name in value.__dict__

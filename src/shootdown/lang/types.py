@@ -147,6 +147,10 @@ class Word:
     def __init__(self, **fields: Any) -> None:
         self.__dict__.update(fields)
 
+    def __repr__(self) -> str:
+        fields = (f"{name}={value!r}" for name, value in self.__dict__.items())
+        return f"{type(self).__name__}({', '.join(fields)})"
+
     def show(self) -> str:
         """The fields that differ from their defaults."""
         raise NotImplementedError

@@ -32,6 +32,8 @@ MODULES: tuple[str, ...] = (  # in the order of `shootdown list`
     "shootdown.races.x1_s0",
     "shootdown.races.x1_historic",
     "shootdown.races.x1_elsewhere",
+    "shootdown.races.x1_counts",
+    "shootdown.races.x1_machines",
     "shootdown.races.x2",
     "shootdown.races.historic_tables",
     "shootdown.races.s3",

@@ -9,14 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from shootdown.hardware.machine import Page
+from shootdown.hardware.walker import Region
 from shootdown.lang import Function, Scenario, Setup, Thread, scenario
 from shootdown.linux.arch.x86.tlb_tables import switch_mm
 from shootdown.linux.mm.fork import fork_and_write
 from shootdown.linux.mm.gup_tables import gup_fast
 from shootdown.linux.mm.hugetlb import Mapping, munmap_hugetlb, remap
-from shootdown.linux.mm.khugepaged import collapse_huge_page, retract_page_tables
+from shootdown.linux.mm.khugepaged import (
+    collapse_file,
+    collapse_huge_page,
+    retract_page_tables,
+)
 from shootdown.linux.mm.mmu_gather_tables import munmap
-from shootdown.linux.mm_tables import LocklessCpu, PinnedFolio, UserMm
+from shootdown.linux.mm.mremap_tables import move_page_tables
+from shootdown.linux.mm_tables import LocklessCpu, PageTable, PinnedFolio, UserMm
 from shootdown.races import x2_properties as x2
 from shootdown.races.x2 import BROADCAST, MM, SIZES, Options, hardware, on
 from shootdown.races.xen import map_page_to_xen, map_superpage_to_xen
@@ -211,6 +217,40 @@ HUGETLB = (
         "without it, where the flush is by IPI and comes before i_mmap_rwsem is dropped",
         {"unshare": "flush"},
         gup=True,
+    ),
+)
+
+
+# ------------------------------------------------------------------ mremap and khugepaged
+
+
+def move_table(name: str, title: str, *, recheck: bool) -> Scenario:
+    """One process moves a whole table of a file mapping, another one collapses that part of the
+    file."""
+    return race(
+        name,
+        title,
+        [
+            (move_page_tables, MM, Page(0), Page(1), {"recheck": recheck}),
+            (collapse_file, MM, Page(0), {}),
+        ],
+        {"collapse_sync": "rcu"},
+        violates=None if recheck else "INV-PT",
+        start=x2.empty_table_and_page_zero,
+        invariants=(x2.no_walk_of_freed_table,),
+        goals=(x2.table_freed, x2.table_moved),
+        sizes={Page: 2, Region: 2, PageTable: 2},
+    )
+
+
+MREMAP = (
+    move_table(
+        "MREMAP-PMD",
+        "mremap moves a table that has been taken away: physical page 0 is one now",
+        recheck=False,
+    ),
+    move_table(
+        "MREMAP-PMD.fixed", "mremap looks again, with the rmap locks (6fa1066fc5d0)", recheck=True
     ),
 )
 

@@ -1,21 +1,25 @@
-"""Historic races of x86 before generations: 2.6 and 4.4.
+"""Historic races of x86: 4.4, before generations, and 5.9.
 
-``mm_cpumask`` was exact then: who is in it is told, and who leaves it flushes.
+In 4.4 ``mm_cpumask`` was exact: who is in it is told, and who leaves it flushes.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from shootdown.hardware.interrupt import not_interrupted
 from shootdown.hardware.ipi import handle_call
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte
 from shootdown.hardware.pcid import Pcid, x86_pcid
 from shootdown.lang import WRITE_ONCE, Scenario, Setup, Thread, goal, path, scenario
 from shootdown.linux.arch.x86 import tlb
+from shootdown.linux.arch.x86.alternative import text_poke
 from shootdown.linux.arch.x86.mmu_context import switch_mm
-from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbState
+from shootdown.linux.arch.x86.switch import leave_mm, switch_to_kernel_thread
+from shootdown.linux.arch.x86.tlbflush import ContextMm, LoadedMm, TlbState
 from shootdown.linux.user import return_to_user
 from shootdown.races import x1_properties as x1
+from shootdown.races.x1 import EAGER, Situation, come_back, handler, main, unmap, x1_scenario
 
 MM = ContextMm(0)
 
@@ -94,4 +98,67 @@ BARRIER = (
         "without a barrier, memory sequentially consistent",
         options={},
     ),
+)
+
+
+# ------------------------------------------------------------------ 5.9: text_poke() while lazy
+
+POKING = ContextMm(1)
+
+
+@path(show="idle task")
+def poke_and_idle(mm: ContextMm, page: Page, *, leave_lazy: bool) -> None:
+    """The idle task patches an instruction (a static key that a timer switches), goes into a deep
+    idle state, and is followed by a task of the process."""
+    switch_to_kernel_thread()
+    text_poke(POKING, leave_lazy=leave_lazy)
+    leave_mm()
+    come_back(mm, page)
+
+
+@goal("the CPU has given the mm up")
+def given_up() -> bool:
+    """It is in a deep idle state."""
+    return TlbState(1).loaded_mm == LoadedMm()
+
+
+def poke(name: str, title: str, *, leave_lazy: bool, tso: bool = False) -> Scenario:
+    """CPU0 unmaps a page of the process; CPU1, which has run it, patches an instruction."""
+
+    def threads(cpus: int) -> list[Thread]:
+        patcher = Thread(
+            poke_and_idle,
+            MM,
+            Page(0),
+            leave_lazy=leave_lazy,
+            on=TlbState(1),
+            when=not_interrupted,
+        )
+        return [main(0, unmap, MM, Page(0)), patcher, handler(1)]
+
+    sizes = {Page: 1, Frame: 1, ContextMm: 2, Pcid: 2}
+    return x1_scenario(
+        name,
+        "v6.13",
+        Situation(2, sizes, x1.all_run, threads),
+        title,
+        violates=None if leave_lazy else "INV-X1-LAZY",
+        more={"memory": "tso"} if tso else None,
+        check=EAGER if leave_lazy else (),
+        goals=[given_up, x1.behind] if leave_lazy else [],
+    )
+
+
+POKE = (
+    poke(
+        "POKE-LAZY",
+        "text_poke() on a lazy CPU: it has the old mm again, and is not lazy",
+        leave_lazy=False,
+    ),
+    poke(
+        "POKE-LAZY.fixed",
+        "a lazy CPU gives the mm up before it patches (abee7c494d8c)",
+        leave_lazy=True,
+    ),
+    poke("POKE-LAZY.fixed-tso", "the same with store buffers", leave_lazy=True, tso=True),
 )

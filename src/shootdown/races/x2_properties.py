@@ -124,6 +124,13 @@ def retaken() -> bool:
     return pte.present and pte.frame == PinnedFolio(1)
 
 
+@goal("the table is at its new place")
+def table_moved() -> bool:
+    """And is nowhere else."""
+    pmd = UserMm(0).pmd[Region(1)]
+    return pmd.present and pmd.table == PageTable(1) and not UserMm(0).pmd[Region(0)].present
+
+
 @goal("the page was freed")
 def page_freed() -> bool:
     """The last mapping has gone."""
@@ -193,6 +200,17 @@ def empty_table() -> None:
     PinnedFolio(0).allocated = False
     PinnedFolio(0).refcount = 0
     PageTable(0).pte[Page(0)] = Pte()
+    for cpu in LocklessCpu:
+        run_on(cpu, UserMm(0))
+
+
+@atomic
+def empty_table_and_page_zero() -> None:
+    """The same with the second table; the first one stands for physical page 0, which an empty
+    entry names, and is no table."""
+    empty_table()
+    PageTable(0).given_away = True
+    UserMm(0).pmd[Region(0)] = Pmd(present=True, table=PageTable(1))
     for cpu in LocklessCpu:
         run_on(cpu, UserMm(0))
 

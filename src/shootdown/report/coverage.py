@@ -14,6 +14,10 @@ from shootdown.report.text import ascii_text, count, paragraph
 
 HARDWARE = f"hardware{os.sep}"  # where the package keeps the hardware models
 
+CACHES = {"tlb.py cached", "arm64_walker.py cached"}
+"""What runs whenever a TLB may have got a translation: file and function of the hardware models
+that know one level of page tables. (Where there are more, a CPU may walk and find no page.)"""
+
 Group = tuple[str, str, tuple[Location, ...]]
 
 
@@ -55,6 +59,17 @@ def never_executed_text(lines: Sequence[Location], indent: int) -> str:
         text = f"{also}{count(len(hardware), 'line')} of the hardware models (--json lists them)"
         out.append(paragraph(text, indent))
     return "\n".join(out)
+
+
+def nothing_cached(lines: Sequence[Location], covered: Sequence[bool]) -> bool:
+    """Whether the program has TLBs, and none of them had a translation in any state."""
+    hits = [
+        hit
+        for at, hit in zip(lines, covered, strict=True)
+        if _in_package(at.file).startswith(HARDWARE)
+        and f"{os.path.basename(at.file)} {function_at(at)}" in CACHES
+    ]
+    return bool(hits) and not any(hits)
 
 
 def function_at(at: Location) -> str:

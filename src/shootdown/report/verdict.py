@@ -8,7 +8,12 @@ from shootdown.check.result import Represented, Result, Verdict, ViolationKind
 from shootdown.check.trace import Ending, Trace
 from shootdown.lang.ir import FailureKind, Location, Property, System
 from shootdown.report import omitted
-from shootdown.report.coverage import never_executed, never_executed_text, short_path
+from shootdown.report.coverage import (
+    never_executed,
+    never_executed_text,
+    nothing_cached,
+    short_path,
+)
 from shootdown.report.diagram import diagram
 from shootdown.report.run import Run, Subject, as_expected, expected_text, verdict_name
 from shootdown.report.text import (
@@ -181,6 +186,12 @@ def _broken(command: str) -> str:
     return " \\\n    --".join(command.split(" --"))
 
 
+NOTHING_CACHED = (
+    "no TLB had a translation in any state. If this is about TLBs, the start function must say "
+    "what each CPU walks"
+)
+
+
 def _place(at: Location) -> str:
     return f"{short_path(at.file)}:{at.line}"
 
@@ -205,6 +216,8 @@ def _fields(run: Run) -> list[str]:
     ]
     if missing:
         out.append(never_executed_text(missing, indent=4))
+    if nothing_cached(system.lines, result.covered):
+        out.append(field("remark", NOTHING_CACHED))
     if result.checkpoint is not None:
         command = resume(run.subject, result.checkpoint)
         line = f"go on: {command}"

@@ -50,7 +50,10 @@ SYSTEMS = (
         "X1",
         "generations, lazy TLB, mm_cpumask, PCIDs",
         "x1.md",
-        ("x1", "x1_tables", "x1_asids", "x1_s0", "x1_historic", "x1_elsewhere"),
+        (
+            *("x1", "x1_tables", "x1_asids", "x1_s0", "x1_historic"),
+            *("x1_elsewhere", "x1_counts", "x1_machines"),
+        ),
         X1,
     ),
     System(

@@ -46,7 +46,7 @@ X1 = (
     Excuse(
         "catch_up: flush_tlb_local()",
         "X1.current X1.current.trimmed* X1.current.v6.* X1.current.lazy* X1.current.tso "
-        "X1.current.tables* X1.current.recycle SWITCHMM-MISORDER.fixed",
+        "X1.current.tables* X1.current.recycle SWITCHMM-MISORDER.fixed POKE-LAZY.fixed*",
         Kind.UNREACHED,
         "one request, for one page (X1.current.two has two)",
     ),
@@ -56,5 +56,35 @@ X1 = (
         "X1.current.invlpgb*",
         Kind.UNREACHED,
         "from the first flush on there is a global ASID",
+    ),
+    Excuse(
+        "keep_mm: smp_mb()",
+        "POKE-LAZY.fixed-tso",
+        Kind.UNREACHED,
+        "who was lazy has left the mm before it comes back",
+    ),
+    Excuse(
+        "ptep_get_and_clear: ipte()",
+        "S390-ATTACH.fixed",
+        Kind.MODEL,
+        "the instruction also clears the entry: without it nothing is unmapped",
+    ),
+    Excuse(
+        "update_vttbr: lock HOST.vmid_lock.write()",
+        "KVM-VMID-GEN.fixed",
+        Kind.REFUSED,
+        "two vCPUs begin a generation at once, and the model counts two",
+    ),
+    Excuse(
+        "arm_smmu_attach_dev: atomic_inc(new.nr_ats_masters)",
+        "SMMU-ATS-COUNT.fixed",
+        Kind.NOT_AT_STAKE,
+        "nothing is unmapped from the domain that the device moves to",
+    ),
+    Excuse(
+        "arm_smmu_attach_dev: atomic_dec(old.nr_ats_masters)",
+        "SMMU-ATS-COUNT.fixed",
+        Kind.UNREACHED,
+        "the device that moves had no ATC",
     ),
 )

@@ -132,4 +132,16 @@ X2 = (
         Kind.UNREACHED,
         "nobody has the lock that is tried before (X2.V5.full)",
     ),
+    Excuse(
+        "move_normal_pmd: lock mm.pmd_lock",
+        "MREMAP-PMD.fixed",
+        Kind.TWICE,
+        "it keeps page faults and khugepaged away: the mmap lock and i_mmap_rwsem have done that",
+    ),
+    Excuse(
+        "move_normal_pmd: flush_tlb_mm_range()",
+        "MREMAP-PMD.fixed",
+        Kind.NOT_AT_STAKE,
+        "it is for who uses the old address: nobody does, and the table is empty",
+    ),
 )

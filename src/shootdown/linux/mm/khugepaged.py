@@ -85,3 +85,13 @@ def retract_page_tables(mm: UserMm, page: Page) -> None:
     else:
         sync_after_collapse()
         free_table(table)
+
+
+@path(show="collapse_file()")
+def collapse_file(mm: UserMm, page: Page) -> None:
+    """Another process makes a huge page of a part of the file, and takes away the tables of all who
+    map it: through the file, with its lock, and without their mmap locks (1d65b771bc08, 6.6)."""
+    with mm.i_mmap_rwsem.read():
+        pmd = READ_ONCE(mm.pmd[pmd_index(page)])
+        if pmd.present and not pmd.large:
+            retract_page_tables(mm, page)
