@@ -19,7 +19,8 @@ from dontneed_ir import COUNTS, dontneed
 from shootdown.check import native, reference
 from shootdown.check.native import core, engine, kept, store
 from shootdown.check.native.bodies import most_outcomes
-from shootdown.check.native.emit import FUNCTIONS, emit
+from shootdown.check.native.emit import emit
+from shootdown.check.native.interface import FUNCTIONS
 from shootdown.check.native.layout import plan
 from shootdown.check.result import Limits, Progress, Result, Verdict
 from shootdown.errors import UnfinishedError
@@ -39,6 +40,7 @@ from shootdown.lang.ir import (
     Store,
     System,
 )
+from shootdown.native import cache as disk
 from shootdown.native import jit, subset
 from small_ir import action, binary, body, load, prop, put, system
 
@@ -465,7 +467,7 @@ def test_code_is_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = odometer(2, 5)
     first = good(made)
     assert len(list(cache.iterdir())) == 2  # the core and the model
-    monkeypatch.setattr(jit, "_compile", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(jit, "compiled", lambda *_: pytest.fail("compiled again"))
     assert same(good(made), first)
 
 
@@ -586,8 +588,8 @@ def test_the_cache_is_bounded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> N
         file = cache / f"{age}"
         file.write_bytes(bytes(1000))
         os.utime(file, (age, age))
-    monkeypatch.setattr(jit, "CACHE_BYTES", 4000)
-    jit._shrink(cache)
+    monkeypatch.setattr(disk, "CACHE_BYTES", 4000)
+    disk._shrink(cache)
     assert sorted(file.name for file in cache.iterdir()) == ["6", "7", "8", "9"]
 
 

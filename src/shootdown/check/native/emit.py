@@ -18,15 +18,12 @@ from __future__ import annotations
 from shootdown.check.native.bodies import BodyWriter
 from shootdown.check.native.commuting import Commuting, commuting
 from shootdown.check.native.expressions import Env, Writer
+from shootdown.check.native.interface import FAILURE, INVARIANT
 from shootdown.check.native.layout import Layout
 from shootdown.check.native.reduced import as_numbers, once, read_state, reduced
 from shootdown.check.native.values import ZERO, Value, constant, signed
 from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.lang.ir import Action, Load, Place, Process, Property, System
-
-FUNCTIONS = ("expand", "check", "given")
-INVARIANT = 1 << 32
-FAILURE = 2 << 32
 
 _DECLARATIONS = """\
 declare i64 @llvm.cttz.i64(i64, i1)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 
 from shootdown.check.native.engine import Prepared
 from shootdown.lang.ir import Action, Block, Body, Note, System
 from shootdown.native import jit
+from shootdown.native.cache import sources
 
 SOURCES = ("lang", "hardware", "check")
 
@@ -25,7 +22,7 @@ def prepared(key: str, build: Callable[[], System]) -> Prepared:
     hardware and the engine are the same, and Python is. Whatever else stands in its place is
     replaced.
     """
-    file = jit.cache_file(f"{key}\0{sys.version}\0{_sources()}")
+    file = jit.cache_file(f"{key}\0{sys.version}\0{sources(*SOURCES)}")
     content = jit.read(file)
     made = None if content is None else _unpickled(content)
     if made is None:
@@ -44,23 +41,6 @@ def _unpickled(content: bytes) -> Prepared | None:
     except Exception:  # a pickle can fail in any way; the system is made again
         return None
     return made
-
-
-@cache
-def _sources() -> str:
-    """A digest of what a compiled model depends on."""
-    digest = hashlib.sha256()
-
-    def add(place: Traversable) -> None:
-        for entry in sorted(place.iterdir(), key=lambda e: e.name):
-            if entry.is_dir() and entry.name != "__pycache__":
-                add(entry)
-            elif entry.name.endswith(".py"):
-                digest.update(entry.read_bytes())
-
-    for part in SOURCES:
-        add(files(f"shootdown.{part}"))
-    return digest.hexdigest()
 
 
 def without_texts(system: System) -> System:

@@ -1,0 +1,156 @@
+"""The library, kept on disk: where its scenarios are, and what they compile to.
+
+To import all of it, and to compile one scenario, take longer than most searches.
+
+What a scenario of the library compiles to depends on the sources of the models and the compiler,
+on Python, and on the choices of the user, and all of that is in the key. A user's own model may
+import and read whatever it likes, so it is compiled each time; and where one has been loaded,
+nothing that is kept is used or written, since it could have changed the library.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import zlib
+from dataclasses import fields, is_dataclass
+from functools import cache
+from hashlib import sha256
+from io import BytesIO
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from shootdown.commands.library_sources import SOURCES, unchanged
+from shootdown.native.cache import kept_file, name_of, read, write
+from shootdown.races import MODULES, library, of_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from shootdown.lang.ir import System
+    from shootdown.lang.scenario import Scenario
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_LIBRARY = os.path.join(_PACKAGE, "races", "")
+
+
+def compiled_system(
+    scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, str]
+) -> tuple[System, str]:
+    """The system that a scenario compiles to, and a digest of all that is known of it; the digest
+    is empty where the system is not kept.
+
+    Raises what :meth:`~shootdown.lang.scenario.Scenario.compile` raises.
+    """
+    if not _is_known(scenario):
+        return scenario.compile(bounds, options), ""
+    file = _file_of(scenario, bounds, options)
+    content = read(file)
+    system = None if content is None else _unpacked(content)
+    if content is not None and system is not None:
+        return system, sha256(content).hexdigest()
+    library()  # options are known when their modules are imported
+    system = scenario.compile(bounds, options)
+    content = _packed(system)
+    if content is None or not _write(file, content):
+        return system, ""
+    return system, sha256(content).hexdigest()
+
+
+def import_library(
+    scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, str]
+) -> None:
+    """Import all of the library if the scenario has to be compiled, as far as one can tell: to do
+    it now and not while a time limit may interrupt it."""
+    if _is_known(scenario) and not _file_of(scenario, bounds, options).exists():
+        library()
+
+
+def library_scenario(name: str) -> Scenario | None:
+    """The scenario of the library with exactly this name or alias, without importing the rest."""
+    file = _file("library")
+    content = read(file)
+    homes: dict[str, str] = {} if content is None else pickle.loads(content)
+    if not homes:
+        for module in MODULES:
+            for scenario in of_module(module):
+                for known in (scenario.name, *scenario.aliases):
+                    homes.setdefault(known, module)
+        _write(file, pickle.dumps(homes, pickle.HIGHEST_PROTOCOL))
+    if name not in homes:
+        return None
+    return next((s for s in of_module(homes[name]) if name in (s.name, *s.aliases)), None)
+
+
+def _file_of(scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, str]) -> Path:
+    choices = (scenario.name, list(bounds.items()), list(options.items()))
+    return _file("system", repr(choices))
+
+
+def _file(*key: str) -> Path:
+    python = (sys.version, sys.flags.optimize)
+    return kept_file(name_of(*key, SOURCES, repr(python), _PACKAGE))
+
+
+def _write(file: Path, content: bytes) -> bool:
+    """Keep something, unless the sources were edited meanwhile: nobody knows which it is of."""
+    if not unchanged():
+        return False
+    write(file, content)
+    return True
+
+
+def _is_known(scenario: Scenario) -> bool:
+    """Whether the sources say all about a scenario."""
+    users = any(name.startswith("shootdown_model_") for name in sys.modules)
+    return scenario.location.file.startswith(_LIBRARY) and not users
+
+
+# ------------------------------------------------------------------------------ as bytes
+
+
+def _packed(system: System) -> bytes | None:
+    """A system as bytes; None where that is not possible."""
+    stream = BytesIO()
+    try:
+        _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(system)
+    except Exception:  # a pickle can fail in any way
+        return None
+    return zlib.compress(stream.getvalue(), 1)
+
+
+def _unpacked(content: bytes) -> System | None:
+    from shootdown.lang.ir import System
+
+    try:
+        found = pickle.loads(zlib.decompress(content))
+    except Exception:
+        return None
+    return found if isinstance(found, System) else None
+
+
+class _Pickler(pickle.Pickler):
+    """Writes dataclasses as calls of their constructors, which are read three times as fast as
+    what frozen ones with slots are written as."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """How to make the value again."""
+        cls = value.__class__
+        parts = _parts(cls)
+        return NotImplemented if parts is None else (cls, parts(value))
+
+
+@cache
+def _parts(cls: type) -> Callable[[object], tuple[object, ...]] | None:
+    """Gives the arguments that make a value of a class again, if that is so simple."""
+    if not is_dataclass(cls) or hasattr(cls, "__post_init__"):
+        return None
+    found = fields(cls)
+    if not all(field.init and not field.kw_only for field in found):
+        return None
+    names = [field.name for field in found]
+    if len(names) < 2:
+        return lambda value: tuple(getattr(value, name) for name in names)
+    return attrgetter(*names)
