@@ -22,6 +22,7 @@ from shootdown.check.native.bodies import most_outcomes
 from shootdown.check.native.emit import emit
 from shootdown.check.native.interface import FUNCTIONS
 from shootdown.check.native.layout import plan
+from shootdown.check.reduce import reductions
 from shootdown.check.result import Limits, Progress, Result, Verdict
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import (
@@ -42,6 +43,7 @@ from shootdown.lang.ir import (
 )
 from shootdown.native import cache as disk
 from shootdown.native import jit, subset
+from shootdown.races import library
 from small_ir import action, binary, body, load, prop, put, system
 
 
@@ -545,6 +547,46 @@ def test_a_pipe_in_the_cache_is_not_waited_for(cache: Path) -> None:
         os.mkfifo(file)
     assert same(good(made), first)
     assert all(file.is_file() for file in cache.iterdir())
+
+
+def test_a_start_is_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = odometer(2, 5)
+    first = native.explore(made, digest="odometer")
+    with monkeypatch.context() as patch:
+        patch.setattr(jit, "compiled", lambda *_: pytest.fail("compiled again"))
+        patch.setattr("shootdown.check.native.emit.emit", lambda *_: pytest.fail("written again"))
+        assert same(native.explore(made, digest="odometer"), first)
+    assert same(native.explore(odometer(2, 7), digest="another"), native.explore(odometer(2, 7)))
+    for file in cache.iterdir():
+        jit.write(file, b"no start")
+    assert same(native.explore(made, digest="odometer"), first)
+
+
+def test_a_start_goes_over_to_good_code(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = odometer(2, 5)
+    first = native.explore(made, digest="odometer")
+    assert same(good(made), first)
+    monkeypatch.setattr(jit, "compiled", lambda *_: pytest.fail("compiled again"))
+    loaded: list[bytes] = []
+
+    class Noted(jit.Library):
+        def __init__(self, code: bytes, names: tuple[str, ...]) -> None:
+            loaded.append(code)
+            super().__init__(code, names)
+
+    monkeypatch.setattr(jit, "Library", Noted)
+    assert same(native.explore(made, digest="odometer"), first)
+    assert loaded[0] == jit.read(jit.cache_file(emit(made, plan(made))))
+
+
+def test_a_reduced_search_has_no_kept_start(cache: Path) -> None:
+    (scenario,) = [scenario for scenario in library() if scenario.name == "S0.V0"]
+    made = scenario.compile()
+    everything = native.explore(made, digest="S0.V0")
+    reduce = reductions(made)
+    found = native.explore(made, reduce=reduce, digest="S0.V0")
+    assert found.states < everything.states
+    assert same(found, native.explore(made, reduce=reduce))
 
 
 class _Bad:

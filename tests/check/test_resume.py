@@ -246,7 +246,7 @@ def test_a_disk_error_is_said_once_and_the_search_goes_on(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(keep, "write", full)
+    monkeypatch.setattr(checkpoint, "write", full)
     system = dontneed(3, 2)
     result = kept(system, every=0.001)
     assert kept.notes == [NotWritten(kept.file, "No space left on device")]

@@ -22,6 +22,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from shootdown.commands.library_sources import SOURCES, unchanged
+from shootdown.lang.ir import System
 from shootdown.native.cache import kept_file, name_of, read, write
 from shootdown.races import MODULES, library, of_module
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from shootdown.lang.ir import System
     from shootdown.lang.scenario import Scenario
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -48,9 +48,9 @@ def compiled_system(
         return scenario.compile(bounds, options), ""
     file = _file_of(scenario, bounds, options)
     content = read(file)
-    system = None if content is None else _unpacked(content)
-    if content is not None and system is not None:
-        return system, sha256(content).hexdigest()
+    kept = _unpickled(content)
+    if content is not None and isinstance(kept, System):
+        return kept, sha256(content).hexdigest()
     library()  # options are known when their modules are imported
     system = scenario.compile(bounds, options)
     content = _packed(system)
@@ -71,14 +71,14 @@ def import_library(
 def library_scenario(name: str) -> Scenario | None:
     """The scenario of the library with exactly this name or alias, without importing the rest."""
     file = _file("library")
-    content = read(file)
-    homes: dict[str, str] = {} if content is None else pickle.loads(content)
+    kept = _unpickled(read(file))
+    homes: dict[str, str] = kept if isinstance(kept, dict) else {}
     if not homes:
         for module in MODULES:
             for scenario in of_module(module):
                 for known in (scenario.name, *scenario.aliases):
                     homes.setdefault(known, module)
-        _write(file, pickle.dumps(homes, pickle.HIGHEST_PROTOCOL))
+        _write(file, _compressed(homes))
     if name not in homes:
         return None
     return next((s for s in of_module(homes[name]) if name in (s.name, *s.aliases)), None)
@@ -113,22 +113,24 @@ def _is_known(scenario: Scenario) -> bool:
 
 def _packed(system: System) -> bytes | None:
     """A system as bytes; None where that is not possible."""
-    stream = BytesIO()
     try:
-        _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(system)
-    except Exception:  # a pickle can fail in any way
+        return _compressed(system)
+    except Exception:  # writing a pickle can fail in any way, as reading one can
         return None
+
+
+def _compressed(value: object) -> bytes:
+    stream = BytesIO()
+    _Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(value)
     return zlib.compress(stream.getvalue(), 1)
 
 
-def _unpacked(content: bytes) -> System | None:
-    from shootdown.lang.ir import System
-
+def _unpickled(content: bytes | None) -> object:
+    """What some bytes were made of; None if they are no such bytes."""
     try:
-        found = pickle.loads(zlib.decompress(content))
+        return None if content is None else pickle.loads(zlib.decompress(content))
     except Exception:
         return None
-    return found if isinstance(found, System) else None
 
 
 class _Pickler(pickle.Pickler):
@@ -138,19 +140,19 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         """How to make the value again."""
         cls = value.__class__
-        parts = _parts(cls)
-        return NotImplemented if parts is None else (cls, parts(value))
+        parts, alone = _parts(cls)
+        if parts is None:
+            return NotImplemented
+        return (cls, (parts(value),)) if alone else (cls, parts(value))
 
 
 @cache
-def _parts(cls: type) -> Callable[[object], tuple[object, ...]] | None:
-    """Gives the arguments that make a value of a class again, if that is so simple."""
+def _parts(cls: type) -> tuple[Callable[[object], Any] | None, bool]:
+    """Gives the arguments that make a value of a class again, if that is so simple; and whether
+    there is one only."""
     if not is_dataclass(cls) or hasattr(cls, "__post_init__"):
-        return None
+        return None, False
     found = fields(cls)
-    if not all(field.init and not field.kw_only for field in found):
-        return None
-    names = [field.name for field in found]
-    if len(names) < 2:
-        return lambda value: tuple(getattr(value, name) for name in names)
-    return attrgetter(*names)
+    if not found or not all(field.init and not field.kw_only for field in found):
+        return None, False
+    return attrgetter(*[field.name for field in found]), len(found) == 1
