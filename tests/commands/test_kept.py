@@ -7,7 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, MethodType
 
@@ -26,14 +25,10 @@ SAMPLE = ("S0.V0", "MADV-PARALLEL", "S2a.V2.one", "K.V3.coalesce", "X1.current.t
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty cache, and no model of a user in this process."""
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    for name in [name for name in sys.modules if name.startswith("shootdown_model_")]:
-        monkeypatch.delitem(sys.modules, name)
-    yield tmp_path / "shootdown" / "code"
-    for name in [name for name in sys.modules if name.startswith("shootdown_model_")]:
-        del sys.modules[name]
+    return tmp_path / "shootdown" / "code"
 
 
 def scenario(name: str) -> Scenario:

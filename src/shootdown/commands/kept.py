@@ -37,7 +37,7 @@ _LIBRARY = os.path.join(_PACKAGE, "races", "")
 
 
 def compiled_system(
-    scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, str]
+    scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, Any]
 ) -> tuple[System, str]:
     """The system that a scenario compiles to, and a digest of all that is known of it; the digest
     is empty where the system is not kept.
@@ -60,7 +60,7 @@ def compiled_system(
 
 
 def import_library(
-    scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, str]
+    scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, Any]
 ) -> None:
     """Import all of the library if the scenario has to be compiled, as far as one can tell: to do
     it now and not while a time limit may interrupt it."""
@@ -84,7 +84,7 @@ def library_scenario(name: str) -> Scenario | None:
     return next((s for s in of_module(homes[name]) if name in (s.name, *s.aliases)), None)
 
 
-def _file_of(scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, str]) -> Path:
+def _file_of(scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, Any]) -> Path:
     choices = (scenario.name, list(bounds.items()), list(options.items()))
     return _file("system", repr(choices))
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 128 << 20
 _MAGIC = b"shootdown-code-3"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
