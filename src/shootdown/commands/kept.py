@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from shootdown.lang.builder import Site
     from shootdown.lang.scenario import Scenario
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -37,7 +38,10 @@ _LIBRARY = os.path.join(_PACKAGE, "races", "")
 
 
 def compiled_system(
-    scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, Any]
+    scenario: Scenario,
+    bounds: Mapping[str, int],
+    options: Mapping[str, Any],
+    without: frozenset[str] = frozenset(),
 ) -> tuple[System, str]:
     """The system that a scenario compiles to, and a digest of all that is known of it; the digest
     is empty where the system is not kept.
@@ -45,26 +49,51 @@ def compiled_system(
     Raises what :meth:`~shootdown.lang.scenario.Scenario.compile` raises.
     """
     if not _is_known(scenario):
-        return scenario.compile(bounds, options), ""
-    file = _file_of(scenario, bounds, options)
+        return scenario.compile(bounds, options, without), ""
+    file = _file_of("system", scenario, bounds, options, without)
     content = read(file)
     kept = _unpickled(content)
     if content is not None and isinstance(kept, System):
         return kept, sha256(content).hexdigest()
     library()  # options are known when their modules are imported
-    system = scenario.compile(bounds, options)
+    system = scenario.compile(bounds, options, without)
     content = _packed(system)
     if content is None or not _write(file, content):
         return system, ""
     return system, sha256(content).hexdigest()
 
 
-def import_library(
+def sites(
     scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, Any]
+) -> tuple[Site, ...]:
+    """What can be left out of a scenario: see :func:`~shootdown.lang.compiler.removable_sites`."""
+    from shootdown.lang import compiler
+
+    if not _is_known(scenario):
+        return compiler.removable_sites(scenario, bounds, options)
+    file = _file_of("sites", scenario, bounds, options)
+    kept = _unpickled(read(file))
+    if isinstance(kept, tuple):
+        return kept
+    library()
+    found = compiler.removable_sites(scenario, bounds, options)
+    content = _packed(found)
+    if content is not None:
+        _write(file, content)
+    return found
+
+
+def import_library(
+    scenario: Scenario,
+    bounds: Mapping[str, int],
+    options: Mapping[str, Any],
+    without: frozenset[str] = frozenset(),
 ) -> None:
     """Import all of the library if the scenario has to be compiled, as far as one can tell: to do
     it now and not while a time limit may interrupt it."""
-    if _is_known(scenario) and not _file_of(scenario, bounds, options).exists():
+    if not _is_known(scenario):
+        return
+    if not _file_of("system", scenario, bounds, options, without).exists():
         library()
 
 
@@ -84,9 +113,15 @@ def library_scenario(name: str) -> Scenario | None:
     return next((s for s in of_module(homes[name]) if name in (s.name, *s.aliases)), None)
 
 
-def _file_of(scenario: Scenario, bounds: Mapping[str, int], options: Mapping[str, Any]) -> Path:
-    choices = (scenario.name, list(bounds.items()), list(options.items()))
-    return _file("system", repr(choices))
+def _file_of(
+    what: str,
+    scenario: Scenario,
+    bounds: Mapping[str, int],
+    options: Mapping[str, Any],
+    without: frozenset[str] = frozenset(),
+) -> Path:
+    choices = (list(bounds.items()), list(options.items()), sorted(without))
+    return _file(what, scenario.name, repr(choices))
 
 
 def _file(*key: str) -> Path:
@@ -111,10 +146,10 @@ def _is_known(scenario: Scenario) -> bool:
 # ------------------------------------------------------------------------------ as bytes
 
 
-def _packed(system: System) -> bytes | None:
-    """A system as bytes; None where that is not possible."""
+def _packed(value: object) -> bytes | None:
+    """A value as bytes; None where that is not possible."""
     try:
-        return _compressed(system)
+        return _compressed(value)
     except Exception:  # writing a pickle can fail in any way, as reading one can
         return None
 

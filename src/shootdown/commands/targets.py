@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from shlex import quote
 from typing import TYPE_CHECKING, TypeVar
 
-from shootdown.commands.kept import compiled_system, import_library, library_scenario
+from shootdown.commands.kept import compiled_system, import_library, library_scenario, sites
 from shootdown.errors import UsageError
 from shootdown.lang.loader import did_you_mean, load, pick, user_code
 from shootdown.races import library
@@ -101,7 +101,8 @@ def subject_of(target: Target, arguments: argparse.Namespace, hardware: str = "n
 def import_for(target: Target, arguments: argparse.Namespace) -> None:
     """Import what :func:`compiled` needs: a time limit must not interrupt that."""
     choices = _choices(arguments)
-    import_library(target.scenario, choices.bounds, choices.options)
+    without = frozenset(choices.without)
+    import_library(target.scenario, choices.bounds, choices.options, without)
 
 
 def compiled(target: Target, arguments: argparse.Namespace) -> Compiled:
@@ -119,10 +120,8 @@ def compiled(target: Target, arguments: argparse.Namespace) -> Compiled:
 
 def _system(scenario: Scenario, choices: Choices) -> tuple[System, str]:
     """What a scenario compiles to, and its digest if it is kept."""
-    if choices.without:
-        without = frozenset(choices.without)
-        return scenario.compile(choices.bounds, choices.options, without), ""
-    return compiled_system(scenario, choices.bounds, choices.options)
+    without = frozenset(choices.without)
+    return compiled_system(scenario, choices.bounds, choices.options, without)
 
 
 def sites_of(built: Compiled) -> tuple[Site, ...]:
@@ -176,11 +175,9 @@ def _refuse_fixed(target: Target, setup: Setup, options: dict[str, str]) -> None
 
 
 def _all_sites(target: Target, choices: Choices) -> tuple[Site, ...]:
-    from shootdown.lang.compiler import removable_sites
-
     key = (tuple(choices.bounds.items()), tuple(choices.options.items()))
     if key not in target.sites:
-        target.sites[key] = removable_sites(target.scenario, choices.bounds, choices.options)
+        target.sites[key] = sites(target.scenario, choices.bounds, choices.options)
     return target.sites[key]
 
 
