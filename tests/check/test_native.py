@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import resource
 import signal
 import subprocess
@@ -43,6 +42,7 @@ from shootdown.lang.ir import (
 )
 from shootdown.native import cache as disk
 from shootdown.native import jit, subset
+from shootdown.native.pickles import packed
 from shootdown.races import library
 from small_ir import action, binary, body, load, prop, put, system
 
@@ -601,7 +601,8 @@ def test_a_kept_system_that_is_none_is_made_again(cache: Path) -> None:
     code = {file for file in cache.iterdir() if jit.read(file)[:4] == b"\x7fELF"}  # type: ignore[index]
     (file,) = set(cache.iterdir()) - code
     bare = native.Prepared.__new__(native.Prepared)
-    for other in (b"", b"no pickle", pickle.dumps(3), pickle.dumps(_Bad()), pickle.dumps(bare)):
+    for other in (b"", b"no pickle", packed(3), packed(_Bad()), packed(bare)):
+        assert other is not None
         jit.write(file, other)
         assert kept.prepared("odometer", lambda: made).outcomes
         assert kept.prepared("odometer", lambda: pytest.fail("made again")).outcomes

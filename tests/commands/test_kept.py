@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from shootdown.lang.ir import System
 from shootdown.lang.scenario import Scenario
 from shootdown.native import cache as disk
 from shootdown.native import jit
+from shootdown.native.pickles import packed
 from shootdown.races import library
 
 SAMPLE = ("S0.V0", "MADV-PARALLEL", "S2a.V2.one", "K.V3.coalesce", "X1.current.tso")
@@ -163,7 +163,7 @@ class _Bad:
         return int, ("no number",)
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing", pickle.dumps(3), pickle.dumps(_Bad())])
+@pytest.mark.parametrize("content", [b"", b"nothing", packed(3), packed(_Bad())])
 def test_whatever_else_is_there_is_replaced(
     shootdown: Shootdown, cache: Path, content: bytes
 ) -> None:

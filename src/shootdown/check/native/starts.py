@@ -7,15 +7,14 @@ everything that is known of the system, with the sources of whatever writes its 
 
 from __future__ import annotations
 
-import pickle
 import sys
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from shootdown.check.native.layout import Layout
 from shootdown.native import jit
 from shootdown.native.cache import sources
+from shootdown.native.pickles import packed, unpacked
 
 SOURCES = ("native", "check", "lang")
 
@@ -37,20 +36,15 @@ class Start:
 
 def kept_start(digest: str) -> Start | None:
     """The start of the system with this digest, if one is kept."""
-    content = jit.read(_file(digest))
-    if content is None:
-        return None
-    try:
-        found = pickle.loads(zlib.decompress(content))
-    except Exception:  # a pickle can fail in any way
-        return None
+    found = unpacked(jit.read(_file(digest)))
     return found if isinstance(found, Start) else None
 
 
 def keep_start(digest: str, start: Start) -> None:
     """Keep it for the next search of the system with this digest."""
-    content = pickle.dumps(start, pickle.HIGHEST_PROTOCOL)
-    jit.write(_file(digest), zlib.compress(content, 1))
+    content = packed(start)
+    if content is not None:
+        jit.write(_file(digest), content)
 
 
 def _file(digest: str) -> Path:
