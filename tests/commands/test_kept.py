@@ -22,7 +22,7 @@ from shootdown.native import jit
 from shootdown.native.pickles import packed
 from shootdown.races import library
 
-SAMPLE = ("S0.V0", "MADV-PARALLEL", "S2a.V2.one", "K.V3.coalesce", "X1.current.tso")
+SAMPLE = ("MADV-PARALLEL", "S2a.V2.one", "PT.V0", "X1.current.tso")
 
 
 @pytest.fixture(autouse=True)
