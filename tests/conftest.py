@@ -1,16 +1,28 @@
 """Processes that tests start find the package compiled to bytecode, whatever
-PYTHONDONTWRITEBYTECODE says: without, each would compile it for half a second."""
+PYTHONDONTWRITEBYTECODE says: without, each would compile it for half a second. What the package
+keeps between runs (compiled scenarios, machine code) all tests share, and nothing else."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _bytecode(pytestconfig: pytest.Config) -> Iterator[None]:
+def _kept(pytestconfig: pytest.Config) -> Iterator[None]:
+    assert pytestconfig.cache is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv("PYTHONPYCACHEPREFIX", str(pytestconfig.cache.mkdir("bytecode")))
+        patch.setenv("XDG_CACHE_HOME", str(pytestconfig.cache.mkdir("kept")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _users_models() -> Iterator[None]:
+    """A process that has loaded a user's model keeps nothing: the next test shall have none."""
+    yield
+    for name in [name for name in sys.modules if name.startswith("shootdown_model_")]:
+        del sys.modules[name]

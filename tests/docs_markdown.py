@@ -135,7 +135,7 @@ class Session:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         keep = (
             *("HOME", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "TMPDIR"),
-            "VIRTUAL_ENV",
+            *("VIRTUAL_ENV", "XDG_CACHE_HOME"),
         )
         self.environment = {name: os.environ[name] for name in keep if name in os.environ} | {
             "PATH": path,

@@ -15,7 +15,7 @@ def main() -> int:
         if getattr(sys, name) is None:  # closed, as by ``2>&-``
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     quit_on_interrupt()
-    gc.set_threshold(10_000, 50, 100)  # trees with hardly a cycle: it would be a tenth of the time
+    gc.set_threshold(100_000, 50, 100)  # trees with hardly a cycle: it would be a tenth of the time
     from shootdown.commands import main as run
 
     return run()

@@ -84,7 +84,7 @@ def compiled(ir: str) -> bytes:
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu="x86-64-v3", opt=jit.GOOD, reloc="pic", codemodel="default"
     )
-    return jit._compile(ir, jit.GOOD, machine)
+    return jit.compiled(ir, jit.GOOD, machine)
 
 
 @pytest.mark.peer

@@ -166,7 +166,7 @@ def fingerprint_of(seed: int, words: int) -> Callable[[Sequence[int]], int]:
     """The compiled function for states of so many words."""
     constants = {name: i for i, name in enumerate(compact_core.CONTEXT)} | {"W": words}
     functions = ((compact_core.fingerprint,), (compact_core.mixed,), constants)
-    library = jit.Library(jit._compile(subset.compile_functions(*functions), jit.GOOD), NAMES)
+    library = jit.Library(jit.compiled(subset.compile_functions(*functions), jit.GOOD), NAMES)
     call = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
     function = call(library.addresses["fingerprint"])
     store = CompactStore(words, 1, 1, 1, 16 << 20, Fingerprints(seed))

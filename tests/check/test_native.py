@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import resource
 import signal
 import subprocess
@@ -19,8 +18,10 @@ from dontneed_ir import COUNTS, dontneed
 from shootdown.check import native, reference
 from shootdown.check.native import core, engine, kept, store
 from shootdown.check.native.bodies import most_outcomes
-from shootdown.check.native.emit import FUNCTIONS, emit
+from shootdown.check.native.emit import emit
+from shootdown.check.native.interface import FUNCTIONS
 from shootdown.check.native.layout import plan
+from shootdown.check.reduce import reductions
 from shootdown.check.result import Limits, Progress, Result, Verdict
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import (
@@ -39,7 +40,10 @@ from shootdown.lang.ir import (
     Store,
     System,
 )
+from shootdown.native import cache as disk
 from shootdown.native import jit, subset
+from shootdown.native.pickles import packed
+from shootdown.races import library
 from small_ir import action, binary, body, load, prop, put, system
 
 
@@ -465,7 +469,7 @@ def test_code_is_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = odometer(2, 5)
     first = good(made)
     assert len(list(cache.iterdir())) == 2  # the core and the model
-    monkeypatch.setattr(jit, "_compile", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(jit, "compiled", lambda *_: pytest.fail("compiled again"))
     assert same(good(made), first)
 
 
@@ -545,6 +549,46 @@ def test_a_pipe_in_the_cache_is_not_waited_for(cache: Path) -> None:
     assert all(file.is_file() for file in cache.iterdir())
 
 
+def test_a_start_is_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = odometer(2, 5)
+    first = native.explore(made, digest="odometer")
+    with monkeypatch.context() as patch:
+        patch.setattr(jit, "compiled", lambda *_: pytest.fail("compiled again"))
+        patch.setattr("shootdown.check.native.emit.emit", lambda *_: pytest.fail("written again"))
+        assert same(native.explore(made, digest="odometer"), first)
+    assert same(native.explore(odometer(2, 7), digest="another"), native.explore(odometer(2, 7)))
+    for file in cache.iterdir():
+        jit.write(file, b"no start")
+    assert same(native.explore(made, digest="odometer"), first)
+
+
+def test_a_start_goes_over_to_good_code(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = odometer(2, 5)
+    first = native.explore(made, digest="odometer")
+    assert same(good(made), first)
+    monkeypatch.setattr(jit, "compiled", lambda *_: pytest.fail("compiled again"))
+    loaded: list[bytes] = []
+
+    class Noted(jit.Library):
+        def __init__(self, code: bytes, names: tuple[str, ...]) -> None:
+            loaded.append(code)
+            super().__init__(code, names)
+
+    monkeypatch.setattr(jit, "Library", Noted)
+    assert same(native.explore(made, digest="odometer"), first)
+    assert loaded[0] == jit.read(jit.cache_file(emit(made, plan(made))))
+
+
+def test_a_reduced_search_has_no_kept_start(cache: Path) -> None:
+    (scenario,) = [scenario for scenario in library() if scenario.name == "S0.V0"]
+    made = scenario.compile()
+    everything = native.explore(made, digest="S0.V0")
+    reduce = reductions(made)
+    found = native.explore(made, reduce=reduce, digest="S0.V0")
+    assert found.states < everything.states
+    assert same(found, native.explore(made, reduce=reduce))
+
+
 class _Bad:
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         return int, ("no number",)
@@ -557,7 +601,8 @@ def test_a_kept_system_that_is_none_is_made_again(cache: Path) -> None:
     code = {file for file in cache.iterdir() if jit.read(file)[:4] == b"\x7fELF"}  # type: ignore[index]
     (file,) = set(cache.iterdir()) - code
     bare = native.Prepared.__new__(native.Prepared)
-    for other in (b"", b"no pickle", pickle.dumps(3), pickle.dumps(_Bad()), pickle.dumps(bare)):
+    for other in (b"", b"no pickle", packed(3), packed(_Bad()), packed(bare)):
+        assert other is not None
         jit.write(file, other)
         assert kept.prepared("odometer", lambda: made).outcomes
         assert kept.prepared("odometer", lambda: pytest.fail("made again")).outcomes
@@ -586,8 +631,8 @@ def test_the_cache_is_bounded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> N
         file = cache / f"{age}"
         file.write_bytes(bytes(1000))
         os.utime(file, (age, age))
-    monkeypatch.setattr(jit, "CACHE_BYTES", 4000)
-    jit._shrink(cache)
+    monkeypatch.setattr(disk, "CACHE_BYTES", 4000)
+    disk._shrink(cache)
     assert sorted(file.name for file in cache.iterdir()) == ["6", "7", "8", "9"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from dontneed_ir import dontneed
 from random_ir import systems
 from shootdown.check import memory
-from shootdown.check.native import checkpoint, explore, keep
+from shootdown.check.native import checkpoint, engine, explore, keep
 from shootdown.check.native.keep import Keeper, Note, NotWritten, Place, Resumed, Unasked, Written
 from shootdown.check.reduce.auto import explore_auto
 from shootdown.check.result import Limits, Result, Verdict
@@ -138,12 +139,26 @@ def test_interrupts(kept: Kept, delay: float) -> None:
         assert facts(result) == facts(explore(system))
 
 
-def test_the_end_of_time(kept: Kept) -> None:
+class Clock:
+    """A clock on which a millisecond passes whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def perf_counter(self) -> float:
+        self.now += 1
+        return self.now / 1000
+
+
+def test_the_end_of_time(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     system = dontneed(4, 1)
+    monkeypatch.setattr(engine, "time", Clock())
+    monkeypatch.setattr(engine, "time_limit", lambda *_: nullcontext())
     first = kept(system, Limits(time=0.02))
-    second = kept(system, Limits(time=0.1), resume=True)
+    second = kept(system, Limits(time=0.03), resume=True)
     last = kept(system, resume=True)
     assert (first.stopped, second.stopped) == ("time", "time")
+    assert 0 < first.states < second.states < last.states
     assert first.seconds < second.seconds < last.seconds  # of all searches together
     assert facts(last) == facts(explore(system, good_code_after=0))
 
@@ -246,7 +261,7 @@ def test_a_disk_error_is_said_once_and_the_search_goes_on(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(keep, "write", full)
+    monkeypatch.setattr(checkpoint, "write", full)
     system = dontneed(3, 2)
     result = kept(system, every=0.001)
     assert kept.notes == [NotWritten(kept.file, "No space left on device")]

@@ -110,7 +110,7 @@ def test_the_time_limit_is_one_for_the_analysis_too(
     assert ran.code == 3
     assert "the limit on time was reached" in ran.out
     assert "explored      50 states" in ran.out
-    ran = shootdown("check", "S0.V6", "--max-time", "1", "--reduce", "symmetry")
+    ran = shootdown("check", "S0.V6", "--max-time", "2", "--reduce", "symmetry")
     assert (ran.code, ran.out) == (3, "")
     assert ran.err.startswith("shootdown: S0.V6: the time limit was reached while ")
     ran = shootdown("bounds", "S0.V6", "--total-time", "1", "--reduce", "order")

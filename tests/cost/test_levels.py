@@ -10,6 +10,7 @@ import pytest
 from shootdown.cost import engine
 from shootdown.cost.engine import Priced, Run
 from shootdown.cost.profile import Profile
+from shootdown.native import jit
 from shootdown.workloads.dontneed import dontneed
 
 PLAN = {"cpus": 70, "workers": 6, "pages": 5, "rounds": 40}
@@ -26,6 +27,15 @@ def result(run: Run) -> Priced:
 
 def fresh() -> Run:
     return Run(dontneed.plan(PLAN), Profile.load("skylake-2s"))
+
+
+def test_code_that_is_compiled_fast_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = fresh()
+    monkeypatch.setattr(jit, "compile_coroutines", lambda *_: pytest.fail("compiled again"))
+    again = fresh()
+    assert again.quick
+    assert again.patience == first.patience
+    assert result(again) == result(first)
 
 
 @pytest.mark.slow

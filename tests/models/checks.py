@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from models.results import LIMITS, run
-from shootdown.check import native, reference
+from models.results import LIMITS, explored, run
+from shootdown.check import reference
 from shootdown.check.result import Limits, Result, Verdict
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
 from shootdown.races import library
 
-__all__ = ["LIMITS", "run"]  # for those who use the rest, too
+__all__ = ["LIMITS", "explored", "run"]  # for those who use the rest, too
 SMALL = 1_000  # states: quick enough for the reference engine
 LARGEST = 300_000  # states of a scenario in the library
 
@@ -58,11 +58,12 @@ def assert_engines_agree(
     A scenario of more states than are ``small`` is left out, or only its beginning is searched.
     """
     fast, limits = run(scenario, tlb), Limits()
+    options = {} if tlb is None else {"tlb": tlb}
     if fast.states > small or fast.system.progress:
         limits = Limits(states=small if partly else None)
         if fast.states > small and not partly:
             pytest.skip(f"{fast.states} states are too many for the reference engine")
-        fast = native.explore(fast.system, limits)
+        fast = explored(scenario, options, limits=limits)
     slow = reference.explore(fast.system, limits)
     assert facts(slow) == facts(fast)
 

@@ -11,9 +11,9 @@ from models.results import LIBRARY, run
 from shootdown.check import native
 from shootdown.check.progress import with_progress
 from shootdown.check.result import Limits, Result, Verdict, ViolationKind
+from shootdown.commands import kept
 from shootdown.lang import Scenario
 from shootdown.lang.builder import Site
-from shootdown.lang.compiler import removable_sites
 from shootdown.lang.ir import System
 from shootdown.lang.scenario import options_of
 from shootdown.races import library
@@ -76,7 +76,7 @@ def sites_of(scenario: str) -> dict[str, Site]:
     ``#2`` is the second of them.
     """
     alike: dict[str, list[Site]] = {}
-    for site in removable_sites(LIBRARY[scenario]):
+    for site in kept.sites(LIBRARY[scenario], {}, {}):
         alike.setdefault(f"{function_of(site)}: {site.text}", []).append(site)
     names: dict[str, Site] = {}
     for name, sites in alike.items():
@@ -107,8 +107,8 @@ def outcomes(name: str) -> dict[str, Outcome]:
     return {site: _outcome(scenario, at, base) for site, at in sites_of(name).items()}
 
 
-def _explored(system: System) -> Result:
-    result = with_progress(native.explore(system, LIMITS))
+def _explored(system: System, digest: str) -> Result:
+    result = with_progress(native.explore(system, LIMITS, digest=digest))
     assert result.verdict is not Verdict.UNKNOWN, system.name
     return result
 
@@ -116,10 +116,10 @@ def _explored(system: System) -> Result:
 def _outcome(scenario: Scenario, site: Site, base: Result) -> Outcome:
     if is_step(scenario.name, site) and not is_reached(site, base):  # then it has the same states
         return Outcome.UNREACHED
-    mutant = scenario.compile(without=frozenset({site.id}))
+    mutant, digest = kept.compiled_system(scenario, {}, {}, frozenset({site.id}))
     if mutant.fingerprint == base.system.fingerprint:
         return Outcome.UNCHANGED
-    result = _explored(mutant)
+    result = _explored(mutant, digest)
     broken = result.violation
     if broken is not None:
         model_error = broken.kind is ViolationKind.MODEL_ERROR

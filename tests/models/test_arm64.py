@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.checks import LIMITS
-from shootdown.check import native
+from models.checks import explored
 from shootdown.hardware.aarch64 import aarch64
 from shootdown.hardware.arm64 import arm64, arm64_contiguous
 from shootdown.lang.ir import System
@@ -68,5 +67,5 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("name", "strawman"), MISTAKES)
 def test_a_mistake_of_the_walker_is_one_here_too(name: str, strawman: str) -> None:
-    broken = native.explore(S2[name].compile(options={"strawman": strawman}), LIMITS).violation
+    broken = explored(S2[name], {"strawman": strawman}).violation
     assert (broken.name if broken else None) == MISTAKES[name, strawman]

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from models.checks import belonging, named, run, some_slow
+from models.checks import belonging, explored, named, run, some_slow
 from shootdown.check import native, reference
 from shootdown.check.result import Verdict
 from shootdown.check.trace import trace_violation
@@ -78,7 +78,7 @@ def test_the_race_of_50c387f_has_a_rollover() -> None:
 
 def test_any_free_asid_will_do() -> None:
     """It need not be the next one, so ASIDs could be exchanged with one another."""
-    result = native.explore(ASID["ASID.alloc"].compile(options={"asid_choice": "any"}))
+    result = explored(ASID["ASID.alloc"], {"asid_choice": "any"})
     assert result.verdict is Verdict.HOLDS
     assert result.states > run(ASID["ASID.alloc"]).states
 
@@ -88,7 +88,7 @@ def test_any_free_asid_will_do() -> None:
 def test_two_rounds(name: str) -> None:
     """The next larger bound: more than one rollover."""
     bounds = {"rounds": 2, "generations": 6}
-    assert native.explore(ASID[name].compile(bounds)).verdict is Verdict.HOLDS
+    assert explored(ASID[name], bounds=bounds).verdict is Verdict.HOLDS
 
 
 @pytest.mark.parametrize("bounds", [{"cpus": 3}, {"asids": 5}, {"tasks": 3}])

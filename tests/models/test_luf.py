@@ -12,6 +12,7 @@ from models.checks import (
     assert_expected,
     assert_told,
     belonging,
+    explored,
     named,
     run,
     some_slow,
@@ -111,7 +112,7 @@ def test_which_give_up_points_are_needed(name: str) -> None:
             option: with_it if point in given else without
             for point, (option, with_it, without) in POINTS.items()
         }
-        result = native.explore(LUF[name].compile(options=options), LIMITS)
+        result = explored(LUF[name], options)
         enough = any(smallest <= given for smallest in NEEDED[name])
         assert result.verdict is (Verdict.HOLDS if enough else Verdict.VIOLATED), given
 

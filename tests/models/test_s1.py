@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from models.checks import LIMITS, assert_engines_agree, assert_expected, assert_not_vacuous, run
-from shootdown.check import native
+from models.checks import (
+    assert_engines_agree,
+    assert_expected,
+    assert_not_vacuous,
+    explored,
+    run,
+)
 from shootdown.check.result import Verdict
 from shootdown.check.trace import trace_violation
 from shootdown.lang import Scenario
@@ -80,24 +85,21 @@ def test_every_invariant_and_variant_has_scenarios() -> None:
 
 
 def verdicts(name: str, *memories: str) -> list[Verdict]:
-    return [
-        native.explore(S1[name].compile(options={"memory": memory}), LIMITS).verdict
-        for memory in memories
-    ]
+    return [explored(S1[name], {"memory": memory}).verdict for memory in memories]
 
 
 @pytest.mark.parametrize("name", each(["K.V3.store", "K.V3.relaxed", "K.V4.store"]))
 def test_store_buffers_make_the_difference(name: str) -> None:
     """Safe where memory is sequentially consistent, unsafe with store buffers of any depth."""
     assert verdicts(name, "sc", "tso") == [Verdict.HOLDS, Verdict.VIOLATED]
-    deep = S1[name].compile(options={"memory": "tso", "store_buffer": 2})
-    assert native.explore(deep, LIMITS).verdict is Verdict.VIOLATED
+    deep = explored(S1[name], {"memory": "tso", "store_buffer": 2})
+    assert deep.verdict is Verdict.VIOLATED
 
 
 @pytest.mark.parametrize("name", each(["K.V3.store-mb", "K.V3.relaxed-mb"]))
 def test_a_barrier_takes_it_back(name: str) -> None:
-    deep = S1[name].compile(options={"memory": "tso", "store_buffer": 2})
-    assert native.explore(deep, LIMITS).verdict is Verdict.HOLDS
+    deep = explored(S1[name], {"memory": "tso", "store_buffer": 2})
+    assert deep.verdict is Verdict.HOLDS
     assert run(name).verdict is Verdict.HOLDS
 
 
@@ -122,7 +124,7 @@ def test_one_barrier_on_each_side_is_the_smallest_set(
 ) -> None:
     """Q-S1-1: all ways to order, or not to, either side, and both orders of signal and flush."""
     options = {**CLEARING[clearing], **FLUSHING[flushing], "signal": signal, "memory": "tso"}
-    result = native.explore(S1["K.V3"].compile(options=options), LIMITS)
+    result = explored(S1["K.V3"], options)
     ordered = clearing != "store" and flushing != "relaxed" and signal == "before-flush"
     assert result.verdict is (Verdict.HOLDS if ordered else Verdict.VIOLATED)
 

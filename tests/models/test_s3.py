@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from models import results
-from models.checks import LARGEST, LIMITS, assert_engines_agree, assert_not_vacuous
-from shootdown.check import native
+from models.checks import LARGEST, assert_engines_agree, assert_not_vacuous, explored
 from shootdown.check.progress import with_progress
 from shootdown.check.result import Result, Verdict, ViolationKind
 from shootdown.check.trace import trace_violation
@@ -86,14 +85,14 @@ def test_safe_variants_are_not_vacuous(name: str) -> None:
     "name", ["S3.O2", "S3.O1b", "S3.ADJ.anyhow", "S3.ADJ.anyhow-last", "S3.BBM"]
 )
 def test_blocks_of_four_have_the_same_verdict(name: str) -> None:
-    result = native.explore(S3[name].compile(bounds={"pages": 4}), LIMITS)
+    result = explored(S3[name], bounds={"pages": 4})
     assert verdict(result) == (S3[name].expect, S3[name].violates)
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("name", S3)
 def test_all_blocks_of_four_have_the_same_verdict(name: str) -> None:
-    result = with_progress(native.explore(S3[name].compile(bounds={"pages": 4}), LIMITS))
+    result = with_progress(explored(S3[name], bounds={"pages": 4}))
     assert verdict(result) == (S3[name].expect, S3[name].violates)
 
 
@@ -105,7 +104,7 @@ def test_a_block_has_two_pages_at_least(name: str) -> None:
 
 @pytest.mark.deep
 def test_blocks_of_sixteen_can_be_reached() -> None:
-    result = native.explore(S3["S3.O2"].compile(bounds={"pages": 16}), LIMITS)
+    result = explored(S3["S3.O2"], bounds={"pages": 16})
     assert result.verdict is Verdict.HOLDS
 
 

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from models.checks import LIMITS, assert_engines_agree, assert_expected, assert_not_vacuous, run
+from models.checks import (
+    LIMITS,
+    assert_engines_agree,
+    assert_expected,
+    assert_not_vacuous,
+    explored,
+    run,
+)
 from shootdown.check import native
 from shootdown.check.result import Verdict
 from shootdown.check.trace import trace_violation
@@ -114,7 +121,7 @@ def test_every_invariant_and_variant_has_scenarios() -> None:
 def verdict(name: str, depth: int) -> Verdict:
     """With store buffers of that depth; 0: without."""
     memory = {"memory": "tso", "store_buffer": depth} if depth else {"memory": "sc"}
-    return native.explore(X1[name].compile(options=memory), LIMITS).verdict
+    return explored(X1[name], memory).verdict
 
 
 @pytest.mark.parametrize("name", ["X1.V2", "SWITCHMM-BARRIER"])

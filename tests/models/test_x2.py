@@ -9,6 +9,7 @@ from models.checks import (
     assert_engines_agree,
     assert_expected,
     assert_not_vacuous,
+    explored,
     run,
     some_slow,
 )
@@ -109,7 +110,7 @@ def test_the_bad_race_is_the_one_of_the_reference(name: str) -> None:
 def test_order_of_stores_changes_nothing() -> None:
     """What x86 buffers is ordered by the locks and interrupts that are there anyway."""
     for name in ("X2.ipi", "X2.V3", "X2.sync", "KHUGEPAGED-GUP.fixed", "GUP-COW-FORK.fixed"):
-        result = native.explore(X2[name].compile(options={"memory": "tso"}), LIMITS)
+        result = explored(X2[name], {"memory": "tso"})
         assert result.verdict.name == X2[name].expect
 
 

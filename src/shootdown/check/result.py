@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from shootdown.check.omission import Fingerprints, omission_bound
-from shootdown.check.reduce.reduction import Reduction
 from shootdown.lang.ir import System
+
+if TYPE_CHECKING:
+    from shootdown.check.reduce.reduction import Reduction
 
 
 class Verdict(Enum):

@@ -112,7 +112,7 @@ def _cannot_write(error: OSError) -> int:
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     """Also takes names after options (``check A --quiet B``), which argparse alone does not."""
-    parser = _parser()
+    parser = _parser(words)
     arguments, extra = parser.parse_known_args(words)
     if extra and (not hasattr(arguments, "names") or any(word.startswith("-") for word in extra)):
         parser.error(f"unrecognized arguments: {' '.join(extra)}")
@@ -131,7 +131,9 @@ class _Parser(argparse.ArgumentParser):
         super().error(shortened(message))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """A parser for a command line; of the verbs only the one that is there has its arguments."""
+    chosen = next((word for word in words if not word.startswith("-")), None)
     parser = _Parser(
         prog="shootdown",
         description=DESCRIPTION,
@@ -145,7 +147,8 @@ def _parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(
             command.name, help=command.help, description=command.help, allow_abbrev=False
         )
-        command.prepare(verb)
+        if command.name == chosen:
+            command.prepare(verb)
         verb.set_defaults(command=command)
     return parser
 

@@ -127,8 +127,6 @@ class _Checks:
 
     def run(self) -> int:
         """Do them all; the exit code."""
-        from shootdown.commands.version import version
-        from shootdown.report.json import check_document
         from shootdown.report.run import UNFINISHED, worst
 
         if not self.search():
@@ -140,6 +138,9 @@ class _Checks:
         self.conclude()
         documents = [o.document for o in self.outcomes if o.document is not None]
         if self.console.json:
+            from shootdown.commands.version import version
+            from shootdown.report.json import check_document
+
             self.console.write(check_document(documents, code, version()))
         return code
 
@@ -247,7 +248,6 @@ class _Checks:
     def outcome(self, run: Run | Broken) -> Outcome:
         """What a run gives to print."""
         from shootdown.commands.search import interrupted
-        from shootdown.report.json import run_document
         from shootdown.report.run import Broken, exit_code
         from shootdown.report.table import row_of
         from shootdown.report.verdict import headline, verdict_text
@@ -256,5 +256,9 @@ class _Checks:
         text = ""
         if not isinstance(run, Broken) and self.tells(run):
             text = headline(run) if self.arguments.quiet else verdict_text(run)
-        document = run_document(run) if self.console.json else None
+        document = None
+        if self.console.json:
+            from shootdown.report.json import run_document
+
+            document = run_document(run)
         return Outcome(row_of(run), exit_code(run), interrupted(run), text, error, document)

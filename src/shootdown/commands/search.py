@@ -41,10 +41,8 @@ def check_target(
     from shootdown.check.deadline import time_limit
     from shootdown.check.progress import with_progress
     from shootdown.check.result import Limits
-    from shootdown.check.tokens import encode_token
-    from shootdown.check.witness import concrete_trace
     from shootdown.commands.console import error_text
-    from shootdown.commands.targets import compiled, subject_of, witness_system
+    from shootdown.commands.targets import compiled, import_for, subject_of, witness_system
     from shootdown.lang.loader import user_code
     from shootdown.report.run import Broken, Run
 
@@ -55,18 +53,23 @@ def check_target(
         return None if most is None else max(0.0, most - (time.perf_counter() - began))
 
     try:
+        import_for(target, arguments)
         with time_limit(arguments.max_time, _too_late(target, arguments.max_time)):
             built = compiled(target, arguments)
         limits = Limits(arguments.max_states, arguments.max_memory, left())
         keeper = kept(built)
         with Interruptible():
-            found = _searched(built.system, arguments, limits, show, keeper, on_reduced)
+            digest = built.digest
+            found = _searched(built.system, arguments, limits, show, keeper, on_reduced, digest)
             result = with_progress(found, left())
             others: tuple[Result, ...] = ()
             if getattr(arguments, "all_invariants", False):
                 others = tuple(_others(result, arguments, limits, left, show))
         if result.violation is None or not told(Run(built.subject, result)):
             return Run(built.subject, result)
+        from shootdown.check.tokens import encode_token
+        from shootdown.check.witness import concrete_trace
+
         with user_code(target.path or target.scenario.location.file, "showing a value"):
             concrete = witness_system(built)
 
@@ -109,6 +112,7 @@ def _searched(
     show: Callable[[Progress], None],
     keeper: Keeper | None,
     on_reduced: Callable[[Result, Reduction], None] = lambda _first, _reduce: None,
+    digest: str = "",
 ) -> Result:
     from shootdown.check.reduce.auto import explore_auto, explore_chosen
     from shootdown.commands.compact import fingerprints
@@ -116,7 +120,7 @@ def _searched(
     threads = _threads(arguments)
     if arguments.lanes != "off":
         return _many(arguments)(system, limits, show)
-    explore = engine_named(arguments.engine, keeper, threads, fingerprints(arguments))
+    explore = engine_named(arguments.engine, keeper, threads, fingerprints(arguments), digest)
     if arguments.reduce is None:
         return explore_auto(explore, system, limits, show, keeper, on_reduced)
     return explore_chosen(explore, system, limits, show, arguments.reduce)
@@ -177,17 +181,19 @@ def engine_named(
     keeper: Keeper | None = None,
     threads: int = 1,
     compact: Fingerprints | None = None,
+    digest: str = "",
 ) -> Engine:
-    """The search of an engine; ``compact``: what the native one keeps instead of states."""
+    """The search of an engine; ``compact``: what the native one keeps instead of states. It keeps
+    the start of its search under the system's ``digest``."""
     if name == "reference":
         from shootdown.check.reference import explore
 
         return explore
     from shootdown.check.native import explore as native
 
-    if keeper is None and threads == 1 and compact is None:
+    if keeper is None and threads == 1 and compact is None and not digest:
         return native
-    return partial(native, keeper=keeper, threads=threads, compact=compact)
+    return partial(native, keeper=keeper, threads=threads, compact=compact, digest=digest)
 
 
 def _threads(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from shlex import quote
 from typing import TYPE_CHECKING, TypeVar
 
+from shootdown.commands.kept import compiled_system, import_library, library_scenario, sites
 from shootdown.errors import UsageError
 from shootdown.lang.loader import did_you_mean, load, pick, user_code
 from shootdown.races import library
@@ -45,13 +46,15 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A target with the user's choices applied."""
+    """A target with the user's choices applied; ``digest`` tells its system from all others, if
+    that is kept."""
 
     target: Target
     subject: Subject
     setup: Setup
     system: System
     choices: Choices
+    digest: str = ""
 
 
 def find_all(words: list[str]) -> list[Target]:
@@ -95,6 +98,13 @@ def subject_of(target: Target, arguments: argparse.Namespace, hardware: str = "n
     return _subject(target, _choices(arguments), hardware)
 
 
+def import_for(target: Target, arguments: argparse.Namespace) -> None:
+    """Import what :func:`compiled` needs: a time limit must not interrupt that."""
+    choices = _choices(arguments)
+    without = frozenset(choices.without)
+    import_library(target.scenario, choices.bounds, choices.options, without)
+
+
 def compiled(target: Target, arguments: argparse.Namespace) -> Compiled:
     """Build and compile a target."""
     choices, scenario = _choices(arguments), target.scenario
@@ -103,8 +113,15 @@ def compiled(target: Target, arguments: argparse.Namespace) -> Compiled:
     _refuse_fixed(target, setup, choices.options)
     if choices.without:
         choices = replace(choices, without=_resolved(target, choices))
-    system = scenario.compile(choices.bounds, choices.options, frozenset(choices.without))
-    return Compiled(target, _subject(target, choices, setup.hardware.name), setup, system, choices)
+    system, digest = _system(scenario, choices)
+    subject = _subject(target, choices, setup.hardware.name)
+    return Compiled(target, subject, setup, system, choices, digest)
+
+
+def _system(scenario: Scenario, choices: Choices) -> tuple[System, str]:
+    """What a scenario compiles to, and its digest if it is kept."""
+    without = frozenset(choices.without)
+    return compiled_system(scenario, choices.bounds, choices.options, without)
 
 
 def sites_of(built: Compiled) -> tuple[Site, ...]:
@@ -122,7 +139,7 @@ def witness_system(built: Compiled) -> System | None:
     if not witness or set(choices.options) & set(witness):
         return None
     options = {**choices.options, **witness}
-    return built.target.scenario.compile(choices.bounds, options, frozenset(choices.without))
+    return _system(built.target.scenario, replace(choices, options=options))[0]
 
 
 def _subject(target: Target, choices: Choices, hardware: str) -> Subject:
@@ -158,11 +175,9 @@ def _refuse_fixed(target: Target, setup: Setup, options: dict[str, str]) -> None
 
 
 def _all_sites(target: Target, choices: Choices) -> tuple[Site, ...]:
-    from shootdown.lang.compiler import removable_sites
-
     key = (tuple(choices.bounds.items()), tuple(choices.options.items()))
     if key not in target.sites:
-        target.sites[key] = removable_sites(target.scenario, choices.bounds, choices.options)
+        target.sites[key] = sites(target.scenario, choices.bounds, choices.options)
     return target.sites[key]
 
 
@@ -218,6 +233,9 @@ def _find(word: str) -> list[Target]:
         return [Target(word, load(path).find(name), path)]
     if is_file(word):
         return in_file(word)
+    scenario = library_scenario(word)
+    if scenario is not None:
+        return [Target(scenario.name, scenario)]
     from shootdown.commands.list_scenarios import begins
 
     scenarios = library()

@@ -239,10 +239,14 @@ class Run:
         began = time.perf_counter()
         kept = jit.kept_coroutines(text)
         self.quick = kept is None and _simple(text)
-        level = jit.FAST if self.quick else jit.GOOD
-        self._use(jit.compile_coroutines(text, level) if kept is None else kept)
+        if self.quick:
+            made, seconds = jit.quick_coroutines(text)
+        else:
+            made = jit.compile_coroutines(text, jit.GOOD) if kept is None else kept
+            seconds = time.perf_counter() - began
+        self._use(made)
         # good code takes about four times as long to make, so much may be spent without it
-        self.patience = max(LEAST_PATIENCE, 4 * (time.perf_counter() - began))
+        self.patience = max(LEAST_PATIENCE, 4 * seconds)
 
     def _use(self, code: bytes) -> None:
         names = ("run", *(code.name for code in self.codes))

@@ -440,10 +440,11 @@ def local_names(source: Source) -> frozenset[str]:
     todo: list[ast.AST] = list(source.tree.body)
     while todo:
         node = todo.pop()
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        if not isinstance(node, ast.comprehension):
-            todo += ast.iter_child_nodes(node)
-        else:  # its variables are its own
+        if isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+        elif isinstance(node, ast.comprehension):  # its variables are its own
             todo += [node.iter, *node.ifs]
+        elif not isinstance(node, ast.Constant):
+            todo += ast.iter_child_nodes(node)
     return frozenset(names)

@@ -199,8 +199,8 @@ class Graph:
 
     def live_in(self) -> dict[int, set[int]]:
         """For each block (by id) the registers whose present value may still be read."""
-        uses: dict[int, set[int]] = {}
-        defs: dict[int, set[int]] = {}
+        uses: list[int] = []  # sets of registers, a bit for each
+        kept: list[int] = []  # all but those that the block sets
         for block in self.blocks:
             used: set[int] = set()
             defined: set[int] = set()
@@ -211,18 +211,23 @@ class Graph:
             used |= end_uses(block) - defined
             if isinstance(block.end, MChoice):
                 defined.add(block.end.reg)
-            uses[id(block)], defs[id(block)] = used, defined
-        live = {id(block): set(uses[id(block)]) for block in self.blocks}
+            uses.append(sum(1 << reg for reg in used))
+            kept.append(~sum(1 << reg for reg in defined))
+        number = {id(block): i for i, block in enumerate(self.blocks)}
+        targets = [[number[id(t)] for t in b.targets() if id(t) in number] for b in self.blocks]
+        live = uses[:]
         changed = True
         while changed:
             changed = False
-            for block in reversed(self.blocks):
-                out = {reg for target in block.targets() for reg in live.get(id(target), ())}
-                new = uses[id(block)] | (out - defs[id(block)])
-                if new != live[id(block)]:
-                    live[id(block)] = new
+            for i in reversed(range(len(live))):
+                out = 0
+                for target in targets[i]:
+                    out |= live[target]
+                new = uses[i] | out & kept[i]
+                if new != live[i]:
+                    live[i] = new
                     changed = True
-        return live
+        return {id(block): _members(live[i]) for i, block in enumerate(self.blocks)}
 
     def singles(self) -> set[int]:
         """Serials of the calls that are one step, innermost only."""
@@ -238,6 +243,16 @@ class Graph:
                 if count[innermost.serial] == 1 and innermost.parent is not None:
                     found.add(innermost.serial)
         return found
+
+
+def _members(bits: int) -> set[int]:
+    """The numbers of the bits that are set."""
+    found = set()
+    while bits:
+        lowest = bits & -bits
+        found.add(lowest.bit_length() - 1)
+        bits ^= lowest
+    return found
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,10 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
 
 from shootdown.errors import ModelError, ShootdownError, UsageError
-from shootdown.lang.definitions import check_definitions
 from shootdown.lang.scenario import Scenario
 
 
@@ -74,6 +72,8 @@ def load(path: str) -> ModelFile:
 def namespace(path: str) -> dict[str, Any]:
     """Import a user's file: what it defines at module level. Its directory is on ``sys.path``
     meanwhile; what it prints is an aside."""
+    from shootdown.lang.definitions import check_definitions
+
     source = _read(path)
     file = os.path.abspath(path)
     stem = os.path.splitext(os.path.basename(path))[0]
@@ -126,6 +126,8 @@ def pick(name: str, known: Iterable[tuple[str, Scenario]]) -> Scenario | None:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?``, or nothing if no known name is close."""
+    from difflib import get_close_matches
+
     spelt = {candidate.lower(): candidate for candidate in known}
     close = get_close_matches(name.lower(), spelt, n=1)
     return f"; did you mean '{spelt[close[0]]}'?" if close else ""

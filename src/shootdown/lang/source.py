@@ -39,9 +39,10 @@ def _alone(file: str, lines: list[str], name: str, first: int, last: int) -> Def
     end = last
     while end < len(lines) and (lines[end].strip()[:1] in ("", "#") or _indent(lines[end]) > depth):
         end += 1
-    wrapped = "if 1:\n" if depth else ""
+    # empty lines before it, so that the numbers are right
+    before = "\n" * (first - 2) + "if 1:\n" if depth else "\n" * (first - 1)
     try:
-        module = ast.parse(wrapped + "".join(lines[first - 1 : end]), file)
+        module = ast.parse(before + "".join(lines[first - 1 : end]), file)
     except SyntaxError:
         return None
     if depth:
@@ -52,7 +53,6 @@ def _alone(file: str, lines: list[str], name: str, first: int, last: int) -> Def
         found = module.body
     if len(found) != 1 or not isinstance(found[0], Definition) or found[0].name != name:
         return None
-    ast.increment_lineno(found[0], first - 1 - bool(depth))
     return found[0]
 
 

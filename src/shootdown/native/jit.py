@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import stat
-import tempfile
+import struct
+import time
+import zlib
 from collections.abc import Callable
 from functools import cache
 from itertools import count
@@ -16,8 +14,28 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
-CACHE_BYTES = 64 << 20
-_MAGIC = b"shootdown-code-3"
+from shootdown.native import cache as disk
+from shootdown.native.cache import cache_folder, kept_file, name_of, read, write
+
+__all__ = [
+    "FAST",
+    "GOOD",
+    "Library",
+    "cache_file",
+    "cache_folder",
+    "compile_coroutines",
+    "compiled",
+    "kept_coroutines",
+    "load",
+    "load_cached",
+    "load_file",
+    "load_kept",
+    "quick_coroutines",
+    "read",
+    "sources",
+    "write",
+]
+
 _serial = count()
 
 
@@ -39,28 +57,28 @@ FAST, GOOD = 0, 2
 def load(ir: str, names: tuple[str, ...], level: int) -> Library:
     """Compile a module; good code is kept in the cache."""
     if level == FAST:
-        return Library(_compile(ir, level), names)
-    library = load_cached(ir, names)
-    if library is None:
-        code = _compile(ir, level)
-        write(cache_file(ir), code)
-        library = Library(code, names)
-    return library
+        return Library(compiled(ir, level), names)
+    return load_kept(ir, names, lambda: ir)
 
 
 def load_kept(key: str, names: tuple[str, ...], ir: Callable[[], str]) -> Library:
     """Good code of a module that is written only if the cache has nothing for the key."""
-    file = cache_file(key)
+    library = load_cached(key, names)
+    if library is None:
+        code = compiled(ir(), GOOD)
+        write(cache_file(key), code)
+        library = Library(code, names)
+    return library
+
+
+def load_cached(key: str, names: tuple[str, ...]) -> Library | None:
+    """The good code of a module, which is the key if it has no other, if the cache has it."""
+    return load_file(cache_file(key), names)
+
+
+def load_file(file: Path, names: tuple[str, ...]) -> Library | None:
+    """The code in a cache file, if it is there."""
     code = read(file)
-    if code is None:
-        code = _compile(ir(), GOOD)
-        write(file, code)
-    return Library(code, names)
-
-
-def load_cached(ir: str, names: tuple[str, ...]) -> Library | None:
-    """The good code of a module if the cache has it."""
-    code = read(cache_file(ir))
     if code is None:
         return None
     try:
@@ -96,7 +114,8 @@ def _jit() -> Any:
     return llvm.create_lljit_compiler(_machine(2), use_jit_link=True)
 
 
-def _compile(ir: str, level: int, machine: Any = None) -> bytes:
+def compiled(ir: str, level: int, machine: Any = None) -> bytes:
+    """Object code of a module, for this processor unless another machine is given."""
     machine = machine or _machine(level)
     module = llvm.parse_assembly(ir)
     module.verify()
@@ -123,6 +142,20 @@ def kept_coroutines(text: str) -> bytes | None:
     return read(cache_file(text))
 
 
+def quick_coroutines(text: str) -> tuple[bytes, float]:
+    """Code of a module with coroutines that is compiled fast, which is kept too; and how many
+    seconds it took to make it."""
+    file = cache_file(f"fast\0{text}")
+    content = read(file)
+    if content is not None:
+        return zlib.decompress(content[8:]), struct.unpack("d", content[:8])[0]
+    began = time.perf_counter()
+    code = compile_coroutines(text, FAST)
+    seconds = time.perf_counter() - began
+    write(file, struct.pack("d", seconds) + zlib.compress(code, 1))
+    return code, seconds
+
+
 def compile_coroutines(text: str, level: int) -> bytes:
     """Code of a module with coroutines, which need LLVM's own pipeline; good code is kept."""
     machine = _machine(level)
@@ -141,90 +174,9 @@ def compile_coroutines(text: str, level: int) -> bytes:
 
 def cache_file(ir: str) -> Path:
     """Where what is made from a text is kept, on this processor and with this LLVM."""
-    key = [llvmlite.__version__, str(llvm.llvm_version_info), *_host(), ir]
-    name = hashlib.sha256("\0".join(key).encode()).hexdigest()
-    return cache_folder() / "code" / name
+    return kept_file(name_of(llvmlite.__version__, str(llvm.llvm_version_info), *_host(), ir))
 
 
-def cache_folder() -> Path:
-    """Where this user's caches are."""
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(root) / "shootdown"
-
-
-def read(file: Path) -> bytes | None:
-    """The code in a cache file; None if there is none, or not all of it.
-
-    What is read here is executed. So a file counts only if it belongs to this user (or to root) and
-    nobody else may write to it, and if it was written under its own name.
-    """
-    try:
-        # a pipe of that name must not make anybody wait
-        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        content = _content(handle)
-    except OSError:
-        return None
-    finally:
-        os.close(handle)
-    head, digest, code = content[:16], content[16:48], content[48:]
-    if head != _MAGIC or _digest(file, code) != digest:
-        return None
-    with contextlib.suppress(OSError):
-        os.utime(file)  # the oldest are removed first
-    return code
-
-
-def _content(handle: int) -> bytes:
-    """What is in a file that can be trusted, else nothing."""
-    status = os.fstat(handle)
-    others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if not stat.S_ISREG(status.st_mode) or others or status.st_uid not in (0, os.geteuid()):
-        return b""
-    with open(handle, "rb", closefd=False) as file:
-        return file.read()
-
-
-def _digest(file: Path, code: bytes) -> bytes:
-    return hashlib.sha256(file.name.encode() + code).digest()
-
-
-def write(file: Path, code: bytes) -> None:
-    """Keep code in the cache, if that is possible at all."""
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix="new-")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(_MAGIC + _digest(file, code) + code)
-            Path(temporary).replace(file)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-        if file.name < "1":  # one in sixteen is often enough
-            _shrink(file.parent)
-
-
-def _shrink(folder: Path) -> None:
-    """Remove the oldest files until the rest is small enough."""
-    files = sorted(((f.stat(), f) for f in folder.iterdir()), key=lambda p: p[0].st_mtime)
-    size = sum(status.st_size for status, _ in files)
-    for status, file in files:
-        if size <= CACHE_BYTES:
-            break
-        file.unlink(missing_ok=True)
-        size -= status.st_size
-
-
-@cache
 def sources() -> str:
     """A digest of what writes machine code: a part of the key of what it makes."""
-    from importlib.resources import files  # takes milliseconds
-
-    digest = hashlib.sha256()
-    for package in ("shootdown.native", "shootdown.check.native"):
-        for entry in sorted(files(package).iterdir(), key=lambda e: e.name):
-            if entry.name.endswith(".py"):
-                digest.update(entry.read_bytes())
-    return digest.hexdigest()
+    return disk.sources("native", "check/native")

@@ -55,9 +55,11 @@ MODULES: tuple[str, ...] = (  # in the order of `shootdown list`
 @cache
 def library() -> tuple[Scenario, ...]:
     """Every scenario of :data:`MODULES`, each once, in order; names and aliases are unique."""
-    found: dict[int, Scenario] = {}
-    for name in MODULES:
-        for named in scenarios_in(vars(import_module(name))):
-            found.setdefault(id(named.scenario), named.scenario)
+    found = {id(scenario): scenario for name in MODULES for scenario in of_module(name)}
     check_unique(found.values())
     return tuple(found.values())
+
+
+def of_module(module: str) -> tuple[Scenario, ...]:
+    """The scenarios that one of :data:`MODULES` has, those that it imports included."""
+    return tuple(named.scenario for named in scenarios_in(vars(import_module(module))))

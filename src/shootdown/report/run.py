@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from shootdown.check.result import Result, Verdict, ViolationKind
-from shootdown.check.trace import Trace
-from shootdown.lang.ir import System
+
+if TYPE_CHECKING:
+    from shootdown.check.trace import Trace
+    from shootdown.lang.ir import System
 
 HOLDS, VIOLATED, MODEL_ERROR, UNFINISHED = 0, 1, 2, 3  # exit codes
 SEVERITY = (HOLDS, UNFINISHED, VIOLATED, MODEL_ERROR)  # of several, the last one counts

@@ -58,6 +58,7 @@ class BodyWriter:
         self.labels = [writer.fresh("block") for _ in body.blocks]
         self.edges: dict[int, list[tuple[str, Env]]] = {}  # block -> where it is entered from
         self.retries: list[str] = []  # the label of each choice
+        self.lines: list[int] = []  # that are covered, and not marked yet
 
     def write(self, words: list[str]) -> None:
         """Write the body, beginning with a working state of ``words``."""
@@ -86,7 +87,7 @@ class BodyWriter:
         envs = [env for _, env in self.edges[number]]
 
         def meet(texts: Sequence[str]) -> str:
-            if all(text == texts[0] for text in texts):
+            if texts.count(texts[0]) == len(texts):
                 return texts[0]
             pairs = zip(texts, sources, strict=True)
             return writer.new("phi i64 " + ", ".join(f"[ {t}, %{s} ]" for t, s in pairs))
@@ -94,14 +95,14 @@ class BodyWriter:
         words = [meet(texts) for texts in zip(*(e.words for e in envs), strict=True)]
         registers = [
             vs[0]
-            if all(v is vs[0] for v in vs)
+            if vs.count(vs[0]) == len(vs)
             else Value(meet([v.text for v in vs]), min(v.low for v in vs), max(v.high for v in vs))
             for vs in zip(*(e.registers for e in envs), strict=True)
         ]
         choices = {env.choice for env in envs}
-        if len(choices) == 1:
-            return Env(words, registers, choices.pop())
-        return Env(words, registers, meet([str(env.choice) for env in envs]))
+        choice = choices.pop() if len(choices) == 1 else meet([str(env.choice) for env in envs])
+        covered = frozenset.intersection(*[env.covered for env in envs])
+        return Env(words, registers, choice, covered)
 
     def edge(self, target: int, env: Env) -> str:
         """Note that the present block leads to ``target``; its label."""
@@ -117,6 +118,7 @@ class BodyWriter:
             case Store(place, value):
                 writer.store(place, writer.value(value, env), env)
             case Guard(condition):
+                self.mark(env)
                 held = writer.condition(condition, env)
                 if self.only_if:  # one jump for both is better predicted
                     held, self.only_if = writer.both(self.only_if, held), ""
@@ -130,6 +132,7 @@ class BodyWriter:
                     self.over(env)
                     writer.label(go_on)
             case Check(condition, failure):
+                self.mark(env)
                 passed = writer.condition(condition, env)
                 if passed == "false":
                     self.fail(failure)
@@ -141,13 +144,28 @@ class BodyWriter:
                     self.fail(failure)
                     writer.label(go_on)
             case Cover(line):
-                address = writer.pure(f"getelementptr i8, ptr %cover, i64 {line}")
-                writer.do(f"store i8 1, ptr {address}")
+                self.lines.append(line)
             case Note():
                 pass
         return True
 
+    def mark(self, env: Env) -> None:
+        """Mark the lines that are covered since the last time, unless they are marked already;
+        those that lie side by side together."""
+        lines = sorted(set(self.lines) - env.covered)
+        self.lines.clear()
+        env.covered = env.covered.union(lines)
+        while lines:
+            first, together = lines[0], 8
+            while lines[:together] != list(range(first, first + together)):
+                together //= 2
+            address = self.writer.pure(f"getelementptr i8, ptr %cover, i64 {first}")
+            ones = int.from_bytes(bytes([1] * together), "little")
+            self.writer.do(f"store i{8 * together} {ones}, ptr {address}, align 1")
+            del lines[:together]
+
     def terminate(self, block: Block, env: Env) -> None:
+        self.mark(env)
         writer = self.writer
         match block.end:
             case Jump(target):
@@ -211,6 +229,7 @@ class BodyWriter:
                 for text, v in zip(registers, env.registers, strict=True)
             ],
             len(self.retries),
+            env.covered,
         )
         inner.registers[choice.reg] = Value(number, 0, choice.width - 1)
         writer.jump(self.edge(choice.target, inner))

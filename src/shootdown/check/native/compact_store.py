@@ -38,7 +38,8 @@ Words = tuple[int, ...]
 
 def load_core(words: int) -> jit.Library:
     """The code of the search for states of so many words."""
-    return jit.load(compact_core.text(words), compact_core.FUNCTIONS, jit.GOOD)
+    key = f"compact core {words}\0{jit.sources()}"
+    return jit.load_kept(key, compact_core.FUNCTIONS, lambda: compact_core.text(words))
 
 
 class CompactStore(Store):

@@ -18,15 +18,12 @@ from __future__ import annotations
 from shootdown.check.native.bodies import BodyWriter
 from shootdown.check.native.commuting import Commuting, commuting
 from shootdown.check.native.expressions import Env, Writer
+from shootdown.check.native.interface import FAILURE, INVARIANT
 from shootdown.check.native.layout import Layout
 from shootdown.check.native.reduced import as_numbers, once, read_state, reduced
 from shootdown.check.native.values import ZERO, Value, constant, signed
 from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.lang.ir import Action, Load, Place, Process, Property, System
-
-FUNCTIONS = ("expand", "check", "given")
-INVARIANT = 1 << 32
-FAILURE = 2 << 32
 
 _DECLARATIONS = """\
 declare i64 @llvm.cttz.i64(i64, i1)
@@ -160,7 +157,7 @@ class _Expand:
                 for old, new in zip(self.words, env.words, strict=True)
             ]
             progress = writer.new(f"load i64, ptr {self.progress}")
-            for changed in change:
+            for changed in [text for text in change if text != "0"]:
                 progress = writer.pure(f"or i64 {progress}, {changed}")
             writer.do(f"store i64 {progress}, ptr {self.progress}")
         if self.known is not None:
@@ -186,12 +183,16 @@ class _Expand:
             kind = writer.pure(f"load i64, ptr {writer.pure(row)}")
         if not (ways.given and change):
             return kind
-        total = "0"
+        total = ""
         for word, changed in enumerate(change):
+            if changed == "0":
+                continue
             slots = map(writer.layout.slots.__getitem__, known.unsure[id(action)])
             unsure = sum(slot.mask for slot in slots if slot.word == word)
             sure = writer.pure(f"and i64 {changed}, {signed(~unsure)}") if unsure else changed
-            total = writer.pure(f"or i64 {total}, {sure}")
+            total = writer.pure(f"or i64 {total}, {sure}") if total else sure
+        if not total:
+            return "0"
         same = writer.pure(f"icmp eq i64 {total}, 0")
         return writer.pure(f"select i1 {same}, i64 0, i64 {kind}")
 

@@ -10,22 +10,17 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
 from shootdown.check.deadline import time_limit
 from shootdown.check.estimate import LEVELS
 from shootdown.check.memory import Watch, check_limits, memory_limit
-from shootdown.check.native import compact_core, core
-from shootdown.check.native.bodies import most_outcomes
-from shootdown.check.native.compact_store import CompactStore
-from shootdown.check.native.emit import FAILURE, FUNCTIONS, INVARIANT, emit
-from shootdown.check.native.interface import Counts, StateStore
-from shootdown.check.native.keep import Keeper
+from shootdown.check.native import core
+from shootdown.check.native.interface import FAILURE, FUNCTIONS, INVARIANT, Counts, StateStore
 from shootdown.check.native.layout import WORD, Layout, plan
+from shootdown.check.native.starts import Start, keep_start, kept_start
 from shootdown.check.native.store import Store, load_core
-from shootdown.check.omission import Fingerprints
-from shootdown.check.reduce.concretize import with_real_path
-from shootdown.check.reduce.graph import Graph
 from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.check.result import (
     Limits,
@@ -39,6 +34,11 @@ from shootdown.check.result import (
 from shootdown.errors import UnfinishedError
 from shootdown.lang.ir import FailureKind, System
 from shootdown.native import jit
+from shootdown.native.cache import kept_file
+
+if TYPE_CHECKING:
+    from shootdown.check.native.keep import Keeper
+    from shootdown.check.omission import Fingerprints
 
 NO_LIMITS = Limits()
 """Search to the end."""
@@ -52,7 +52,7 @@ _MOMENT = 0.3  # seconds
 _SLICE = 0.05  # seconds in native code, after which signals and limits are looked at
 
 
-def explore(
+def explore(  # noqa: PLR0913
     system: System,
     limits: Limits = NO_LIMITS,
     on_progress: Callable[[Progress], None] | None = None,
@@ -62,6 +62,7 @@ def explore(
     keeper: Keeper | None = None,
     threads: int = 1,
     compact: Fingerprints | None = None,
+    digest: str = "",
 ) -> Result:
     """Search ``system`` breadth-first.
 
@@ -70,18 +71,25 @@ def explore(
     ``Result.memory`` and ``Limits.memory`` are about the states and their table. ``keeper`` writes
     checkpoints, and lets the search go on from one. ``threads`` changes the time only, not what is
     found. With ``compact`` it keeps fingerprints instead of states, and may omit some: see
-    :mod:`shootdown.check.omission`.
+    :mod:`shootdown.check.omission`. Under ``digest``, which must be another one for every other
+    system, the start of the search is kept for the next time: see :mod:`.starts`.
     """
     check_limits(limits)
     search = _Search(system, limits, on_progress, good_code_after, reduce=reduce, keeper=keeper)
     search.threads = threads
     search.compact = compact
+    search.digest = digest
     try:
         search.run()
     except KeyboardInterrupt:
         search.stopped = "interrupt"
     search.keep()
-    return with_real_path(search.result(), reduce)
+    result = search.result()
+    if result.violation is None or not reduce:
+        return result
+    from shootdown.check.reduce.concretize import with_real_path
+
+    return with_real_path(result, reduce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +116,15 @@ class Reached:
 
 
 class Prepared:
-    """A system with its good code: for many searches that differ in the initial state only."""
+    """A system with its code: for many searches that differ in the initial state only. It is good
+    code, unless they are short."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, *, short: bool = False) -> None:
         self.system = system
+        from shootdown.check.native.bodies import most_outcomes
+        from shootdown.check.native.emit import emit
+
+        self.level = jit.FAST if short else jit.GOOD
         self.layout = plan(system)
         self.outcomes = most_outcomes(system)
         self.ir = emit(system, self.layout)
@@ -121,7 +134,7 @@ class Prepared:
         """Get the code: after unpickling, too."""
         self.memory = memory_limit(NO_LIMITS)
         self.core = load_core(self.layout.words)
-        self.functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
+        self.functions = jit.load(self.ir, FUNCTIONS, self.level)
 
     def __getstate__(self) -> dict[str, object]:
         return {
@@ -161,7 +174,7 @@ class Prepared:
 def provide(functions: jit.Library, system: System, layout: Layout) -> None:
     """Put the values that no action writes into the table beside the code."""
     if layout.given:
-        table = ctypes.c_int64 * len(system.variables)
+        table = ctypes.c_int64 * len(system.init)
         table.from_address(functions.addresses["given"])[:] = list(system.init)
 
 
@@ -170,6 +183,9 @@ class _Search:
 
     threads = 1
     compact: Fingerprints | None = None
+    digest = ""
+    lines = 0
+    """Of the text of the functions."""
 
     def __init__(
         self,
@@ -192,7 +208,6 @@ class _Search:
         self.checkpoint: str | None = None
         self.earlier = 0.0  # seconds of the searches that this one goes on from
         self.watch = Watch()
-        self.ir = ""
         self.store: StateStore | None = None
         self.violation: Violation | None = None
         self.stopped: str | None = None
@@ -212,7 +227,7 @@ class _Search:
         lines, goals = len(system.lines), len(system.goals)
         self.memory_limit = memory_limit(self.limits)
         prepared = self.prepared
-        outcomes = most_outcomes(system) if prepared is None else prepared.outcomes
+        outcomes = self.outcomes
         if self.reduce.merge is not None:
             outcomes *= 2  # those of the states that are passed through come behind
         sizes = (layout.words, outcomes, lines, goals, self.memory_limit)
@@ -220,6 +235,9 @@ class _Search:
         store: Store
         text = core.text
         if self.compact is not None:
+            from shootdown.check.native import compact_core
+            from shootdown.check.native.compact_store import CompactStore
+
             store, text = CompactStore(*sizes, self.compact, self.watch), compact_core.text
         elif self.threads > 1:
             from shootdown.check.native.team import TeamStore
@@ -233,8 +251,11 @@ class _Search:
             self.violation = self.bad_state(store, code)
             return
         if self.keeper is not None:
-            code_text = (self.ir, text(layout.words))
-            self.earlier = self.keeper.begin(system, code_text, self.reduce.names, store)
+
+            def texts() -> tuple[str, str]:
+                return self.ir, text(layout.words)
+
+            self.earlier = self.keeper.begin(system, texts, self.reduce.names, store)
             if store.counts().states > (self.limits.states or math.inf):
                 self.stopped = "states"
                 return
@@ -250,27 +271,50 @@ class _Search:
 
     def initial(self) -> tuple[int, ...]:
         """The state where the search begins."""
+        if not self.reduce:
+            return self.system.init
+        from shootdown.check.reduce.graph import Graph
+
         return Graph(self.system, self.reduce).initial
 
     def code(self) -> jit.Library:
         """The functions of the model: good ones if they are at hand, else quick ones."""
         if self.prepared is not None:
             self.good_code_after = math.inf
-            self.layout = self.prepared.layout
+            self.layout, self.outcomes = self.prepared.layout, self.prepared.outcomes
             return self.prepared.functions
-        self.layout = plan(self.system)
-        self.ir = emit(self.system, self.layout, self.reduce)
+        digest = self.digest if self.reduce == NONE else ""
+        start = kept_start(digest) if digest else None
+        if start is not None:
+            self.layout, self.outcomes, self.lines = start.layout, start.outcomes, start.lines
+            file = start.good
+        else:
+            from shootdown.check.native.bodies import most_outcomes
+
+            self.layout, self.outcomes = plan(self.system), most_outcomes(self.system)
+            self.lines = self.ir.count("\n")
+            file = jit.cache_file(self.ir).name
         if self.reduce.order is not None or self.reduce.merge is not None:
             # the choice of outcomes takes most of the time: good code from the start, if there is
             # time for it (LLVM is not interrupted)
             limit = self.limits.time
             if limit is None or 2 * self.cost() < limit:
                 self.good_code_after = 0
-        functions = jit.load_cached(self.ir, FUNCTIONS)
+        functions = jit.load_file(kept_file(file), FUNCTIONS)
         if functions is None and self.good_code_after > 0:
-            return jit.load(self.ir, FUNCTIONS, jit.FAST)
+            code = jit.compiled(self.ir, jit.FAST) if start is None else start.code
+            if digest and start is None:
+                keep_start(digest, Start(self.layout, self.outcomes, self.lines, file, code))
+            return jit.Library(code, FUNCTIONS)
         self.good_code_after = math.inf
         return functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
+
+    @cached_property
+    def ir(self) -> str:
+        """The text of the functions of the model."""
+        from shootdown.check.native.emit import emit
+
+        return emit(self.system, self.layout, self.reduce)
 
     def search(self, store: StateStore) -> int:
         """Run the core in slices until it ends or a limit is reached; the last status."""
@@ -295,7 +339,7 @@ class _Search:
 
     def cost(self) -> float:
         """Seconds that LLVM takes for good code, about."""
-        return self.ir.count("\n") * 5e-5
+        return self.lines * 5e-5
 
     def improve(self, store: StateStore) -> None:
         """Go over to good code if the search takes long enough."""
@@ -411,10 +455,11 @@ class _Search:
         return represented(self.system, self.layout, symmetry, store, self.stopped is not None)
 
 
-def sample(system: System, states: int) -> list[int]:
+def sample(prepared: Prepared, init: tuple[int, ...], states: int) -> list[int]:
     """The first so many states that a search discovers (or all, or those up to a violation): the
     words of each, the first one lowest."""
-    search = _Search(system, Limits(states=states), None, math.inf)
+    limits = Limits(states=states, memory=prepared.memory)
+    search = _Search(replace(prepared.system, init=init), limits, None, math.inf, prepared)
     search.run()
     if search.store is None:
         return []

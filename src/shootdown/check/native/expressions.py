@@ -26,15 +26,16 @@ class Env:
     """What is current at a point of a body: the words of the working state and the registers.
 
     ``choice`` is the number of the choice to go back to from here, 0 for none: an int if it is
-    known, else an operand.
+    known, else an operand. ``covered`` are the lines that are marked on every way to here.
     """
 
     words: list[str]
     registers: list[Value]
     choice: int | str = 0
+    covered: frozenset[int] = frozenset()
 
     def copy(self) -> Env:
-        return Env(self.words[:], self.registers[:], self.choice)
+        return Env(self.words[:], self.registers[:], self.choice, self.covered)
 
 
 class Writer:
@@ -49,6 +50,8 @@ class Writer:
         self.count = 0
         self.label_now = "entry"
         self.known: dict[str, str] = {}
+        self.truths: dict[str, str] = {}  # of numbers that are 0 or 1: the operand of type i1
+        self.negations: dict[str, str] = {}
 
     # ------------------------------------------------------------------- instructions
 
@@ -125,7 +128,9 @@ class Writer:
         """0 or 1 for an operand of type i1."""
         if condition in ("true", "false"):
             return constant(int(condition == "true"))
-        return Value(self.pure(f"zext i1 {condition} to i64"), 0, 1)
+        number = self.pure(f"zext i1 {condition} to i64")
+        self.truths[number] = condition
+        return Value(number, 0, 1)
 
     def select(self, condition: str, then: Value, orelse: Value) -> Value:
         if condition in ("true", "false"):
@@ -141,8 +146,7 @@ class Writer:
             case Binary("land", left, right):
                 return self.both(self.condition(left, env), self.condition(right, env))
             case Binary("lor", left, right):
-                left_text, right_text = self.condition(left, env), self.condition(right, env)
-                return self.negated(self.both(self.negated(left_text), self.negated(right_text)))
+                return self.either(self.condition(left, env), self.condition(right, env))
             case Unary("lnot", operand):
                 return self.negated(self.condition(operand, env))
             case Binary(op, left, right) if op in COMPARISON:
@@ -157,10 +161,21 @@ class Writer:
             return right
         return left if right == "true" else self.pure(f"and i1 {left}, {right}")
 
+    def either(self, left: str, right: str) -> str:
+        if "true" in (left, right):
+            return "true"
+        if left == "false":
+            return right
+        return left if right == "false" else self.pure(f"or i1 {left}, {right}")
+
     def negated(self, condition: str) -> str:
         if condition in ("true", "false"):
             return "false" if condition == "true" else "true"
-        return self.pure(f"xor i1 {condition}, true")
+        if condition in self.negations:
+            return self.negations[condition]
+        negation = self.pure(f"xor i1 {condition}, true")
+        self.negations[negation] = condition
+        return negation
 
     def compare(self, op: str, left: Value, right: Value) -> str:
         """A comparison, decided already if the bounds decide it."""
@@ -176,6 +191,9 @@ class Writer:
         }[op]
         if always or never:
             return "true" if always else "false"
+        if right == ZERO and op in ("eq", "ne") and left.text in self.truths:
+            truth = self.truths[left.text]
+            return truth if op == "ne" else self.negated(truth)
         return self.pure(f"icmp {COMPARISON[op]} i64 {left.text}, {right.text}")
 
     def arithmetic(self, op: str, left: Value, right: Value) -> Value:
@@ -184,6 +202,11 @@ class Writer:
             return constant(low)
         if op in ("floordiv", "mod"):
             return self.divide(op, left, int(right.text))
+        if op in ("shl", "shr") and right == ZERO:
+            return left
+        mask = right.low if right.low == right.high else -2
+        if op == "and" and mask & mask + 1 == 0 and left.within(0, mask):
+            return left
         if op in ("shl", "shr"):
             amount = right.text if right.within(0, 63) else self.pure(f"and i64 {right.text}, 63")
             name = "shl" if op == "shl" else "ashr"

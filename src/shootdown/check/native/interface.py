@@ -8,6 +8,11 @@ from typing import Protocol, TypeAlias
 
 from shootdown.native import jit
 
+FUNCTIONS = ("expand", "check", "given")
+"""What the code of a model offers: see :mod:`.emit`, and there for what ``check`` returns."""
+INVARIANT = 1 << 32
+FAILURE = 2 << 32
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:

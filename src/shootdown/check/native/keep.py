@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from shootdown.check.native.checkpoint import Reader, write
-from shootdown.check.native.interface import StateStore
 from shootdown.errors import UsageError
-from shootdown.lang.ir import System
+
+if TYPE_CHECKING:
+    from shootdown.check.native.interface import StateStore
+    from shootdown.lang.ir import System
 
 WORTH_IT = 60.0
 """Seconds that a search must have taken to be kept unasked."""
@@ -110,6 +111,7 @@ class Keeper:
         self.tell = tell
         self.resume = resume
         self._place: Place | None = None
+        self._code: Callable[[], Sequence[str]] = tuple
         self._kept = False  # there is a checkpoint in the place
         self._earlier = 0.0  # seconds of the searches that this one goes on from
         self._internal: str | None = None
@@ -120,6 +122,8 @@ class Keeper:
         """What the file that the search goes on from says about it; empty where there is none."""
         if self.resume is None:
             return ""
+        from shootdown.check.native.checkpoint import Reader
+
         with Reader(self.resume) as reader:
             return str(reader.description["about"].get(name, ""))
 
@@ -135,13 +139,20 @@ class Keeper:
         self.about["part"] = name
 
     def begin(
-        self, system: System, code: Sequence[str], reductions: Sequence[str], store: StateStore
+        self,
+        system: System,
+        code: Callable[[], Sequence[str]],
+        reductions: Sequence[str],
+        store: StateStore,
     ) -> float:
-        """Go on from the file, if there is one; the seconds that the search took until then."""
+        """Go on from the file, if there is one; the seconds that the search took until then.
+        ``code`` gives the texts of the functions that search: it is asked when ``slow`` is."""
         self.about["reductions"] = ",".join(reductions)
         self.about["model"] = system.fingerprint
-        self.about["code"] = sha256("\0".join(code).encode()).hexdigest()
+        self._code = code
         if self.resume is not None:
+            from shootdown.check.native.checkpoint import Reader
+
             with Reader(self.resume) as reader:
                 self._compare(reader.description["about"])
                 numbers = reader.description["numbers"]
@@ -184,12 +195,14 @@ class Keeper:
 
     def _write(self, place: Place, store: StateStore, seconds: float) -> float:
         """Write a checkpoint, or say once why that is not possible; how long it took."""
+        from shootdown.check.native.checkpoint import write
+
         began = time.perf_counter()
         snapshot = store.snapshot()
         if snapshot is None:
             return 0.0
         numbers, parts = snapshot
-        about = {**self.slow(), **self.about}
+        about = self._all_about()
         description = {"about": about, "numbers": numbers, "seconds": self._earlier + seconds}
         try:
             if place.unasked:
@@ -206,8 +219,13 @@ class Keeper:
             self.tell(Written(place.file, size, store.counts().states, took))
         return time.perf_counter() - began
 
+    def _all_about(self) -> Mapping[str, str]:
+        """What is searched, in full."""
+        code = sha256("\0".join(self._code()).encode()).hexdigest()
+        return {**self.slow(), **self.about, "code": code}
+
     def _compare(self, theirs: Mapping[str, str]) -> None:
-        about = {**self.slow(), **self.about}
+        about = self._all_about()
         for name, says in _DIFFERS.items():
             there, here = theirs.get(name, ""), about.get(name, "")
             if there != here:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 
 from shootdown.check.native.engine import Prepared
 from shootdown.lang.ir import Action, Block, Body, Note, System
 from shootdown.native import jit
+from shootdown.native.cache import sources
+from shootdown.native.pickles import packed, unpacked
 
 SOURCES = ("lang", "hardware", "check")
 
@@ -25,42 +22,24 @@ def prepared(key: str, build: Callable[[], System]) -> Prepared:
     hardware and the engine are the same, and Python is. Whatever else stands in its place is
     replaced.
     """
-    file = jit.cache_file(f"{key}\0{sys.version}\0{_sources()}")
-    content = jit.read(file)
-    made = None if content is None else _unpickled(content)
-    if made is None:
-        made = Prepared(without_texts(build()))
-        jit.write(file, pickle.dumps(made, pickle.HIGHEST_PROTOCOL))
+    file = jit.cache_file(f"{key}\0{sys.version}\0{sources(*SOURCES)}")
+    made = unpacked(jit.read(file))
+    if isinstance(made, Prepared) and _loaded(made):
+        return made
+    made = Prepared(without_texts(build()))
+    content = packed(made)
+    if content is not None:
+        jit.write(file, content)
     return made
 
 
-def _unpickled(content: bytes) -> Prepared | None:
-    """The system in a cache file, with its code; ``None`` if it is something else."""
+def _loaded(made: Prepared) -> bool:
+    """Whether a system that was kept is whole; then its code is loaded."""
     try:
-        made = pickle.loads(content)
-        if not isinstance(made, Prepared):
-            return None
         made.load()
-    except Exception:  # a pickle can fail in any way; the system is made again
-        return None
-    return made
-
-
-@cache
-def _sources() -> str:
-    """A digest of what a compiled model depends on."""
-    digest = hashlib.sha256()
-
-    def add(place: Traversable) -> None:
-        for entry in sorted(place.iterdir(), key=lambda e: e.name):
-            if entry.is_dir() and entry.name != "__pycache__":
-                add(entry)
-            elif entry.name.endswith(".py"):
-                digest.update(entry.read_bytes())
-
-    for part in SOURCES:
-        add(files(f"shootdown.{part}"))
-    return digest.hexdigest()
+    except Exception:  # whatever else was kept under this name; the system is made again
+        return False
+    return True
 
 
 def without_texts(system: System) -> System:

@@ -17,7 +17,8 @@ from pathlib import Path
 from shootdown.check.deadline import time_limit
 from shootdown.check.memory import check_limits, memory_limit
 from shootdown.check.native import engine, lanes_core
-from shootdown.check.native.emit import FUNCTIONS, emit
+from shootdown.check.native.emit import emit
+from shootdown.check.native.interface import FUNCTIONS
 from shootdown.check.native.lanes_choose import choose_leaf
 from shootdown.check.native.lanes_emit import emit_lanes, most_made
 from shootdown.check.native.lanes_leaf import Leaf

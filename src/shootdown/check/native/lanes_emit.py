@@ -20,8 +20,9 @@ together) before its new value is put in.
 from __future__ import annotations
 
 from shootdown.check.native.bodies import BodyWriter, most_ways
-from shootdown.check.native.emit import FAILURE, INVARIANT, module
+from shootdown.check.native.emit import module
 from shootdown.check.native.expressions import Env, Writer
+from shootdown.check.native.interface import FAILURE, INVARIANT
 from shootdown.check.native.lanes_check import SlicedProperty, TooManyCasesError
 from shootdown.check.native.lanes_leaf import Leaf, use_of, variants
 from shootdown.check.native.layout import Layout

@@ -97,7 +97,8 @@ class Batch:
 
 def load_core(words: int) -> jit.Library:
     """The code of the search for states of so many words."""
-    return jit.load(core.text(words), core.FUNCTIONS, jit.GOOD)
+    key = f"core {words}\0{jit.sources()}"
+    return jit.load_kept(key, core.FUNCTIONS, lambda: core.text(words))
 
 
 class Store:

@@ -20,12 +20,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from shootdown.check.reduce.order import Order, order_of
-from shootdown.lang.interpret import State
 from shootdown.lang.ir import System
 
 if TYPE_CHECKING:
     from shootdown.check.native.layout import Layout
+    from shootdown.check.reduce.order import Order
+    from shootdown.lang.interpret import State
 
 NAMES = ("symmetry", "order", "merge")
 
@@ -81,6 +81,7 @@ NONE = Reduction()
 
 def reductions(system: System, names: Collection[str] = NAMES) -> Reduction:
     """Those of the named reductions that apply to a system."""
+    from shootdown.check.reduce.order import order_of
     from shootdown.check.reduce.symmetry import find_symmetry
 
     symmetry = find_symmetry(system) if "symmetry" in names else None
