@@ -107,10 +107,12 @@ class Reached:
 
 
 class Prepared:
-    """A system with its good code: for many searches that differ in the initial state only."""
+    """A system with its code: for many searches that differ in the initial state only. It is good
+    code, unless they are short."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, *, short: bool = False) -> None:
         self.system = system
+        self.level = jit.FAST if short else jit.GOOD
         self.layout = plan(system)
         self.outcomes = most_outcomes(system)
         self.ir = emit(system, self.layout)
@@ -120,7 +122,7 @@ class Prepared:
         """Get the code: after unpickling, too."""
         self.memory = memory_limit(NO_LIMITS)
         self.core = load_core(self.layout.words)
-        self.functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
+        self.functions = jit.load(self.ir, FUNCTIONS, self.level)
 
     def __getstate__(self) -> dict[str, object]:
         return {
@@ -160,7 +162,7 @@ class Prepared:
 def provide(functions: jit.Library, system: System, layout: Layout) -> None:
     """Put the values that no action writes into the table beside the code."""
     if layout.given:
-        table = ctypes.c_int64 * len(system.variables)
+        table = ctypes.c_int64 * len(system.init)
         table.from_address(functions.addresses["given"])[:] = list(system.init)
 
 
@@ -411,10 +413,11 @@ class _Search:
         return represented(self.system, self.layout, symmetry, store, self.stopped is not None)
 
 
-def sample(system: System, states: int) -> list[int]:
+def sample(prepared: Prepared, init: tuple[int, ...], states: int) -> list[int]:
     """The first so many states that a search discovers (or all, or those up to a violation): the
     words of each, the first one lowest."""
-    search = _Search(system, Limits(states=states), None, math.inf)
+    limits = Limits(states=states, memory=prepared.memory)
+    search = _Search(replace(prepared.system, init=init), limits, None, math.inf, prepared)
     search.run()
     if search.store is None:
         return []
