@@ -164,6 +164,7 @@ class _BodySplitter:
         self.bits = bits
         self.count = count
         self.sizes = sizes
+        self.ops: list[Op] = []  # of the block that is written
         self.most = max(bits.values())
 
     def body(self, body: Body, *, result: bool = False) -> Body:
@@ -183,6 +184,7 @@ class _BodySplitter:
 
     def block(self, block: Block) -> Block:
         ops: list[Op] = []
+        self.ops = ops
         for op in block.ops:
             self.operation(op, ops)
         end = block.end
@@ -210,9 +212,8 @@ class _BodySplitter:
             case Store(place, value) if self.is_split(place):
                 place = rebuilt_place(place, self.leaf)
                 # storing a bit must not change the next one, nor where that goes
-                index = tuple((self.kept(expr, ops), *shape) for expr, *shape in place.index)
-                place = Place(place.base, index)  # type: ignore[arg-type]
-                bits = [self.kept(self.bit(value, i), ops) for i in range(self.width(place))]
+                place = self.settled(place)
+                bits = [self.kept(self.bit(value, i)) for i in range(self.width(place))]
                 ops += [Store(self.part(place, i), bit) for i, bit in enumerate(bits)]
             case Note():
                 pass
@@ -225,12 +226,12 @@ class _BodySplitter:
             case _:
                 ops.append(op)
 
-    def kept(self, expr: Expr, ops: list[Op]) -> Expr:
-        """What an expression is now, for later."""
-        if isinstance(expr, Const):
+    def kept(self, expr: Expr) -> Expr:
+        """What an expression is now, for later within the operation."""
+        if isinstance(expr, Const | Reg):
             return expr
         reg = self.fresh()
-        ops.append(Set(reg, expr))
+        self.ops.append(Set(reg, expr))
         return Reg(reg)
 
     def fresh(self) -> int:
@@ -256,9 +257,14 @@ class _BodySplitter:
     def leaf(self, expr: Expr) -> Expr:
         """A load of a variable that is split, as the number that its bits make."""
         if isinstance(expr, Load) and self.is_split(expr.place):
-            width = self.width(expr.place)
-            return number([Load(self.part(expr.place, i)) for i in range(width)])
+            place = self.settled(expr.place)
+            return number([Load(self.part(place, i)) for i in range(self.width(place))])
         return expr
+
+    def settled(self, place: Place) -> Place:
+        """A place whose indices are computed once, here: several bits are looked for there."""
+        index = tuple((self.kept(expr), *shape) for expr, *shape in place.index)
+        return Place(place.base, index)  # type: ignore[arg-type]
 
     def bit(self, expr: Expr, i: int) -> Expr:
         """Bit ``i`` of an expression of the system that is split, over the bits."""
@@ -270,7 +276,7 @@ class _BodySplitter:
             case Load(place) if self.is_split(place):
                 if i >= self.width(place):
                     return Const(0)
-                return Load(self.part(rebuilt_place(place, self.leaf), i))
+                return Load(self.part(self.settled(rebuilt_place(place, self.leaf)), i))
             case Binary("and" | "or" | "xor" as op, left, right):
                 return bitwise(op, self.bit(left, i), self.bit(right, i))
             case Binary("shl", left, Const(amount)) if 0 <= amount < 64:
