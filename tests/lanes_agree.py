@@ -3,27 +3,56 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import prod
 from random import Random
 
-from shootdown.check.native.lanes_leaf import LANES, Leaf
+from shootdown.check.native.lanes_choose import leaf_code_size
+from shootdown.check.native.lanes_leaf import LANES, MOST_WORDS, Leaf
+from shootdown.check.native.lanes_split import can_split, split
 from shootdown.check.outcomes import holds, is_deadlock, judge_property, outcomes
 from shootdown.check.result import Result, Verdict, Violation, ViolationKind
 from shootdown.lang.ir import System
 
 
 def some_leaf(system: System, random: Random) -> Leaf | None:
-    """A leaf of variables chosen by chance."""
+    """A leaf of variables chosen by chance, some of them bits of others; in one or more words.
+
+    Code for many lanes takes long to compile: mostly there are few, and none if there is too much.
+    """
+    leaf = _some_leaf(system, random)
+    return None if leaf is None or leaf_code_size(system, leaf) > 1500 else leaf
+
+
+def _some_leaf(system: System, random: Random) -> Leaf | None:
+    sets = [v for v in range(len(system.variables)) if can_split(system, v)]
     steps = {process.pc for process in system.processes}
+    split_ones = random.sample(sets, random.randint(0, len(sets))) if random.randrange(2) else []
+    parts = split(system, [v for v in split_ones if not system.variables[v].given])
+    if steps & parts.bits.keys():
+        parts = split(system, ())
+    system = parts.system
     variables = [v for v, var in enumerate(system.variables) if v not in steps and not var.given]
     random.shuffle(variables)
     chosen: list[int] = []
     lanes = 1
-    most = random.choice([4, 6, 12, LANES])  # small ones: code for many lanes takes long to compile
+    most = random.choice([4, 6, 12, 24, LANES * MOST_WORDS])
     for variable in variables:
-        if 1 < system.variables[variable].size * lanes <= most:
+        if 1 < system.variables[variable].size <= most // lanes:
             chosen.append(variable)
             lanes *= system.variables[variable].size
-    return Leaf.of(system, chosen) if lanes > 1 else None
+    if lanes == 1:
+        return None
+    best = Leaf.of(system, chosen, sorted(parts.bits))
+    if random.randrange(2):
+        return best if best.words <= MOST_WORDS else None
+    # more words than are needed
+    sizes = tuple(system.variables[v].size for v in chosen)
+    found = [
+        Leaf(tuple(chosen), sizes, inner, tuple(sorted(parts.bits)))
+        for inner in range(len(chosen) + 1)
+        if prod(sizes[:inner]) <= LANES and prod(sizes[inner:]) <= MOST_WORDS
+    ]
+    return random.choice(found) if found else None
 
 
 def counts(result: Result) -> dict[str, object]:

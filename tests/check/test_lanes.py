@@ -13,14 +13,32 @@ from dontneed_ir import COUNTS, dontneed
 from lanes_agree import agree, counts, some_leaf
 from random_ir import systems
 from shootdown.check import reference
+from shootdown.check.memory import Watch
 from shootdown.check.native import explore as ordinary
 from shootdown.check.native import lanes
 from shootdown.check.native.lanes import explore_lanes
 from shootdown.check.native.lanes_choose import choose_leaf
+from shootdown.check.native.lanes_emit import emit_lanes
 from shootdown.check.native.lanes_leaf import LANES, Leaf, use_of, variants
+from shootdown.check.native.lanes_split import split
+from shootdown.check.native.layout import plan
 from shootdown.check.result import Limits, Verdict
 from shootdown.errors import ShootdownError
-from shootdown.lang.ir import Block, Body, Choice, Const, Done, Place, Reg, Store, System
+from shootdown.lang.ir import (
+    Action,
+    Block,
+    Body,
+    Choice,
+    Const,
+    Done,
+    Expr,
+    Guard,
+    Load,
+    Place,
+    Reg,
+    Store,
+    System,
+)
 from shootdown.races import library
 from small_ir import action, binary, body, load, process, prop, put, system
 
@@ -84,10 +102,64 @@ def flags(count: int) -> System:
 def test_bits_that_change_by_themselves_are_a_leaf() -> None:
     leaf = choose_leaf(flags(8))
     assert leaf is not None
-    assert leaf.lanes == LANES
+    assert (leaf.lanes, leaf.words) == (4 * LANES, 4)
     found = explore_lanes(flags(8), leaf)
-    assert (found.states, found.keys) == (256, 4)
+    assert (found.states, found.keys) == (256, 1)
     agree(found, ordinary(flags(8)))
+
+
+@pytest.mark.parametrize("words", [1, 2, 4, 8])
+def test_lanes_in_several_words(words: int) -> None:
+    model = flags(10)
+    leaf = Leaf.of(model, range(6 + words.bit_length() - 1))
+    assert leaf.words == words
+    found = explore_lanes(model, leaf)
+    assert (found.states, found.keys) == (1024, 16 // words)
+    agree(found, ordinary(model))
+
+
+def toggles(elements: int) -> System:
+    """A set whose elements come and go one by one, and a flag that all of them set."""
+    flip = binary("xor", load(0), binary("shl", 1, Reg(0)))
+    toggle = Body(
+        (
+            Block((), Choice(0, Const((1 << elements) - 1), elements, 1)),
+            Block((Store(Place(0), flip), Store(Place(1), Const(1))), Done()),
+        ),
+        1,
+    )
+    full = binary("eq", load(0), (1 << elements) - 1)
+    goals = [prop("full", full)]
+    return system([1 << elements, 2], [1, 0], rules=[action("toggle", toggle)], goals=goals)
+
+
+@pytest.mark.parametrize("bits", [[0], [2], [0, 3], [0, 1, 2, 3]])
+def test_elements_of_a_set(bits: list[int]) -> None:
+    model = toggles(4)
+    parts = split(model, [0])
+    leaf = Leaf.of(parts.system, [parts.number(0, bit) for bit in bits], [0])
+    found = explore_lanes(model, leaf)
+    assert found.keys == 1 + (16 >> len(bits))
+    agree(found, reference.explore(model))
+
+
+def test_a_state_and_its_bits() -> None:
+    model = toggles(4)
+    parts = split(model, [0])
+    assert parts.to_bits((13, 1)) == (1, 1, 0, 0, 1, 0, 1, 0)
+    assert parts.from_bits(parts.to_bits((13, 1))) == (13, 1)
+
+
+def test_an_index_chooses_a_set_that_is_split() -> None:
+    """What is stored changes the index that says where it goes."""
+    row = Place(0, ((Load(Place(0)), 1, 4),))
+    add = binary("mod", binary("add", load(0), 3), 4)
+    model = system([4] * 4, [1, 2, 3, 0], rules=[action("put", body(Store(row, add)))])
+    parts = split(model, [0])
+    assert parts.bits == {0: 2, 1: 2, 2: 2, 3: 2}
+    for variables in ([0], [1, 4], [5, 6, 7]):
+        leaf = Leaf.of(parts.system, variables, [0])
+        agree(explore_lanes(model, leaf), reference.explore(model))
 
 
 def test_the_topmost_lane() -> None:
@@ -99,7 +171,8 @@ def test_the_topmost_lane() -> None:
 
 def test_where_a_process_stands_is_no_leaf() -> None:
     steps = process(0, body(), body())
-    assert choose_leaf(system([3], [0], processes=[steps]), 0.0) == Leaf((), ())
+    model = system([3], [0], processes=[steps])
+    assert choose_leaf(model, 0.0) == Leaf.of(model, ())
 
 
 def choice_of_a_flag(value: int) -> Body:
@@ -111,7 +184,7 @@ def choice_of_a_flag(value: int) -> Body:
 
 def test_a_choice_of_the_variable_makes_a_body_for_each() -> None:
     leaf = Leaf.of(flags(3), range(3))
-    found = [use for _, use in variants(choice_of_a_flag(1), leaf)]
+    found = [use for _, use in variants(choice_of_a_flag(1), leaf, [2] * 3)]
     assert [(use.read, use.overwritten) for use in found] == [((), (v,)) for v in range(3)]
     assert use_of(choice_of_a_flag(1), leaf).read == (0, 1, 2)
 
@@ -134,6 +207,39 @@ def test_a_deadlock_of_some_lanes_only() -> None:
     agree(found, reference.explore(stuck))
 
 
+def test_lanes_that_change_places_all_make_progress() -> None:
+    """From (1, 0) and (1, 1), which are searched together, the second variable goes round."""
+
+    def rule(name: str, first: int, guard: Expr, then: Expr) -> Action:
+        here = binary("land", binary("eq", load(0), first), guard)
+        return action(name, body(Guard(here), put(0, 1), put(1, then)))
+
+    low = binary("lt", load(1), 2)
+    rules = [
+        rule("begin", 0, Const(1), Const(0)),
+        rule("begin higher", 0, Const(1), Const(1)),
+        rule("step", 1, low, binary("add", load(1), 1)),
+        rule("again", 1, binary("eq", load(1), 2), Const(0)),
+    ]
+    waits = process(2, body(Guard(Const(0))))
+    model = system([2, 3, 2], [0, 0, 0], processes=[waits], rules=rules)
+    found = explore_lanes(model, Leaf.of(model, [1]))
+    assert (found.states, found.keys) == (4, 2)
+    agree(found, reference.explore(model))
+
+
+def test_what_commutes_is_skipped_and_counted() -> None:
+    """Flags that rules set: those of the leaf, those of the key, and those of a fair rule."""
+    rules = [
+        action(f"set{v}", body(Guard(binary("eq", load(v), 0)), put(v, 1)), fair=v % 2 == 0)
+        for v in range(8)
+    ]
+    model = system([2] * 8, [0] * 8, rules=rules, goals=[prop("all", load(7))])
+    leaf = Leaf.of(model, [0, 1, 2])
+    assert "and i64 %skip" in emit_lanes(model, plan(model, leaf.variables), leaf)[0]
+    agree(explore_lanes(model, leaf), reference.explore(model))
+
+
 # ------------------------------------------------------------------------------ limits
 
 
@@ -145,6 +251,15 @@ def test_limits() -> None:
     assert explore_lanes(model, leaf, Limits(states=1024)).verdict is Verdict.HOLDS
     assert explore_lanes(flags(24), leaf, Limits(memory=16 << 20)).stopped == "memory"
     assert explore_lanes(flags(24), leaf, Limits(time=0.2)).stopped == "time"
+
+
+def test_memory_that_others_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(_: Watch, now: float) -> bool:
+        return now > 0
+
+    monkeypatch.setattr(Watch, "short", short)
+    found = explore_lanes(flags(10), Leaf.of(flags(10), [0]))
+    assert (found.verdict, found.stopped) == (Verdict.UNKNOWN, "memory")
 
 
 def test_growing() -> None:
@@ -166,9 +281,9 @@ def test_without_a_leaf_it_is_the_ordinary_search() -> None:
 
 def test_what_was_chosen_is_kept() -> None:
     first, second = lanes.explore(flags(8)), lanes.explore(flags(8))
-    assert first.keys == 4
+    assert first.keys == 1
     assert counts(first) == counts(second)
-    assert second.keys == 4
+    assert second.keys == 1
 
 
 def test_an_interrupt_while_choosing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +300,7 @@ def test_a_short_search_is_the_ordinary_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert lanes.explore_auto(model).keys is None
     monkeypatch.setattr(lanes, "SHORT", 50)
     found = lanes.explore_auto(model)
-    assert found.keys == 4
+    assert found.keys == 1
     assert counts(found) == counts(ordinary(model))
     stopped = lanes.explore_auto(model, Limits(states=50))
     assert (stopped.stopped, stopped.keys) == ("states", None)

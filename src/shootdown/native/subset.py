@@ -194,7 +194,7 @@ define internal i64 @call0(i64 %f) alwaysinline {
   ret i64 0
 }
 """,
-    # call3(function address, a, b, c); call4 and call5 in the same way
+    # call3(function address, a, b, c); call4, call5 and call6 in the same way
     "call3": """\
 define internal i64 @call3(i64 %f, i64 %a, i64 %b, i64 %c) alwaysinline {
   %p = inttoptr i64 %f to ptr
@@ -213,6 +213,13 @@ define internal i64 @call4(i64 %f, i64 %a, i64 %b, i64 %c, i64 %d) alwaysinline 
 define internal i64 @call5(i64 %f, i64 %a, i64 %b, i64 %c, i64 %d, i64 %e) alwaysinline {
   %p = inttoptr i64 %f to ptr
   %r = call i64 %p(i64 %a, i64 %b, i64 %c, i64 %d, i64 %e)
+  ret i64 %r
+}
+""",
+    "call6": """\
+define internal i64 @call6(i64 %f, i64 %a, i64 %b, i64 %c, i64 %d, i64 %e, i64 %g) alwaysinline {
+  %p = inttoptr i64 %f to ptr
+  %r = call i64 %p(i64 %a, i64 %b, i64 %c, i64 %d, i64 %e, i64 %g)
   ret i64 %r
 }
 """,

@@ -7,28 +7,27 @@ are known then.
 
 from __future__ import annotations
 
-import ctypes
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shootdown.check.deadline import time_limit
-from shootdown.check.memory import check_limits, memory_limit
+from shootdown.check.memory import Watch, check_limits, memory_limit
 from shootdown.check.native import engine, lanes_core
-from shootdown.check.native.emit import emit
 from shootdown.check.native.interface import FUNCTIONS
 from shootdown.check.native.lanes_choose import choose_leaf
-from shootdown.check.native.lanes_emit import emit_lanes, most_made
+from shootdown.check.native.lanes_emit import Covering, emit_lanes, most_made
 from shootdown.check.native.lanes_leaf import Leaf
-from shootdown.check.native.lanes_store import EntryStore
-from shootdown.check.native.layout import plan
+from shootdown.check.native.lanes_split import Split, split
+from shootdown.check.native.lanes_store import EntryStore, ones
+from shootdown.check.native.layout import Layout, plan
 from shootdown.check.outcomes import is_deadlock, judge_property, outcomes
 from shootdown.check.result import Limits, Progress, Result, Verdict, Violation, ViolationKind
 from shootdown.errors import UnfinishedError
 from shootdown.lang.interpret import State
-from shootdown.lang.ir import FailureKind, System
+from shootdown.lang.ir import Action, Body, FailureKind, Note, System
 from shootdown.native import jit
 
 MORE, GROW, BAD_STATE, BAD_STEP, LIMITED = (
@@ -48,8 +47,16 @@ class Plan:
     """A leaf, and the code for it: empty where it is still to be written."""
 
     leaf: Leaf
+    bits: dict[int, int]  # of the variables that the leaf splits
+    layout: Layout | None = None
     most_made: int = 0  # bounds what one entry makes
+    covering: Covering = ((), ())
     code: bytes = b""
+
+    @staticmethod
+    def of(system: System, leaf: Leaf) -> Plan:
+        """A plan with nothing but the leaf."""
+        return Plan(leaf, split(system, leaf.split).bits)
 
 
 def explore(
@@ -70,7 +77,7 @@ def explore(
     except UnfinishedError:
         chosen = None  # there is no time left for a search either
     except KeyboardInterrupt:
-        search = _Search(system, Plan(Leaf((), ())), limits, None, good_code=True)
+        search = _Search(system, Plan.of(system, Leaf.of(system, ())), limits, None, good_code=True)
         search.stopped = "interrupt"
         return search.result()
     rest = _left(limits, began)
@@ -80,7 +87,8 @@ def explore(
     result = search.finished()
     code = jit.read(jit.cache_file(search.ir)) if search.ir else None
     if code is not None:
-        _keep(file, Plan(chosen.leaf, search.most_made, code))
+        parts = (search.layout, search.most_made, search.covering, code)
+        _keep(file, Plan(chosen.leaf, chosen.bits, *parts))
     return result
 
 
@@ -119,11 +127,28 @@ def _left(limits: Limits, began: float) -> Limits:
 def _cache_file(system: System) -> Path:
     """Where the plan for a system is kept, for these sources.
 
-    The code says all that matters but which variable is which; that is in the slots.
+    The key has all that a plan depends on. (The code of the ordinary search would say it as well,
+    but writing it takes a tenth of the time that two million states take.)
     """
-    layout = plan(system)
-    key = (jit.sources(), layout.slots, [v.size for v in system.variables], emit(system, layout))
-    return jit.cache_file(f"lanes {key}")
+    key = (
+        [(variable.size, variable.given) for variable in system.variables],
+        [(process.pc, process.daemon, _actions(process.actions)) for process in system.processes],
+        _actions(system.rules),
+        [_operations(prop.body) for prop in system.invariants],
+        [_operations(prop.body) for prop in system.goals],
+    )
+    return jit.cache_file(f"lanes {jit.sources()} {key}")
+
+
+def _actions(actions: Sequence[Action]) -> list[object]:
+    return [(action.fair, _operations(action.body)) for action in actions]
+
+
+def _operations(body: Body) -> list[object]:
+    """A body without its notes."""
+    return [
+        ([op for op in block.ops if not isinstance(op, Note)], block.end) for block in body.blocks
+    ]
 
 
 def _chosen(system: System, file: Path) -> Plan | None:
@@ -133,7 +158,7 @@ def _chosen(system: System, file: Path) -> Plan | None:
         kept: Plan | None = pickle.loads(content)
         return kept
     leaf = choose_leaf(system)
-    chosen = None if leaf is None else Plan(leaf)
+    chosen = None if leaf is None else Plan.of(system, leaf)
     _keep(file, chosen)
     return chosen
 
@@ -152,7 +177,9 @@ def explore_lanes(
 ) -> Result:
     """Search ``system`` breadth-first with this leaf; ``good_code`` takes longer to compile."""
     check_limits(limits)
-    return _Search(system, Plan(leaf), limits, on_progress, good_code=good_code).finished()
+    return _Search(
+        system, Plan.of(system, leaf), limits, on_progress, good_code=good_code
+    ).finished()
 
 
 class _Search:
@@ -170,12 +197,15 @@ class _Search:
         self.system = system
         self.leaf = chosen.leaf
         self.most_made = chosen.most_made
+        self.covering = chosen.covering
         self.kept = chosen.code
         self.limits = limits
         self.on_progress = on_progress
         self.began = self.reported = time.perf_counter()
         self.good_code = good_code
-        self.layout = plan(system, self.leaf.variables)
+        self.parts = Split(system, chosen.bits)
+        self.layout = chosen.layout or plan(self.parts.system, self.leaf.variables)
+        self.watch = Watch()
         self.ir = ""
         self.store: EntryStore | None = None
         self.violation: Violation | None = None
@@ -198,15 +228,18 @@ class _Search:
             self.stopped = "time"
             return
         system = self.system
-        engine.provide(functions, self.system, self.layout)
+        if self.layout.given:
+            engine.provide(functions, self.parts.system, self.layout)
         most = self.limits.states
         store = EntryStore(
             self.layout.words - 1,
+            self.leaf.words,
             self.most_made,
-            len(system.lines),
+            self.covering,
             len(system.goals),
             memory_limit(self.limits),
             _MOST_STATES if most is None else most,
+            self.watch,
         )
         key, lane = self.split(system.init)
         store.begin(functions, key, lane)
@@ -227,8 +260,8 @@ class _Search:
         """
         if self.kept:
             return jit.Library(self.kept, FUNCTIONS)
-        self.ir = emit_lanes(self.system, self.layout, self.leaf)
-        self.most_made = most_made(self.system, self.leaf)
+        self.ir, self.covering = emit_lanes(self.parts.system, self.layout, self.leaf)
+        self.most_made = most_made(self.parts.system, self.leaf)
         functions = jit.load_cached(self.ir, FUNCTIONS)
         if functions is not None:
             return functions
@@ -244,7 +277,7 @@ class _Search:
     def search(self, store: EntryStore) -> int:
         """Run the core in slices until it ends or a limit is reached; the last status."""
         budget = 200  # states, then as many as fill a slice
-        while not self.over_time(store):
+        while not self.over_limit(store):
             began = time.perf_counter()
             status = store.call("run", budget)
             if status == GROW:
@@ -258,14 +291,17 @@ class _Search:
                 return status
         return MORE
 
-    def over_time(self, store: EntryStore) -> bool:
-        """Whether time is up; reports progress by the way."""
+    def over_limit(self, store: EntryStore) -> bool:
+        """Whether time is up, or other programs have taken the memory; reports progress."""
         now = time.perf_counter()
         elapsed = now - self.began
         if self.on_progress and now - self.reported >= 0.1:
             self.reported = now
             counts = store["KNOWN"], store["EXPANDED"], store.depth()
             self.on_progress(Progress(*counts, elapsed, store.memory()))
+        if self.watch.short(now):
+            self.stopped = "memory"
+            return True
         if self.limits.time is not None and elapsed >= self.limits.time:
             self.stopped = "time"
             return True
@@ -275,26 +311,28 @@ class _Search:
 
     def split(self, state: State) -> tuple[list[int], int]:
         """The key and the lane of a state."""
+        state = self.parts.to_bits(state)
         lane = self.leaf.lane((v, state[v]) for v in self.leaf.variables)
         return self.layout.pack(state)[:-1], lane
 
     def state(self, key: list[int], lane: int) -> State:
         """The state that a key and a lane make."""
-        return self.layout.unpack([*key, self.leaf.word(self.layout, self.leaf.values(lane))])
+        words = [*key, self.leaf.word(self.layout, self.leaf.values(lane))]
+        return self.parts.from_bits(self.layout.unpack(words))
 
     # ------------------------------------------------------------------ violations
 
     def found(self, store: EntryStore, status: int) -> Violation:
         """The violation in the record that was expanded last."""
         record = store["HEAD"]
-        key = store.key(record)
+        key = store.key(store.address(record))
         judge = self.bad_state if status == BAD_STATE else self.bad_step
-        for lane in _ones(store.lanes(record)):
+        for lane in ones(store.lanes(record)):
             state = self.state(key, lane)
             violation = judge(state)
             if violation is not None:
                 kind, name, index, outcome = violation
-                path = (*self.path(store, record, lane), state)
+                path = (*self.path(store, store.address(record), lane), state)
                 return Violation(kind, name, index, path, outcome)
         raise AssertionError("the compiled code found a violation that the meaning does not have")
 
@@ -328,23 +366,17 @@ class _Search:
         }[failure.kind]
         return kind, failure.name, index
 
-    def path(self, store: EntryStore, record: int, lane: int) -> tuple[State, ...]:
-        """The states of a shortest path to a state, without the state itself.
+    def path(self, store: EntryStore, key: int, lane: int) -> tuple[State, ...]:
+        """The states of a shortest path to a state (the address of its key, and its lane), without
+        the state itself.
 
         The state before one at some distance is among the records of the distance before: the first
         one that makes it.
         """
         backwards: list[State] = []
         for distance in reversed(range(store["DEPTH"])):
-            target, bit = store.address(record), _signed(1 << lane)
-            record = store.call("source", *store.level(distance), target, bit)
-            here = store.address(record)
-            lane = next(
-                lane
-                for lane in _ones(store.lanes(record))
-                if store.call("makes", here, _signed(1 << lane), target, bit)
-            )
-            backwards.append(self.state(store.key(record), lane))
+            key, lane = store.source(distance, key, lane)
+            backwards.append(self.state(store.key(key), lane))
         return tuple(reversed(backwards))
 
     # ---------------------------------------------------------------------- result
@@ -358,6 +390,7 @@ class _Search:
             verdict = Verdict.UNKNOWN
         else:
             verdict = Verdict.HOLDS if all(goals) else Verdict.VACUOUS
+        lines = len(self.system.lines)
         states = 0 if store is None else store["KNOWN"]
         expanded = 0 if store is None else store["EXPANDED"]
         return Result(
@@ -371,22 +404,9 @@ class _Search:
             seconds=time.perf_counter() - self.began,
             memory=0 if store is None else store.memory(),
             goals=goals,
-            covered=(False,) * len(self.system.lines) if store is None else store.covered(),
+            covered=(False,) * lines if store is None else store.covered(lines),
             violation=self.violation,
             stopped=None if self.violation else self.stopped,
             frontier=states - expanded,
             keys=None if store is None else store["KEYS"],
         )
-
-
-def _ones(lanes: int) -> Iterator[int]:
-    """The numbers of the bits that are set."""
-    while lanes:
-        lowest = lanes & -lanes
-        yield lowest.bit_length() - 1
-        lanes ^= lowest
-
-
-def _signed(lanes: int) -> int:
-    """As ctypes takes it."""
-    return ctypes.c_int64(lanes).value

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import TypeAlias
 
-from shootdown.check.native.expressions import Env, Writer
-from shootdown.check.native.lanes_leaf import Leaf
+from shootdown.check.native.expressions import Env
+from shootdown.check.native.lanes_sets import SetWriter
 from shootdown.check.native.layout import resolve
 from shootdown.check.native.values import (
     ARITHMETIC,
@@ -21,7 +21,6 @@ from shootdown.check.native.values import (
     Value,
     constant,
     known,
-    signed,
 )
 from shootdown.lang.bodies import expr_loads, expr_regs
 from shootdown.lang.ir import (
@@ -48,7 +47,6 @@ from shootdown.lang.ir import (
 Cases: TypeAlias = tuple[tuple[str, Value], ...]
 
 _MOST_CASES = 16
-_ALL = "-1"
 ONE = constant(1)
 
 
@@ -60,11 +58,13 @@ class SlicedProperty:
     """The text that evaluates one property; ``fail`` writes what happens at a failed check."""
 
     def __init__(
-        self, writer: Writer, leaf: Leaf, words: list[str], fail: Callable[[int], None]
+        self, sets: SetWriter, lanes: str, words: list[str], fail: Callable[[int], None]
     ) -> None:
-        self.writer = writer
-        self.leaf = leaf
-        self.members = set(leaf.variables)
+        self.sets = sets
+        self.lanes = lanes
+        self.writer = sets.writer
+        self.leaf = sets.leaf
+        self.members = set(sets.leaf.variables)
         self.words = words
         self.fail = fail
         self.registers: list[Cases] = []
@@ -72,11 +72,11 @@ class SlicedProperty:
     def where(self, body: Body) -> str:
         """The lanes in which the property holds; lanes that are not at hand may be among them."""
         edges: dict[int, list[tuple[str, list[Cases]]]] = {}
-        good = "0"
-        zero: Cases = ((_ALL, ZERO),)
+        good = self.sets.none
+        zero: Cases = ((self.sets.all, ZERO),)
         for number in body.order():
             if number == 0:
-                lanes, self.registers = "%lanes", [zero] * max(1, body.registers)
+                lanes, self.registers = self.lanes, [zero] * max(1, body.registers)
             else:
                 lanes = self.enter(edges[number])
             block = body.blocks[number]
@@ -86,27 +86,30 @@ class SlicedProperty:
                     edges.setdefault(target, []).append((lanes, self.registers[:]))
                 case Branch(condition, then, orelse):
                     true = self.truth(condition)
-                    yes, no = self.both(lanes, true), self.both(lanes, self.negated(true))
+                    yes, no = (
+                        self.sets.both(lanes, true),
+                        self.sets.both(lanes, self.sets.negated(true)),
+                    )
                     edges.setdefault(then, []).append((yes, self.registers[:]))
                     edges.setdefault(orelse, []).append((no, self.registers[:]))
                 case Done():
-                    good = self.either(good, self.both(lanes, self.truth(Reg(0))))
+                    good = self.sets.either(good, self.sets.both(lanes, self.truth(Reg(0))))
                 case _:
                     raise TooManyCasesError
         return good
 
     def enter(self, edges: list[tuple[str, list[Cases]]]) -> str:
         """Begin a block: the lanes that get there."""
-        lanes = "0"
+        lanes = self.sets.none
         for part, _ in edges:
-            lanes = self.either(lanes, part)
+            lanes = self.sets.either(lanes, part)
         self.registers = []
         for values in zip(*(registers for _, registers in edges), strict=True):
             if all(value == values[0] for value in values):
                 self.registers.append(values[0])
             else:
                 parts = [
-                    (self.both(part, mask), value)
+                    (self.sets.both(part, mask), value)
                     for (part, _), cases in zip(edges, values, strict=True)
                     for mask, value in cases
                 ]
@@ -121,13 +124,13 @@ class SlicedProperty:
                     self.registers[reg] = self.value(value)
                 case Check(condition, failure):
                     go_on, stop = writer.fresh("passed"), writer.fresh("failed")
-                    bad = self.both(lanes, self.negated(self.truth(condition)))
-                    writer.branch(writer.pure(f"icmp eq i64 {bad}, 0"), go_on, stop)
+                    bad = self.sets.without(lanes, self.truth(condition))
+                    writer.branch(self.sets.any(bad), stop, go_on)
                     writer.label(stop)
                     self.fail(failure)
                     writer.label(go_on)
                 case Cover(line):
-                    some = writer.pure(f"icmp ne i64 {lanes}, 0")
+                    some = self.sets.any(lanes)
                     byte = writer.pure(f"zext i1 {some} to i8")
                     address = writer.pure(f"getelementptr i8, ptr %cover, i64 {line}")
                     old = writer.new(f"load i8, ptr {address}")
@@ -136,44 +139,6 @@ class SlicedProperty:
                     pass
                 case Guard() | _:
                     raise TooManyCasesError
-
-    # ------------------------------------------------------------------------ sets of lanes
-
-    def both(self, left: str, right: str) -> str:
-        if "0" in (left, right):
-            return "0"
-        if left in (_ALL, right):
-            return right
-        if right == _ALL:
-            return left
-        a, b = known(left), known(right)
-        if a is not None and b is not None:
-            return signed(a & b)
-        return self.writer.pure(f"and i64 {left}, {right}")
-
-    def either(self, left: str, right: str) -> str:
-        if _ALL in (left, right):
-            return _ALL
-        if left in ("0", right):
-            return right
-        if right == "0":
-            return left
-        a, b = known(left), known(right)
-        if a is not None and b is not None:
-            return signed(a | b)
-        return self.writer.pure(f"or i64 {left}, {right}")
-
-    def negated(self, lanes: str) -> str:
-        number = known(lanes)
-        if number is not None:
-            return signed(~number)
-        return self.writer.pure(f"xor i64 {lanes}, -1")
-
-    def spread(self, condition: str) -> str:
-        """All lanes or none, for an operand of type i1."""
-        if condition in ("true", "false"):
-            return _ALL if condition == "true" else "0"
-        return self.writer.pure(f"sext i1 {condition} to i64")
 
     # ------------------------------------------------------------------------ expressions
 
@@ -191,23 +156,23 @@ class SlicedProperty:
         """Cases with the same value put together."""
         found: dict[str, tuple[str, Value]] = {}
         for mask, value in parts:
-            if mask == "0":
+            if mask == self.sets.none:
                 continue
-            old, other = found.get(value.text, ("0", value))
+            old, other = found.get(value.text, (self.sets.none, value))
             bounds = min(value.low, other.low), max(value.high, other.high)
-            found[value.text] = self.either(old, mask), Value(value.text, *bounds)
+            found[value.text] = self.sets.either(old, mask), Value(value.text, *bounds)
         if len(found) > _MOST_CASES:
             raise TooManyCasesError
         if len(found) == 1:
             (_, value) = next(iter(found.values()))
-            return ((_ALL, value),)
-        return tuple(found.values()) or ((_ALL, ZERO),)
+            return ((self.sets.all, value),)
+        return tuple(found.values()) or ((self.sets.all, ZERO),)
 
     def value(self, expr: Expr) -> Cases:
         """The cases of a number."""
         writer = self.writer
         if self.uniform(expr):
-            return ((_ALL, writer.value(expr, self.env())),)
+            return ((self.sets.all, writer.value(expr, self.env())),)
         match expr:
             case Reg(index):
                 return self.registers[index]
@@ -216,10 +181,10 @@ class SlicedProperty:
             case Binary(op, left, right) if op in ARITHMETIC:
                 return self.merged(
                     [
-                        (self.both(m, n), writer.arithmetic(op, a, b))
+                        (self.sets.both(m, n), writer.arithmetic(op, a, b))
                         for m, a in self.value(left)
                         for n, b in self.value(right)
-                        if self.both(m, n) != "0"
+                        if self.sets.both(m, n) != self.sets.none
                     ]
                 )
             case Unary("neg", operand):
@@ -232,13 +197,16 @@ class SlicedProperty:
                 true = self.truth(condition)
                 return self.merged(
                     [
-                        *((self.both(true, m), v) for m, v in self.value(then)),
-                        *((self.both(self.negated(true), m), v) for m, v in self.value(orelse)),
+                        *((self.sets.both(true, m), v) for m, v in self.value(then)),
+                        *(
+                            (self.sets.both(self.sets.negated(true), m), v)
+                            for m, v in self.value(orelse)
+                        ),
                     ]
                 )
             case _:
                 true = self.truth(expr)
-                return self.merged([(true, ONE), (self.negated(true), ZERO)])
+                return self.merged([(true, ONE), (self.sets.negated(true), ZERO)])
 
     def popcount(self, value: Value) -> Value:
         number = known(value.text)
@@ -251,28 +219,28 @@ class SlicedProperty:
         """The lanes in which an expression is not 0."""
         writer = self.writer
         if self.uniform(expr):
-            return self.spread(writer.condition(expr, self.env()))
+            return self.sets.spread(writer.condition(expr, self.env()))
         match expr:
             case Binary("land", left, right):
-                return self.both(self.truth(left), self.truth(right))
+                return self.sets.both(self.truth(left), self.truth(right))
             case Binary("lor", left, right):
-                return self.either(self.truth(left), self.truth(right))
+                return self.sets.either(self.truth(left), self.truth(right))
             case Unary("lnot", operand):
-                return self.negated(self.truth(operand))
+                return self.sets.negated(self.truth(operand))
             case Binary(op, left, right) if op in COMPARISON:
-                result = "0"
+                result = self.sets.none
                 for m, a in self.value(left):
                     for n, b in self.value(right):
-                        lanes = self.both(m, n)
-                        if lanes != "0":
-                            true = self.spread(writer.compare(op, a, b))
-                            result = self.either(result, self.both(lanes, true))
+                        lanes = self.sets.both(m, n)
+                        if lanes != self.sets.none:
+                            true = self.sets.spread(writer.compare(op, a, b))
+                            result = self.sets.either(result, self.sets.both(lanes, true))
                 return result
             case _:
-                result = "0"
+                result = self.sets.none
                 for m, v in self.value(expr):
-                    true = self.spread(writer.compare("ne", v, ZERO))
-                    result = self.either(result, self.both(m, true))
+                    true = self.sets.spread(writer.compare("ne", v, ZERO))
+                    result = self.sets.either(result, self.sets.both(m, true))
                 return result
 
     # ------------------------------------------------------------------------ places
@@ -282,12 +250,12 @@ class SlicedProperty:
         indices = [self.value(expr) for expr, _, _ in place.index]
         parts: list[tuple[str, Value]] = []
         for combination in product(*indices):
-            lanes = _ALL
+            lanes = self.sets.all
             for mask, _ in combination:
-                lanes = self.both(lanes, mask)
-            if lanes != "0":
+                lanes = self.sets.both(lanes, mask)
+            if lanes != self.sets.none:
                 steps = [value for _, value in combination]
-                parts += [(self.both(lanes, m), v) for m, v in self.element(place, steps)]
+                parts += [(self.sets.both(lanes, m), v) for m, v in self.element(place, steps)]
         return self.merged(parts)
 
     def element(self, place: Place, steps: Sequence[Value]) -> Cases:
@@ -299,34 +267,36 @@ class SlicedProperty:
         place = Place(place.base, index)  # type: ignore[arg-type]
         base, dimensions = resolve(place)
         if base is None:
-            return ((_ALL, ZERO),)
+            return ((self.sets.all, ZERO),)
         named = list(place.variables())
         if not self.members.intersection(named):
-            return ((_ALL, self.writer.load(place, self.env(steps))),)
+            return ((self.sets.all, self.writer.load(place, self.env(steps))),)
         if not dimensions:
             return self.leaf_value(base)
         if len(named) > _MOST_CASES:
             raise TooManyCasesError
         writer = self.writer
         parts: list[tuple[str, Value]] = []
-        outside = _ALL
+        outside = self.sets.all
         spans = [range(extent) for _, _, extent in dimensions]
         for numbers in product(*spans):
-            here, variable = _ALL, base
+            here, variable = self.sets.all, base
             for (expr, stride, _), number in zip(dimensions, numbers, strict=True):
                 value = writer.value(expr, self.env(steps))
-                here = self.both(here, self.spread(writer.compare("eq", value, constant(number))))
+                here = self.sets.both(
+                    here, self.sets.spread(writer.compare("eq", value, constant(number)))
+                )
                 variable += number * stride
-            outside = self.both(outside, self.negated(here))
+            outside = self.sets.both(outside, self.sets.negated(here))
             if variable in self.members:
                 cases = self.leaf_value(variable)
             else:
-                cases = ((_ALL, writer.load(Place(variable), self.env())),)
-            parts += [(self.both(here, m), v) for m, v in cases]
+                cases = ((self.sets.all, writer.load(Place(variable), self.env())),)
+            parts += [(self.sets.both(here, m), v) for m, v in cases]
         return self.merged([*parts, (outside, ZERO)])
 
     def leaf_value(self, variable: int) -> Cases:
         return tuple(
-            (signed(self.leaf.mask(variable, value)), constant(value))
+            (self.sets.constant(self.leaf.mask(variable, value)), constant(value))
             for value in range(self.leaf.size_of[variable])
         )

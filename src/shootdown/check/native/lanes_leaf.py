@@ -1,4 +1,4 @@
-"""The leaf of a system: a few variables whose values are the *lanes* of a 64-bit word.
+"""The leaf of a system: a few variables whose values are the *lanes* of one or more 64-bit words.
 
 A lane is one valuation of the leaf. Everything here is about what an action has to do with the
 leaf: which of its variables it looks at, and which it only overwrites.
@@ -13,10 +13,10 @@ from functools import cached_property
 from itertools import product
 from operator import is_
 
+from shootdown.check.native.lanes_bits import bit_of, rebuilt, rebuilt_place
 from shootdown.check.native.layout import Layout, resolve
-from shootdown.lang.bodies import block_targets, body_loads, body_stores, expr_loads, simplify
+from shootdown.lang.bodies import block_targets, body_loads, body_stores, expr_loads
 from shootdown.lang.ir import (
-    Binary,
     Block,
     Body,
     Branch,
@@ -29,38 +29,56 @@ from shootdown.lang.ir import (
     Jump,
     Load,
     Op,
-    Place,
     Reg,
-    Select,
     Set,
     Store,
     System,
     Terminator,
-    Unary,
 )
 from shootdown.lang.prune import live_blocks
 
 LANES = 64
+"""Lanes in a word."""
+MOST_WORDS = 8
+"""Words of a set of lanes: a power of two."""
+
 _MOST_VARIANTS = 16  # bodies that one body becomes
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """Some variables, in order; a lane is ``sum(value * stride)`` over them."""
+    """Some variables, in order; a lane is ``sum(value * stride)`` over them.
+
+    The first ones, the *inner* variables, say which bit of a word a lane is, the others, which word
+    it is: so no lane moves from one word to another when an inner variable changes, and words move
+    as they are when another does. ``split`` are variables of the system of which only some bits are
+    in the leaf: the numbers are those of :func:`~.lanes_split.split`.
+    """
 
     variables: tuple[int, ...]
     sizes: tuple[int, ...]
+    inner: int  # how many are
+    split: tuple[int, ...] = ()
 
     @staticmethod
-    def of(system: System, variables: Sequence[int]) -> Leaf:
-        """The leaf of these variables."""
-        return Leaf(tuple(variables), tuple(system.variables[v].size for v in variables))
+    def of(system: System, variables: Iterable[int], split: Sequence[int] = ()) -> Leaf:
+        """The leaf of these variables, in the order that needs the fewest words."""
+        variables = tuple(variables)
+        sizes = tuple(system.variables[v].size for v in variables)
+        _, outer = fewest_words(sizes)
+        order = sorted(range(len(variables)), key=lambda i: i in outer)
+        ordered = tuple(variables[i] for i in order)
+        inner = len(variables) - len(outer)
+        return Leaf(ordered, tuple(sizes[i] for i in order), inner, tuple(split))
 
     @cached_property
     def strides(self) -> dict[int, int]:
         """How far two lanes are apart that differ by one in this variable."""
-        strides, step = {}, 1
-        for variable, size in zip(self.variables, self.sizes, strict=True):
+        strides: dict[int, int] = {}
+        step = 1
+        for i, (variable, size) in enumerate(zip(self.variables, self.sizes, strict=True)):
+            if i == self.inner:
+                step = LANES
             strides[variable] = step
             step *= size
         return strides
@@ -71,18 +89,38 @@ class Leaf:
         return dict(zip(self.variables, self.sizes, strict=True))
 
     @cached_property
+    def words(self) -> int:
+        """The words of a set of lanes: a power of two."""
+        return 1 << (math.prod(self.sizes[self.inner :]) - 1).bit_length()
+
+    @property
     def lanes(self) -> int:
         """How many lanes there are."""
         return math.prod(self.sizes)
 
+    def is_outer(self, variable: int) -> bool:
+        """Whether a variable says which word a lane is in."""
+        return variable in self.variables[self.inner :]
+
     def mask(self, variable: int, value: int) -> int:
         """The lanes in which a variable has a value."""
-        stride, size = self.strides[variable], self.size_of[variable]
-        return sum(1 << lane for lane in range(self.lanes) if lane // stride % size == value)
+        return self._masks[variable, value]
+
+    @cached_property
+    def _masks(self) -> dict[tuple[int, int], int]:
+        masks = {(v, n): 0 for v in self.variables for n in range(self.size_of[v])}
+        for values in self.combinations(self.variables):
+            for pair in values:
+                masks[pair] |= 1 << self.lane(values)
+        return masks
+
+    @cached_property
+    def _all(self) -> int:
+        return sum(1 << self.lane(values) for values in self.combinations(self.variables))
 
     def masks(self, values: Iterable[tuple[int, int]]) -> int:
         """The lanes in which variables have the values that are given."""
-        result = (1 << self.lanes) - 1
+        result = self._all
         for variable, value in values:
             result &= self.mask(variable, value)
         return result
@@ -93,8 +131,9 @@ class Leaf:
 
     def values(self, lane: int) -> Iterator[tuple[int, int]]:
         """Variables and their values in a lane."""
-        for variable in self.variables:
-            yield variable, lane // self.strides[variable] % self.size_of[variable]
+        for i, variable in enumerate(self.variables):
+            here = lane % LANES if i < self.inner else lane
+            yield variable, here // self.strides[variable] % self.size_of[variable]
 
     def word(self, layout: Layout, values: Iterable[tuple[int, int]]) -> int:
         """The last word of a state with these values, all others 0."""
@@ -108,6 +147,18 @@ class Leaf:
         """All values of some of the variables together."""
         for values in product(*(range(self.size_of[v]) for v in variables)):
             yield tuple(zip(variables, values, strict=True))
+
+
+def fewest_words(sizes: Sequence[int]) -> tuple[int, frozenset[int]]:
+    """The words of a set of lanes for variables of these sizes, each of which fits into a word, and
+    which of them are outer ones."""
+    inner: dict[int, frozenset[int]] = {1: frozenset()}  # lanes in a word -> variables
+    for i, size in enumerate(sizes):
+        more = {lanes * size: chosen | {i} for lanes, chosen in inner.items()}
+        inner = {lanes: some for lanes, some in (more | inner).items() if lanes <= LANES}
+    lanes = max(inner)
+    words = math.prod(sizes) // lanes
+    return 1 << (words - 1).bit_length(), frozenset(range(len(sizes))) - inner[lanes]
 
 
 # --------------------------------------------------------------------------- reads and writes
@@ -186,17 +237,23 @@ def _expressions(op: Op) -> Iterator[Expr]:
 # --------------------------------------------------------------------------- variants
 
 
-def variants(body: Body, leaf: Leaf) -> list[tuple[Body, Use]]:
+def variants(
+    body: Body, leaf: Leaf, sizes: Sequence[int], *, apart: bool = False
+) -> list[tuple[Body, Use]]:
     """Bodies that have the outcomes of this one between them, each once.
 
     Where a choice decides which variable of the leaf is meant, each of its values gets a body, if
-    that does not make too much code.
+    that does not make too much code. ``apart``: also if the leaf does not depend on the choice.
+    ``sizes`` are those of all variables.
     """
+    body = live_blocks(tidied(body, sizes))
     whole = [(body, use_of(body, leaf))]
     found = [body]
     while True:
         split = [
-            part for one in found for part in (_split(one) if _names_by_index(one, leaf) else [one])
+            part
+            for one in found
+            for part in (_split(one, sizes) if apart or _depends_on_choice(one, leaf) else [one])
         ]
         if len(split) > _MOST_VARIANTS or all(map(is_, split, found)):
             break
@@ -214,20 +271,30 @@ def code_size(bodies: Iterable[tuple[Body, Use]], leaf: Leaf) -> int:
     )
 
 
-def _names_by_index(body: Body, leaf: Leaf) -> bool:
+def _depends_on_choice(body: Body, leaf: Leaf) -> bool:
+    """Whether a variable of the leaf is named by an index, or what it becomes is computed."""
     members = set(leaf.variables)
+    if any(
+        isinstance(op, Store)
+        and not isinstance(op.value, Const | Load)
+        and members.intersection(op.place.variables())
+        for block in body.blocks
+        for op in block.ops
+    ):
+        return True
     return any(
         resolve(place)[1] and members.intersection(place.variables())
         for place in (*body_loads(body), *body_stores(body))
     )
 
 
-def _split(body: Body) -> list[Body]:
+def _split(body: Body, sizes: Sequence[int]) -> list[Body]:
     """One body for each value of the first choice."""
     for number in body.order():
         end = body.blocks[number].end
         if isinstance(end, Choice):
-            return [_taking(body, number, end, i) for i in range(end.width)]
+            parts = [_taking(body, number, end, i) for i in range(end.width)]
+            return [live_blocks(tidied(part, sizes)) for part in parts]
     return [body]
 
 
@@ -240,15 +307,14 @@ def _taking(body: Body, number: int, choice: Choice, value: int) -> Body:
     before, after = [], []
     for index, block in enumerate(body.blocks):
         if index == number:
-            allowed = Binary("and", Binary("shr", choice.mask, Const(value)), Const(1))
-            ops = (*block.ops, Guard(allowed), Set(choice.reg, Const(value)))
+            ops = (*block.ops, Guard(bit_of(choice.mask, value)), Set(choice.reg, Const(value)))
             before.append(Block(ops, Jump(choice.target + count)))
         elif isinstance(block.end, Done) and value > 0:
             before.append(Block((*block.ops, Guard(Const(0))), Done()))
         else:
             before.append(block)
         after.append(Block(block.ops, _moved(block.end, count)))
-    return live_blocks(_folded(live_blocks(Body((*before, *after), body.registers))))
+    return live_blocks(Body((*before, *after), body.registers))
 
 
 def _moved(end: Terminator, by: int) -> Terminator:
@@ -263,75 +329,70 @@ def _moved(end: Terminator, by: int) -> Terminator:
             return end
 
 
-# --------------------------------------------------------------------------- constants
+# --------------------------------------------------------------------------- simplifying
 
 
-def _folded(body: Body) -> Body:
-    """The same body with the registers that are constant at a place put in there.
-
-    (``lang.prune`` does that for registers that are set once; an index that is out of range has to
-    stay as it is here, for a load through it gives 0.)
-    """
+def tidied(body: Body, sizes: Sequence[int]) -> Body:
+    """The same body with the registers put in that are a constant, or a variable as it still is;
+    without writes of what is there. ``sizes`` are those of the variables."""
     known: dict[int, dict[int, Expr]] = {0: {r: Const(0) for r in range(body.registers)}}
     blocks = list(body.blocks)
     for number in body.order():
         if number not in known:
             continue  # only a branch that is decided leads there
-        registers = dict(known[number])
-        ops: list[Op] = []
-        for op in body.blocks[number].ops:
-            match op:
-                case Set(reg, value):
-                    value = _put(value, registers)
-                    ops.append(Set(reg, value))
-                    registers.pop(reg, None)
-                    if isinstance(value, Const):
-                        registers[reg] = value
-                case Store(place, value):
-                    ops.append(Store(_place(place, registers), _put(value, registers)))
-                case Guard(condition):
-                    ops.append(Guard(_put(condition, registers)))
-                case Check(condition, failure):
-                    ops.append(Check(_put(condition, registers), failure))
-                case _:
-                    ops.append(op)
+        tidy = _Tidy(dict(known[number]), sizes)
+        ops = [new for op in body.blocks[number].ops if (new := tidy.operation(op)) is not None]
         end = body.blocks[number].end
         match end:
             case Branch(condition, then, orelse):
-                condition = _put(condition, registers)
+                condition = tidy.expr(condition)
                 end = Branch(condition, then, orelse)
                 if isinstance(condition, Const):
                     end = Jump(then if condition.value else orelse)
             case Choice(reg, mask, width, target):
-                end = Choice(reg, _put(mask, registers), width, target)
-                registers.pop(reg, None)
+                end = Choice(reg, tidy.expr(mask), width, target)
+                tidy.registers.pop(reg, None)
         blocks[number] = Block(tuple(ops), end)
         for target in block_targets(blocks[number]):
-            old = known.get(target, registers)
-            known[target] = dict(registers.items() & old.items()) if old != registers else old
+            here = tidy.registers
+            before = known.get(target, here)
+            known[target] = {r: e for r, e in before.items() if here.get(r) == e}
     return Body(tuple(blocks), body.registers)
 
 
-def _put(expr: Expr, registers: dict[int, Expr]) -> Expr:
-    match expr:
-        case Reg(index):
-            return registers.get(index, expr)
-        case Load(place):
-            return Load(_place(place, registers))
-        case Binary(op, left, right):
-            left, right = _put(left, registers), _put(right, registers)
-            whole = Binary(op, left, right)
-            odd = op in ("shl", "shr") and not (isinstance(right, Const) and 0 <= right.value < 64)
-            return whole if odd else simplify(whole)
-        case Unary(op, operand):
-            return simplify(Unary(op, _put(operand, registers)))
-        case Select(condition, then, orelse):
-            parts = (_put(part, registers) for part in (condition, then, orelse))
-            return simplify(Select(*parts))
-        case _:
-            return expr
+class _Tidy:
+    """What is known of the registers within a block."""
 
+    def __init__(self, registers: dict[int, Expr], sizes: Sequence[int]) -> None:
+        self.registers = registers
+        self.sizes = sizes
 
-def _place(place: Place, registers: dict[int, Expr]) -> Place:
-    index = tuple((_put(expr, registers), stride, extent) for expr, stride, extent in place.index)
-    return Place(place.base, index)
+    def expr(self, expr: Expr) -> Expr:
+        return rebuilt(expr, self.leaf, self.sizes)
+
+    def leaf(self, expr: Expr) -> Expr:
+        return self.registers.get(expr.index, expr) if isinstance(expr, Reg) else expr
+
+    def operation(self, op: Op) -> Op | None:
+        """An operation, simplified; None if it does nothing."""
+        match op:
+            case Set(reg, value):
+                value = self.expr(value)
+                self.registers.pop(reg, None)
+                if isinstance(value, Const) or (isinstance(value, Load) and not value.place.index):
+                    self.registers[reg] = value
+                return Set(reg, value)
+            case Store(place, value):
+                place, value = rebuilt_place(place, self.leaf, self.sizes), self.expr(value)
+                if value == Load(place) and not place.index:
+                    return None
+                changed = set(place.variables())
+                for reg, found in list(self.registers.items()):
+                    if isinstance(found, Load) and found.place.base in changed:
+                        del self.registers[reg]
+                return Store(place, value)
+            case Guard(condition):
+                return Guard(self.expr(condition))
+            case Check(condition, failure):
+                return Check(self.expr(condition), failure)
+        return op

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from shootdown.check.memory import Watch
 from shootdown.check.native import lanes_core
+from shootdown.check.native.lanes_cover import covered
+from shootdown.check.native.lanes_emit import Covering
+from shootdown.check.native.store import _ASK as ASK
 from shootdown.check.native.store import _Memory
 from shootdown.errors import UnfinishedError
 from shootdown.native import jit
 
 _MOST_ENTRIES = (1 << 32) - 2  # an index plus one must fit into 32 bits
 _FIRST_SLOTS = 1 << 12
-_LOAD = 0.6  # how full the table gets
-_HUGE_FROM = 2 << 20  # small searches stay on small pages: clearing a huge one takes 0.1 ms
-_RECORD = 16  # bytes of a record
+_LOAD = 0.7  # how full the table gets
 _STEP = 1 << 16  # records that memory is given out for at a time
+_GROWTH = 8  # of a small table
+_LARGE = 1 << 18  # slots, on one huge page
 _REFILL = 1 << 20  # entries put into a new table at a time, so that Ctrl-C is seen
 
 _FIELDS = {name: i for i, name in enumerate(lanes_core.CONTEXT)}
@@ -25,17 +29,31 @@ class EntryStore:
     """The state of one search, which the compiled core works on."""
 
     def __init__(
-        self, words: int, most_made: int, lines: int, goals: int, limit: int, most_states: int
+        self,
+        words: int,
+        sets: int,
+        most_made: int,
+        covering: Covering,
+        goals: int,
+        limit: int,
+        most_states: int,
+        watch: Watch | None = None,
     ) -> None:
-        """``words`` of key, up to ``most_made`` entries made from one; ``limit`` in bytes."""
+        """``words`` of key, ``sets`` of a set of lanes, up to ``most_made`` entries made from one;
+        the lines that bytes of the code stand for; ``limit`` in bytes."""
         self.words = words
+        self.sets = sets
         self.limit = limit
-        self.entry_bytes = (words + 2) * 8
+        self._watch = watch
+        self.entry_bytes = (words + 1 + sets) * 8
+        self.record_bytes = (1 + sets) * 8
         self._context = (ctypes.c_int64 * len(lanes_core.CONTEXT))()
-        self._cover = (ctypes.c_uint8 * lines)()
-        self._property_cover = (ctypes.c_uint8 * lines)()
+        self._covering = covering
+        self._cover, self._property_cover = ((ctypes.c_uint8 * len(part))() for part in covering)
         self._goals = (ctypes.c_uint8 * goals)()
-        self._library = lanes_core.load(words)
+        self._sets = [(ctypes.c_uint64 * sets)() for _ in range(2)]
+        self._library = lanes_core.load(words, sets)
+        self._largest = 0  # records of a level
         self._reserve(most_made)
         self._new_table(_FIRST_SLOTS)
         self["LIMIT"] = most_states
@@ -43,28 +61,33 @@ class EntryStore:
     def _reserve(self, most_made: int) -> None:
         """Address space for as many entries and records as the limit allows, and for a batch."""
         batch = lanes_core.BATCH + most_made + 1
-        records = self.limit // _RECORD
+        most = self.limit
         while True:
-            entries = min(_MOST_ENTRIES, records * _RECORD // self.entry_bytes)
+            entries = min(_MOST_ENTRIES, most // self.entry_bytes)
+            records = most // self.record_bytes
             try:
-                self._out = _Memory(batch * (self.words + 1) * 8)
+                self._out = _Memory(batch * (self.words + self.sets + 1) * 8)
                 self._hashes = _Memory(batch * 16)
-                self._made = _Memory((lanes_core.BATCH + 1) * 24)
-                self._entries = _Memory(entries * self.entry_bytes, huge_from=_HUGE_FROM)
-                self._queue = _Memory(records * _RECORD, huge_from=_HUGE_FROM)
-                self._levels = _Memory(records * 8)
+                self._made = _Memory((lanes_core.BATCH + 1) * (self.sets + 3) * 8)
+                self._entries = _Memory(entries * self.entry_bytes)
+                self._here = _Memory(records * self.record_bytes)
+                self._next = _Memory(records * self.record_bytes)
+                self._kept = _Memory(most)
+                self._levels = _Memory(most // 16 * 8)
                 break
             except (OSError, OverflowError) as error:  # an address space limit: `ulimit -v`
-                records //= 2
+                most //= 2
                 if records < _STEP:
                     raise UnfinishedError("there is no memory to start a check") from error
-        self.most_entries, self.most_records = entries, records
+        self.most_entries, self.most_records, self.most_kept = entries, records, most // 8
         for name, memory in (
             ("OUT", self._out),
             ("HASHES", self._hashes),
             ("MADE", self._made),
             ("ENTRIES", self._entries),
-            ("QUEUE", self._queue),
+            ("HERE", self._here),
+            ("NEXT", self._next),
+            ("KEPT", self._kept),
             ("LEVELS", self._levels),
         ):
             self[name] = memory.address
@@ -89,12 +112,30 @@ class EntryStore:
     def begin(self, functions: jit.Library, key: Sequence[int], lane: int) -> None:
         """Discover the initial state."""
         self.use(functions)
-        entry = (ctypes.c_uint64 * (self.words + 2)).from_address(self["ENTRIES"])
-        entry[:] = [*key, 1 << lane, 0]
-        record = (ctypes.c_uint64 * 2).from_address(self["QUEUE"])
-        record[:] = [0, 1 << lane]
+        lanes = self.set_words(1 << lane)
+        for address, words in ((self["ENTRIES"], [*key, 0, *lanes]), (self["HERE"], [0, *lanes])):
+            content = (ctypes.c_uint64 * len(words))(*words)
+            ctypes.memmove(address, content, ctypes.sizeof(content))
         self["KEYS"] = self["KNOWN"] = self["TAIL"] = self["LEVEL_END"] = 1
         self.call("refill", 0, 1)
+
+    def source(self, distance: int, key: int, lane: int) -> tuple[int, int]:
+        """Of the first record at a distance that leads to the state with the key at that address
+        and a lane: the address of its key, and the first of its lanes that does so."""
+        target = self._set(lane)
+        record = (ctypes.c_uint64 * (1 + self.sets))()
+        if not self.call("source", *self.level(distance), key, target, ctypes.addressof(record)):
+            raise AssertionError("no record makes the state")
+        here = self["ENTRIES"] + record[0] * self.entry_bytes
+        for own in ones(self._number(record[1:])):
+            if self.call("makes", here, self._set(own, 1), key, target):
+                return here, own
+        raise AssertionError("no lane of the record makes the state")
+
+    def _set(self, lane: int, place: int = 0) -> int:
+        """The address of a set with one lane; there are two of them."""
+        self._sets[place] = (ctypes.c_uint64 * self.sets)(*self.set_words(1 << lane))
+        return ctypes.addressof(self._sets[place])
 
     def use(self, functions: jit.Library) -> None:
         """Let the search call these compiled functions of the model."""
@@ -104,35 +145,49 @@ class EntryStore:
 
     def grow(self) -> bool:
         """Make room for the batch that found none; False if the limits forbid it."""
-        keys, records = self["KEYS"] + self["NEEDED"], self["TAIL"] + self["NEEDED"]
+        more = self["NEEDED"]
+        found = self["TAIL"] - self["LEVEL_END"]
+        self._largest = max(self._largest, found)
+        keys, found = self["KEYS"] + more, found + more
+        kept = self["KEPT_WORDS"] + lanes_core.BATCH * self.record_bytes // 8
         slots = self.slots
         while keys > slots * _LOAD:
-            slots *= 2
-        if keys > self.most_entries or records > self.most_records:
+            slots *= _GROWTH if slots < _LARGE else 2
+        if keys > self.most_entries or found > self.most_records or kept > self.most_kept:
             return False
-        if self._bytes(keys, records, slots) > self.limit:
+        if self._bytes(keys, found, kept, slots) > self.limit:
             return False
         if slots != self.slots:
+            more = (slots - self.slots) * 8
+            if self._watch is not None and more >= ASK and not self._watch.has(more):
+                return False
             try:
                 self._new_table(slots)
             except OSError:
                 return False
             for start in range(0, self["KEYS"], _REFILL):
                 self.call("refill", start, min(start + _REFILL, self["KEYS"]))
-        if self._bytes(keys + _STEP, records + _STEP, slots) <= self.limit:
-            keys, records = keys + _STEP, records + _STEP
+        step = keys + _STEP, found + _STEP, kept + _STEP
+        if self._bytes(*step, slots) <= self.limit:
+            keys, found, kept = step
         self["ROOM"] = min(keys, self.most_entries, int(slots * _LOAD))
-        self["QUEUE_ROOM"] = min(records, self.most_records)
+        self["NEXT_ROOM"] = min(found, self.most_records)
+        self["KEPT_ROOM"] = min(kept, self.most_kept)
         return True
 
     # ---------------------------------------------------------------------- memory
 
     def memory(self) -> int:
         """Bytes in use."""
-        return self._bytes(self["KEYS"], self["TAIL"], self.slots)
+        found = self["TAIL"] - self["LEVEL_END"]
+        self._largest = max(self._largest, found)
+        return self._bytes(self["KEYS"], found, self["KEPT_WORDS"], self.slots)
 
-    def _bytes(self, keys: int, records: int, slots: int) -> int:
-        return keys * self.entry_bytes + records * _RECORD + slots * 8
+    def _bytes(self, keys: int, found: int, kept: int, slots: int) -> int:
+        """Bytes for so many keys, records of the next level, words of records that are kept, and
+        slots of the table. Each of the two parts for records is as large as the largest level."""
+        records = 2 * max(self._largest, found) * self.record_bytes
+        return keys * self.entry_bytes + records + kept * 8 + slots * 8
 
     def _new_table(self, slots: int) -> None:
         self._table: _Memory | None = None  # the old one goes first: both could be too much
@@ -150,31 +205,49 @@ class EntryStore:
         return self["DEPTH"] + (self["TAIL"] > self["LEVEL_END"])
 
     def address(self, record: int) -> int:
-        """The address of the entry of a record."""
-        return self["ENTRIES"] + self._record(record)[0] * self.entry_bytes
+        """The address of the key of a record at the distance that is expanded."""
+        index = self._record(record)[0] & (1 << 32) - 1
+        return self["ENTRIES"] + index * self.entry_bytes
 
-    def key(self, record: int) -> list[int]:
-        """The key of a record."""
-        return list((ctypes.c_uint64 * self.words).from_address(self.address(record)))
+    def key(self, address: int) -> list[int]:
+        """The key at an address."""
+        return list((ctypes.c_uint64 * self.words).from_address(address))
 
     def lanes(self, record: int) -> int:
-        """The lanes of a record."""
-        return self._record(record)[1]
+        """The lanes of a record at the distance that is expanded."""
+        return self._number(self._record(record)[1:])
 
-    def _record(self, record: int) -> tuple[int, int]:
-        index, lanes = (ctypes.c_uint64 * 2).from_address(self["QUEUE"] + record * _RECORD)
-        return int(index), int(lanes)
+    def set_words(self, lanes: int) -> list[int]:
+        """The words of a set of lanes."""
+        return [lanes >> 64 * i & (1 << 64) - 1 for i in range(self.sets)]
+
+    def _number(self, words: Sequence[int]) -> int:
+        return sum(word << 64 * i for i, word in enumerate(words))
+
+    def _record(self, record: int) -> list[int]:
+        address = self["HERE"] + (record - self["LEVEL_START"]) * self.record_bytes
+        return list((ctypes.c_uint64 * (1 + self.sets)).from_address(address))
 
     def level(self, distance: int) -> tuple[int, int]:
-        """The records at a distance, up to ``DEPTH``: the first, and the one after the last."""
+        """Where the packed records at a distance below ``DEPTH`` begin and end."""
         levels = (ctypes.c_uint64 * (self["DEPTH"] + 1)).from_address(self["LEVELS"])
-        last = distance == self["DEPTH"]
-        return int(levels[distance]), self["LEVEL_END"] if last else int(levels[distance + 1])
+        return int(levels[distance]), int(levels[distance + 1])
 
-    def covered(self) -> tuple[bool, ...]:
-        """For each line, whether it was executed."""
-        return tuple(bool(a | b) for a, b in zip(self._cover, self._property_cover, strict=True))
+    def covered(self, lines: int) -> tuple[bool, ...]:
+        """For each of so many lines, whether it was executed."""
+        cells, property_cells = self._covering
+        by_actions = covered(cells, self._cover, lines)
+        by_properties = covered(property_cells, self._property_cover, lines)
+        return tuple(a or b for a, b in zip(by_actions, by_properties, strict=True))
 
     def goals(self) -> tuple[bool, ...]:
         """For each goal, whether it was reached."""
         return tuple(map(bool, self._goals))
+
+
+def ones(lanes: int) -> Iterator[int]:
+    """The lanes in a set."""
+    while lanes:
+        lane = lanes & -lanes
+        yield lane.bit_length() - 1
+        lanes ^= lane
