@@ -11,12 +11,14 @@ import pytest
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _kept(pytestconfig: pytest.Config) -> Iterator[None]:
-    assert pytestconfig.cache is not None
+def _kept(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    # there is none with -p no:cacheprovider
+    cache = getattr(pytestconfig, "cache", None)
+    folder = tmp_path_factory.mktemp if cache is None else cache.mkdir
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-        patch.setenv("PYTHONPYCACHEPREFIX", str(pytestconfig.cache.mkdir("bytecode")))
-        patch.setenv("XDG_CACHE_HOME", str(pytestconfig.cache.mkdir("kept")))
+        patch.setenv("PYTHONPYCACHEPREFIX", str(folder("bytecode")))
+        patch.setenv("XDG_CACHE_HOME", str(folder("kept")))
         yield
 
 
