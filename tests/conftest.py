@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from shootdown import commands
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _kept(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -19,6 +21,8 @@ def _kept(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         patch.setenv("PYTHONPYCACHEPREFIX", str(folder("bytecode")))
         patch.setenv("XDG_CACHE_HOME", str(folder("kept")))
+        # what the tests change of the library they name otherwise
+        patch.setattr(commands, "alone", True)
         yield
 
 

@@ -16,9 +16,10 @@ def main() -> int:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     quit_on_interrupt()
     gc.set_threshold(100_000, 50, 100)  # trees with hardly a cycle: it would be a tenth of the time
-    from shootdown.commands import main as run
+    from shootdown import commands
 
-    return run()
+    commands.alone = True
+    return commands.main()
 
 
 if __name__ == "__main__":

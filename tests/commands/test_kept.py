@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import FunctionType, MethodType
 
 import pytest
 
+import shootdown as shootdown_package
 from command_line import Shootdown
 from shootdown.check.native import starts
 from shootdown.commands import kept, library_sources
@@ -221,3 +223,50 @@ def test_one_scenario_needs_a_part_of_the_library(tmp_path: Path) -> None:
         "shootdown.lang.compiler",
         "shootdown.check.native.emit",
     } <= (everything - part)
+
+
+def test_a_program_that_calls_the_command_line_keeps_nothing(cache: Path) -> None:
+    """It may have changed the library."""
+    program = (
+        "import sys\nfrom shootdown.races import s0\nfrom shootdown.commands import main\n"
+        "s0.VARIANTS['V5']['nested'] = 'none'\nsys.exit(main(['check', 'S0.V5', '-q']))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert ran.stdout.startswith(b"VIOLATED")
+    ran = subprocess.run(
+        [sys.executable, "-m", "shootdown", "check", "S0.V5", "-q"],
+        capture_output=True,
+        check=False,
+    )
+    assert ran.stdout.startswith(b"HOLDS")
+
+
+def test_stale_bytecode_is_not_kept(tmp_path: Path, cache: Path) -> None:
+    """Python takes it for that of the source, which has its time and its size."""
+    shutil.copytree(Path(shootdown_package.__file__).parent, tmp_path / "src" / "shootdown")
+    file = tmp_path / "src" / "shootdown" / "races" / "s0.py"
+    text = file.read_text()
+    mistake = text.replace('"nested": "always"', '"nested": "none"  ')
+    assert mistake != text
+    assert len(mistake) == len(text)
+    environment = {
+        **os.environ, "PYTHONPATH": str(tmp_path / "src"),
+        "PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode"),
+    }  # fmt: skip
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def verdict(words: str, folder: str) -> str:
+        ran = subprocess.run(
+            [sys.executable, "-m", "shootdown", "check", "S0.V5", "-q"],
+            capture_output=True, text=True, check=False,
+            env={**environment, "XDG_CACHE_HOME": str(tmp_path / folder)},
+        )  # fmt: skip
+        file.write_text(words)
+        os.utime(file, (10**9, 10**9))
+        return ran.stdout.split()[0]
+
+    assert verdict(mistake, "first") == "HOLDS"
+    assert verdict(text, "first") == "VIOLATED"
+    assert verdict(text, "second") == "VIOLATED"  # Python's own mistake
+    shutil.rmtree(tmp_path / "bytecode")
+    assert verdict(text, "second") == "HOLDS"

@@ -178,7 +178,7 @@ def test_the_snippets_of_the_language_reference_are_one_model(tmp_path: Path) ->
 
 
 def help_text(*verb: str) -> str:
-    program = "import sys; from shootdown.commands import main; sys.exit(main())"
+    program = "import sys; from shootdown.__main__ import main; sys.exit(main())"
     done = subprocess.run(
         [sys.executable, "-c", program, *verb, "--help"],
         capture_output=True,

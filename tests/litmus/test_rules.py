@@ -243,7 +243,7 @@ def test_a_missing_rule_is_noticed(mutant: Mutant, copy: Path, tmp_path: Path) -
     source = file.read_text(encoding="utf-8")
     assert source.count(mutant.old) == 1, "the text of the mutant is not there once"
     file.write_text(source.replace(mutant.old, mutant.new), encoding="utf-8")
-    program = "import sys; from shootdown.commands import main; sys.exit(main())"
+    program = "import sys; from shootdown.__main__ import main; sys.exit(main())"
     words = ["litmus", f"{OWN}/{mutant.test}.litmus", "--expected", f"{OWN}/expected.json"]
     try:
         done = subprocess.run(

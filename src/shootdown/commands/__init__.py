@@ -68,6 +68,11 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 
+alone = False
+"""Whether this process is a command line and nothing else: no other code may have changed the
+library, so what it compiles to can be kept."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; gives the exit code."""
     try:

@@ -5,7 +5,8 @@ To import all of it, and to compile one scenario, take longer than most searches
 What a scenario of the library compiles to depends on the sources of the models and the compiler,
 on Python, and on the choices of the user, and all of that is in the key. A user's own model may
 import and read whatever it likes, so it is compiled each time; and where one has been loaded,
-nothing that is kept is used or written, since it could have changed the library.
+nothing that is kept is used or written, since it could have changed the library. So could a program
+that calls the command line in its own process (see ``shootdown.commands.alone``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from shootdown.commands.library_sources import SOURCES, unchanged
+from shootdown.commands.library_sources import SOURCES, as_imported
 from shootdown.lang.ir import System
 from shootdown.native.cache import kept_file, name_of, read, write
 from shootdown.native.pickles import packed, unpacked
@@ -123,8 +124,9 @@ def _file(*key: str) -> Path:
 
 
 def _write(file: Path, content: bytes | None) -> bool:
-    """Keep something, unless the sources were edited meanwhile: nobody knows which it is of."""
-    if content is None or not unchanged():
+    """Keep something, unless the sources were edited meanwhile or what was imported is not what
+    they say: nobody knows what it is of."""
+    if content is None or not as_imported():
         return False
     write(file, content)
     return True
@@ -132,5 +134,9 @@ def _write(file: Path, content: bytes | None) -> bool:
 
 def _is_known(scenario: Scenario) -> bool:
     """Whether the sources say all about a scenario."""
+    from shootdown import commands
+
+    if not commands.alone:
+        return False
     users = any(name.startswith("shootdown_model_") for name in sys.modules)
     return scenario.location.file.startswith(_LIBRARY) and not users

@@ -91,7 +91,16 @@ def find_variant(word: str) -> Variant:
     from shootdown.commands.targets import find_one
     from shootdown.workloads import pricing
 
-    return pricing.TODAY if word == TODAY else pricing.variant_of(find_one(word).scenario)
+    if word == TODAY:
+        return pricing.TODAY
+    target = find_one(word)
+    variant = pricing.variant_of(target.scenario)
+    if target.path is not None and not variant.options:
+        raise UsageError(
+            f"{word} sets no option of the kernel, so it would be priced as 'today': a scenario is "
+            "priced by its options; for functions of your own write a workload (docs/pricing.md)"
+        )
+    return variant
 
 
 def workload_of(arguments: argparse.Namespace, variant: Variant) -> Workload:

@@ -7,7 +7,7 @@ checked and what is priced are the same paths with the same options.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shootdown.cost.engine import Priced, Progress, Run
@@ -172,7 +172,11 @@ def price(
     priced = run.run(progress)
     low = high = None
     if ranges and priced.finished and priced.steps <= RANGE_STEPS:
-        low, high = (run.again(extreme(profile, sign), seed).run().ns for sign in (-1, 1))
+        both = [run.again(extreme(profile, sign), seed).run() for sign in (-1, 1)]
+        if all(other.finished for other in both):
+            low, high = (other.ns for other in both)
+        else:  # interrupted: what was asked for is not all there
+            priced = replace(priced, finished=False)
     full = {**workload.parameters, **(parameters or {})}
     return Cost(
         variant, workload, full, profile, seed, priced, low, high, plan.machine, dict(options or {})

@@ -29,6 +29,7 @@ from shootdown.errors import UnfinishedError
 from shootdown.lang.interpret import State
 from shootdown.lang.ir import Action, Body, FailureKind, Note, System
 from shootdown.native import jit
+from shootdown.native.cache import sources
 
 MORE, GROW, BAD_STATE, BAD_STEP, LIMITED = (
     lanes_core.STATUS[name] for name in ("MORE", "GROW", "BAD_STATE", "BAD_STEP", "LIMITED")
@@ -137,7 +138,8 @@ def _cache_file(system: System) -> Path:
         [_operations(prop.body) for prop in system.invariants],
         [_operations(prop.body) for prop in system.goals],
     )
-    return jit.cache_file(f"lanes {jit.sources()} {key}")
+    # what writes its code is in lang, too
+    return jit.cache_file(f"lanes {sources('native', 'check', 'lang')} {key}")
 
 
 def _actions(actions: Sequence[Action]) -> list[object]:
