@@ -25,7 +25,7 @@ from shootdown.check.result import Limits, Result, Verdict
 from shootdown.errors import ShootdownError, UnfinishedError, UsageError
 from shootdown.lang.ir import System
 
-EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "500")) // 10
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "250")) // 10
 ABOUT = {"scenario": "it"}
 
 

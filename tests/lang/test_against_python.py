@@ -19,7 +19,7 @@ from shootdown.errors import ModelError
 from shootdown.lang.ir import System, Variable
 from shootdown.lang.loader import load_file
 
-EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "80"))
 
 
 def in_range(value: int, variable: Variable) -> bool:

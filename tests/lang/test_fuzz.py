@@ -21,7 +21,7 @@ from lang.test_refused import IMPORT, SCENARIO, WRONG
 from shootdown.errors import ModelError, UsageError
 from shootdown.lang.loader import load_file
 
-EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "100"))
 
 RICH = '''
 @on_write(Mm.pte)

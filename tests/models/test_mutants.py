@@ -17,7 +17,7 @@ from shootdown.check.result import Verdict
 from shootdown.races import MODULES
 
 QUICK = (
-    *("S0.V6", "S0.V3", "MADV-PARALLEL.fixed", "K.V3", "PT.V0", "S2a.V8.dontneed", "LUF.V11"),
+    *("S0.V6", "MADV-PARALLEL.fixed", "K.V3", "PT.V0", "S2a.V8.dontneed", "LUF.V11"),
     *("S3.O2", "S3.BBM", "N.arch", "X1.current.tso", "X2.ipi", "UFFD-WP.fixed"),
 )
 """One of each protocol; the others are slow only because they are many."""
