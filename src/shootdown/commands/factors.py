@@ -9,8 +9,10 @@ from shootdown.errors import UsageError
 from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
+    from shootdown.check.reduce.reduction import Reduction
     from shootdown.commands.console import Console
     from shootdown.commands.targets import Target
+    from shootdown.lang.ir import System
     from shootdown.report.factors import Rung
 
 MOST = 20_000_000
@@ -44,6 +46,8 @@ def print_factors(arguments: argparse.Namespace, console: Console) -> int:
         console.say(factors_text(target.scenario, rungs))
         codes.append(rungs[-1].code)
         codes += [UNFINISHED for rung in rungs if rung.result.stopped]
+        if rungs[-1].result.stopped == "interrupt":
+            break
     return worst(codes)
 
 
@@ -63,14 +67,22 @@ def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
         most = MOST
     limits = Limits(most, arguments.max_memory, arguments.max_time)
     concrete, system = witness_system(built), built.system
+    rungs: list[Rung] = []
+
+    def add(name: str, system: System, reduce: Reduction = NONE) -> bool:
+        """Whether to go on: Ctrl-C ends them all."""
+        rungs.append(Rung(name, explore(system, limits, reduce=reduce)))
+        return rungs[-1].result.stopped != "interrupt"
+
     with Interruptible():
-        rungs = []
         if concrete is not None:
             name = ", ".join(f"{k}={v}" for k, v in built.setup.hardware.witness.items())
-            rungs.append(Rung(name, explore(concrete, limits)))
-        rungs.append(Rung("as it is", explore(system, limits, reduce=NONE)))
+            if not add(name, concrete):
+                return rungs
+        if not add("as it is", system):
+            return rungs
         for number, name in enumerate(NAMES, 1):
             reduce = chosen(system, NAMES[:number])
-            if name in reduce.names:
-                rungs.append(Rung(f"and {name}", explore(system, limits, reduce=reduce)))
+            if name in reduce.names and not add(f"and {name}", system, reduce):
+                break
     return rungs
