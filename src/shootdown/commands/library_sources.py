@@ -30,45 +30,52 @@ def as_imported() -> bool:
     Python takes bytecode for that of a source with the same time (in seconds) and size, so it may
     be another one's: of a mistake that was tried for a moment.
     """
-    return digest_of(*_PARTS) == SOURCES and all(map(_is_current, _modules()))
+    return digest_of(*_PARTS) == SOURCES and _bytecode_is_current()
 
 
-def _modules() -> list[ModuleType]:
-    return [
-        module
-        for name, module in list(sys.modules.items())
-        if name.startswith(_PACKAGES) and name not in _looked_at
-    ]
+def _bytecode_is_current() -> bool:
+    """Whether the bytecode of the modules that were imported is that of their sources; which pairs
+    of both were found to belong together is kept, since to compile a source takes milliseconds."""
+    kept = unpacked(read(_file()))
+    known: frozenset[str] = kept if isinstance(kept, frozenset) else frozenset()
+    found: set[str] = set()
+    for name, module in list(sys.modules.items()):
+        if not name.startswith(_PACKAGES) or name in _looked_at:
+            continue
+        try:
+            pair = _source_and_bytecode(module)
+        except OSError:
+            return False
+        if pair is not None:
+            digest = sha256(b"\0".join(pair)).hexdigest()
+            if digest not in known and not _belong_together(*pair):
+                return False
+            found.add(digest)
+        _looked_at.add(name)
+    if not found <= known:
+        content = packed(known | found)
+        if content is not None:
+            write(_file(), content)
+    return True
 
 
-def _is_current(module: ModuleType) -> bool:
-    """Whether a module's bytecode is that of its source."""
+def _source_and_bytecode(module: ModuleType) -> tuple[bytes, bytes] | None:
+    """What they are, if this process has not read the source itself."""
     source, cached = module.__file__, getattr(module, "__cached__", None)
     try:
         if source is None or cached is None or os.stat(cached).st_mtime >= _BEGAN:
-            return True  # this process has read the source
-        with open(source, "rb") as file:
-            text = file.read()
-        with open(cached, "rb") as file:
-            bytecode = file.read()
+            return None
+        return Path(source).read_bytes(), Path(cached).read_bytes()
     except FileNotFoundError:
-        return True  # there is no bytecode
-    except OSError:
+        return None  # there is no bytecode
+
+
+def _belong_together(source: bytes, bytecode: bytes) -> bool:
+    try:
+        code = marshal.loads(bytecode[16:])  # behind the head
+        return bool(code == compile(source, "", "exec", dont_inherit=True))
+    except (ValueError, EOFError, TypeError):
         return False
-    pair = sha256(text + b"\0" + bytecode).hexdigest()
-    known = unpacked(read(_file()))
-    pairs: frozenset[str] = known if isinstance(known, frozenset) else frozenset()
-    if pair not in pairs:
-        try:
-            if marshal.loads(bytecode[16:]) != compile(text, source, "exec", dont_inherit=True):
-                return False
-        except (ValueError, EOFError, TypeError):
-            return False
-        content = packed(pairs | {pair})
-        if content is not None:
-            write(_file(), content)
-    _looked_at.add(module.__name__)
-    return True
 
 
 def _file() -> Path:
