@@ -186,6 +186,14 @@ define internal i64 @atomic_or32(i64 %a, i64 %v) alwaysinline {
   ret i64 0
 }
 """,
+    # prefetch_to_write(address): bring its cache line near, and away from others
+    "prefetch_to_write": """\
+define internal i64 @prefetch_to_write(i64 %a) alwaysinline {
+  %p = inttoptr i64 %a to ptr
+  call void @llvm.prefetch.p0(ptr %p, i32 1, i32 3, i32 1)
+  ret i64 0
+}
+""",
     # call0(function address): the same for a function without arguments
     "call0": """\
 define internal i64 @call0(i64 %f) alwaysinline {

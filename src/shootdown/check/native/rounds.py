@@ -78,6 +78,7 @@ CONTEXT = (
     "FOUND_HASHES",
     "FOUND_SKIPS",  # their sets: see core.keep_skip
     "BEFORE",  # addresses in the list from here on come later: see comes_before
+    "LISTS",  # of this thread, to fill a table: twice, for each thread a count and so many hashes
     "MADE_ALL",  # outcomes of this thread's states of the round
 )
 
@@ -101,6 +102,9 @@ MANY = 1 << 10  # more of them are not expected
 TRIES = 32  # buckets in which a slot is looked for
 NOWHERE = 1  # not an address
 LINE = 8  # words of a cache line
+SLICE = 1 << 12  # states that a thread hashes before they are put into a table
+FILL_AHEAD = 24  # states before a bucket is needed there
+LIST_BYTES = 16 * (1 + SLICE + FILL_AHEAD)
 AHEAD = 8  # states before a bucket is needed
 
 
@@ -263,6 +267,7 @@ def enter_unknown(context, chunk, count):
     base = context[FOUND_FIRST] + at
     if chunk == 0:
         base = context[KNOWN]
+    ask_for_room(context, context[LEFT][count - 1], context[STATES] + (base + found) * (8 * W))
     n = 0
     i = 0
     while i < count:
@@ -298,6 +303,21 @@ def enter_unknown(context, chunk, count):
         context[MADE_ALL] += context[MADE][i]
         i += 1
     context[FOUND][chunk * LINE] = found
+    return 0
+
+
+def ask_for_room(context, n, place):
+    """Prefetch what is written when ``n`` states are entered."""
+    hashes = context[HASHES]
+    unknown = context[UNKNOWN]
+    table = context[TABLE]
+    buckets = context[BUCKETS]
+    k = 0
+    while k < n:
+        prefetch_to_write(bucket_of(table, buckets, hashes[unknown[k]]))
+        prefetch_to_write(place)
+        place += 8 * W
+        k += 1
     return 0
 
 
@@ -419,40 +439,66 @@ def keep_marks(context):
     return 0
 
 
-def owner_of(context, h):
-    """The thread that fills the part of the table where a bucket is."""
-    return ((h >> PART_SHIFT) * context[TEAM]) >> (64 - PART_SHIFT)
-
-
-def refill_part(context, start, stop):
-    """Put those of the states from ``start`` to ``stop`` into a new table that belong to this
-    thread."""
-    me = context[ME]
+def refill_together(context, start, stop):
+    """Put the states from ``start`` to ``stop`` into a new table (they are all different): each
+    thread hashes some of them, and fills a part of the table with what all have hashed."""
+    odd = 0
     while start < stop:
-        end = start + BATCH
-        if end > stop:
-            end = stop
-        n = 0
-        here = start
-        while here < end:
-            h = hash_of(context[STATES] + here * (8 * W))
-            context[HASHES][n] = h
-            context[UNKNOWN][n] = here
-            n += is_zero(owner_of(context, h) - me)
-            here += 1
-        k = 0
-        while k < n:
-            prefetch(bucket_of(context[TABLE], context[BUCKETS], context[HASHES][k]))
-            k += 1
-        k = 0
-        while k < n:
-            put(context, context[HASHES][k], context[UNKNOWN][k])
-            k += 1
-        start = end
+        hash_slice(context, start + context[ME] * SLICE, stop, odd)
+        if barrier(context) == 0:
+            return 0
+        t = 0
+        while t < context[TEAM]:
+            other = context[OTHERS][t]
+            lists = other[LISTS] + odd * (context[TEAM] * LIST_BYTES)
+            put_all(context, lists + context[ME] * LIST_BYTES)
+            t += 1
+        # the lists that are filled next have been read before the last barrier
+        odd = 1 - odd
+        start += context[TEAM] * SLICE
+    return barrier(context)
+
+
+def hash_slice(context, here, stop, odd):
+    """List the states of a slice with their hashes, for each thread those that it puts into the
+    table."""
+    team = context[TEAM]
+    lists = context[LISTS] + odd * (team * LIST_BYTES)
+    t = 0
+    while t < team:
+        lists[t * LIST_WORDS] = 0
+        t += 1
+    if stop > here + SLICE:
+        stop = here + SLICE
+    state = context[STATES] + here * (8 * W)
+    while here < stop:
+        h = hash_of(state)
+        mine = lists + (((h >> PART_SHIFT) * team) >> (64 - PART_SHIFT)) * LIST_BYTES
+        n = mine[0]
+        mine[0] = n + 1
+        mine[2 + 2 * n] = h
+        mine[3 + 2 * n] = here
+        state += 8 * W
+        here += 1
     return 0
 
 
-EXPORTED = (rounds, refill_part)
+def put_all(context, listed):
+    """Put the states of a list into the table."""
+    table = context[TABLE]
+    buckets = context[BUCKETS]
+    count = listed[0]
+    entry = listed + 16
+    n = 0
+    while n < count + FILL_AHEAD:
+        prefetch_to_write(bucket_of(table, buckets, entry[2 * n]))
+        if n >= FILL_AHEAD:
+            put(context, entry[2 * (n - FILL_AHEAD)], entry[2 * (n - FILL_AHEAD) + 1])
+        n += 1
+    return 0
+
+
+EXPORTED = (rounds, refill_together)
 FUNCTIONS = tuple(function.__name__ for function in EXPORTED)
 # the same as in core, but for what is not shared there
 HELPERS = (
@@ -462,16 +508,18 @@ HELPERS = (
         if function.__name__ not in ("comes_before", "enter", "discover", "outcome_to")
     ),
     comes_before,
+    ask_for_room,
     list_of,
     own_slots,
     pass_over,
     enter_own,
     remove,
-    owner_of,
     keep_marks,
 )
 PARTS = (
     barrier,
+    hash_slice,
+    put_all,
     enter_unknown,
     search_chunk,
     number_chunk,
@@ -489,6 +537,8 @@ def text(words: int) -> str:
     constants |= {"ODD_STEP": ODD_STEP, "TOO_MANY": TOO_MANY, "NO_ROOM": NO_ROOM, "BAD": BAD}
     constants |= {"CHUNKS": CHUNKS, "SPINS": SPINS, "AHEAD": AHEAD, "LEAST": LEAST, "MANY": MANY}
     constants |= {"TRIES": TRIES, "NOWHERE": NOWHERE, "LEAST_BUCKETS": LEAST_BUCKETS, "LINE": LINE}
+    constants |= {"SLICE": SLICE, "FILL_AHEAD": FILL_AHEAD, "LIST_BYTES": LIST_BYTES}
+    constants["LIST_WORDS"] = LIST_BYTES // 8
     constants["CHUNKS_SHIFT"] = CHUNKS.bit_length() - 1
     constants["PART_SHIFT"] = 64 - (core.PARTS.bit_length() - 1)
     return subset.compile_functions(EXPORTED, HELPERS, constants, PARTS)

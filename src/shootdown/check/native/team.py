@@ -30,8 +30,9 @@ _LEAST = 1 << 10
 _LEAD = 0.9  # how much of the part of one thread the first chunk is
 _FOUND = 16  # new states that one of them may have, on average
 _NARROW = 256  # states for each thread: in smaller levels one is faster
-_ENOUGH = 0.7  # of the CPUs that the threads could use: with less one goes on
-_PATIENCE = 2.0  # seconds until several are tried again
+_ENOUGH = 0.6  # of the CPUs that the threads could use: with less one goes on
+_PATIENCE = 0.1  # seconds until several are tried again; twice as many each time, up to
+_MOST_PATIENCE = 2.0
 _MEASURED = 0.03  # seconds of rounds after which it is looked
 _WORTH = 100_000  # states: to fill a table with less, one thread is enough
 
@@ -51,8 +52,10 @@ class _Member:
         self._chunks = _Memory((rounds.CHUNKS + 1) * 8)
         self._own_slots = (ctypes.c_int64 * core.PARTS)(*_own_slots(me, store.team))
         self.marks = _Memory(2 * marks)
+        self._lists = _Memory(2 * store.team * rounds.LIST_BYTES)
         self.own = self._batch.addresses | {
             "ME": me,
+            "LISTS": self._lists.address,
             "TEAM": store.team,
             "OWN_SLOTS": ctypes.addressof(self._own_slots),
             "MINE": self._chunks.address,
@@ -105,7 +108,7 @@ class TeamStore(Store):
         super().__init__(words, most_outcomes, lines, goals, limit, code, watch)
         self._team_library = jit.load(rounds.text(words), rounds.FUNCTIONS, jit.GOOD)
         self._rounds = _TWO(self._team_library.addresses["rounds"])
-        self._refill_part = _THREE(self._team_library.addresses["refill_part"])
+        self._refill_together = _THREE(self._team_library.addresses["refill_together"])
         self._most = _MOST
         self._round = 0
         self._sizes = [-(-size // 8) * 8 for size in (lines, lines, goals)]
@@ -121,6 +124,7 @@ class TeamStore(Store):
         self._others = (ctypes.c_int64 * threads)(*(m.context.address for m in self._members))
         self._yield = ctypes.CDLL(None).sched_yield
         self._together_from = 0.0  # by the clock
+        self._patience = _PATIENCE
         self._clock = self._cpu = 0.0  # seconds of rounds, and of CPUs meanwhile
 
     def run(self, budget: int) -> int:
@@ -154,7 +158,10 @@ class TeamStore(Store):
         self._cpu += time.process_time() - cpu
         if self._clock > _MEASURED:
             if self._cpu < _ENOUGH * self.team * self._clock:
-                self._together_from = time.perf_counter() + _PATIENCE
+                self._together_from = time.perf_counter() + self._patience
+                self._patience = min(2 * self._patience, _MOST_PATIENCE)
+            else:
+                self._patience = _PATIENCE
             self._clock = self._cpu = 0.0
         self._round = self._members[0]["ROUND"] + 1
         for member in self._members:
@@ -242,14 +249,14 @@ class TeamStore(Store):
                     thread.join()
 
     def _fill(self, states: int) -> None:
-        if states < _WORTH:
+        if states < _WORTH or time.perf_counter() < self._together_from:
             super()._fill(states)
             return
         for start in range(0, states, _SLICE):
             stop = min(start + _SLICE, states)
             self._prepare()
             self._together(
-                lambda member, start=start, stop=stop: self._refill_part(  # type: ignore[misc]
+                lambda member, start=start, stop=stop: self._refill_together(  # type: ignore[misc]
                     member.context.address, start, stop
                 )
             )
