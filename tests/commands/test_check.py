@@ -264,3 +264,9 @@ def test_lanes_need_the_native_engine(shootdown: Shootdown) -> None:
     ran = shootdown("check", "mine.py::safe", "--lanes", "on", *ENGINE)
     assert ran.code == 2
     assert "only the native engine has lanes" in ran.err
+
+
+def test_help_says_what_excludes_threads(shootdown: Shootdown) -> None:
+    said = " ".join(shootdown("check", "--help").out.split())
+    assert "default: 1. Not with --lanes or --compact" in said
+    assert "Not with --lanes or --threads" in said  # --compact

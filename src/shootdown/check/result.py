@@ -118,7 +118,8 @@ class Result:
     true in some discovered state? ``stopped`` says why an UNKNOWN search ended: ``states``,
     ``memory``, ``time``, ``interrupt``, or ``progress``: too many states to look for endless loops.
     ``checkpoint`` is the file from which the search can go on, if it is stopped and there is one.
-    ``keys`` counts what was stored where states were searched together (``check.native.lanes``).
+    ``keys`` counts what was stored where states were searched together (``check.native.lanes``);
+    ``hurried``: they were not, since choosing which would have taken too much of the time limit.
     ``before``: this search with reductions took the place of an ordinary one, which had seen that.
     ``fingerprints``: what was kept instead of states, if it was: then states may be omitted.
     ``represented`` is what the states stand for by symmetry, None where that is not known or the
@@ -140,6 +141,7 @@ class Result:
     stopped: str | None = None
     frontier: int = field(default=0)  # discovered but not expanded
     keys: int | None = None  # of the lanes; 0: asked for, but there is no leaf
+    hurried: bool = False
     checkpoint: str | None = None
     reductions: tuple[str, ...] = ()  # that were on: the counts are those of the smaller graph
     asked: tuple[str, ...] = ()  # the reductions that the user named: not all of them may apply

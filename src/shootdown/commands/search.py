@@ -119,7 +119,7 @@ def _searched(
 
     threads = _threads(arguments)
     if arguments.lanes != "off":
-        return _many(arguments)(system, limits, show)
+        return _many(arguments)(system, limits, show, keeper)
     explore = engine_named(arguments.engine, keeper, threads, fingerprints(arguments), digest)
     if arguments.reduce is None:
         return explore_auto(explore, system, limits, show, keeper, on_reduced)
@@ -203,7 +203,7 @@ def _threads(arguments: argparse.Namespace) -> int:
         if arguments.engine != "native":
             raise UsageError("--threads: only the native engine has threads; leave out --engine")
         if arguments.lanes != "off":
-            raise UsageError("--threads: a search with lanes has one; leave out --lanes")
+            raise UsageError("--threads: a search with lanes has one; leave out --lanes, or this")
         if getattr(arguments, "compact", False):
             raise UsageError("--threads: a search with --compact has one; leave out one of them")
     return threads
@@ -211,7 +211,7 @@ def _threads(arguments: argparse.Namespace) -> int:
 
 def _many(
     arguments: argparse.Namespace,
-) -> Callable[[System, Limits, Callable[[Progress], None]], Result]:
+) -> Callable[[System, Limits, Callable[[Progress], None], Keeper | None], Result]:
     """The search of many states at once, as ``--lanes`` asks for it."""
     from shootdown.check.native import lanes
 
@@ -219,6 +219,4 @@ def _many(
         raise UsageError("--lanes: only the native engine has lanes; leave out --engine")
     if arguments.reduce:
         raise UsageError("--lanes: a reduced search has none; leave out --reduce")
-    if getattr(arguments, "checkpoint", None) or getattr(arguments, "resume", None):
-        raise UsageError("--lanes: such a search cannot be kept; leave out --checkpoint, --resume")
     return lanes.explore if arguments.lanes == "on" else lanes.explore_auto

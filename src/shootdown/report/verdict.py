@@ -256,6 +256,8 @@ def _explored(result: Result) -> str:
     lanes = ""
     if result.keys:
         lanes = f", {result.states / result.keys:.1f} states at a time"
+    elif result.hurried:
+        lanes = ", one state at a time: there was no time to choose lanes"
     elif result.keys == 0:
         lanes = ", one state at a time: no variables make lanes"
     return f"{text} ({result.engine} engine{lanes}, {size(result.memory)})"
