@@ -220,7 +220,7 @@ def test_too_little_memory_to_go_on(kept: Kept, monkeypatch: pytest.MonkeyPatch)
     leaf = Leaf.of(model, [0])
     kept(model, leaf, Limits(states=50_000))
     content = kept.file.read_bytes()
-    with pytest.raises(UnfinishedError, match="50,000 states already.*--max-memory"):
+    with pytest.raises(UnfinishedError, match=r"50,000 states already.*--max-memory"):
         kept(model, leaf, Limits(memory=1 << 18), resume=True)
     assert kept.file.read_bytes() == content
 

@@ -135,7 +135,8 @@ def add_survival(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--checkpoint",
         metavar="FILE",
-        help="keep the search in FILE, from time to time and when a limit or Ctrl-C stops it",
+        help="keep the search in FILE, from time to time and when a limit or Ctrl-C stops it; one "
+        "that comes to its end before writes no FILE",
     )
     group.add_argument(
         "--checkpoint-every",

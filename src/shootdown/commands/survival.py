@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from shootdown.commands.events import Events
     from shootdown.commands.targets import Compiled, Target
     from shootdown.lang.ir import System
+    from shootdown.report.run import Broken, Run
 
 EVERY = 600.0
 """Seconds between two checkpoints in a file that the user named."""
@@ -69,6 +70,19 @@ def keeper(built: Compiled, arguments: argparse.Namespace, events: Events) -> Ke
     made = Keeper(place, about, _teller(built, arguments, events), resume, slow)
     made.compare(system)
     return made
+
+
+def say_if_not_written(keeper: Keeper, run: Run | Broken, arguments: argparse.Namespace) -> None:
+    """Say why there is no file where the user asked for one, unless that is known."""
+    from shootdown.report.run import Run
+
+    if arguments.checkpoint is None or arguments.quiet or keeper.wrote_or_said:
+        return
+    if isinstance(run, Run):
+        ended = "the search came to its end before a checkpoint was due"
+        why = ended if run.result.states else "nothing was searched yet"
+        text, file = run.subject.target, _real(arguments.checkpoint)
+        aside(f"shootdown: {text}: '{file}' was not written: {why}")
 
 
 def _asked(arguments: argparse.Namespace) -> dict[str, str]:

@@ -129,6 +129,11 @@ class Keeper:
         self._next = math.inf
         self._failed = False
 
+    @property
+    def wrote_or_said(self) -> bool:
+        """Whether there is a checkpoint in the place, or it was told why there is none."""
+        return self._kept or self._failed
+
     def recorded(self, name: str) -> str:
         """What the file that the search goes on from says about it; empty where there is none."""
         if self.resume is None:
