@@ -70,7 +70,8 @@ class Violation:
     ``lang.ir``: outcomes are numbered across all actions). ``name`` is the invariant's or the
     assertion's name; ``index`` is its index in ``System.invariants`` or ``System.failures`` (-1 for
     a deadlock) or in ``System.progress``. ``loop``: from ``path[loop]`` on the path goes round for
-    ever. ``length`` is the number of steps of the race.
+    ever. ``real``: the path is one of the system; where there was no time to make one, it is that
+    of a reduced search. ``length`` is the number of steps of the race.
     """
 
     kind: ViolationKind
@@ -79,6 +80,7 @@ class Violation:
     path: tuple[tuple[int, ...], ...]
     failing_outcome: int | None = None
     loop: int | None = None
+    real: bool = True
 
     @property
     def length(self) -> int:

@@ -38,7 +38,7 @@ def check_target(
     ``kept`` gives what keeps the search for another time. ``on_reduced`` is told when it begins
     again with reductions.
     """
-    from shootdown.check.deadline import time_limit
+    from shootdown.check.deadline import TO_SHOW, time_limit
     from shootdown.check.progress import with_progress
     from shootdown.check.result import Limits
     from shootdown.commands.console import error_text
@@ -54,7 +54,7 @@ def check_target(
 
     try:
         import_for(target, arguments)
-        with time_limit(arguments.max_time, _too_late(target, arguments.max_time)):
+        with time_limit(arguments.max_time, too_late(target, arguments.max_time)):
             built = compiled(target, arguments)
         limits = Limits(arguments.max_states, arguments.max_memory, left())
         keeper = kept(built)
@@ -68,20 +68,26 @@ def check_target(
         if result.violation is None or not told(Run(built.subject, result)):
             return Run(built.subject, result)
         from shootdown.check.tokens import encode_token
+        from shootdown.check.trace import untold
         from shootdown.check.witness import concrete_trace
 
         with user_code(target.path or target.scenario.location.file, "showing a value"):
-            concrete = witness_system(built)
 
             def shown(result: Result, *more: Run) -> Run:
                 if result.violation is None:
                     return Run(built.subject, result)
-                trace, real = _traced(built.system, result)
-                token = None
-                if real:
+                trace, token = untold(built.system, result.violation), None
+                rest = left()
+                with (
+                    suppress(UnfinishedError),  # what there is until then is shown
+                    time_limit(None if rest is None else max(rest, TO_SHOW), "telling a race"),
+                ):
+                    told, real = _traced(built.system, result)
+                    trace, token = told, encode_token(told.system, told.numbers) if real else None
+                    concrete = witness_system(built) if real else None
                     if concrete is not None:
-                        trace = concrete_trace(trace, concrete) or trace
-                    token = encode_token(trace.system, trace.numbers)
+                        told = concrete_trace(told, concrete) or told
+                        trace, token = told, encode_token(told.system, told.numbers)
                 return Run(built.subject, result, trace, token, more)
 
             return shown(result, *(shown(other) for other in others))
@@ -97,7 +103,7 @@ def interrupted(run: Run | Broken | None) -> bool:
     return getattr(getattr(run, "result", None), "stopped", None) == "interrupt"
 
 
-def _too_late(target: Target, seconds: float | None) -> str:
+def too_late(target: Target, seconds: float | None) -> str:
     """What to say when ``--max-time`` is over before the search has begun."""
     return (
         f"{target.text}: the time limit of {seconds or 0:g} s was reached while the model "
@@ -134,6 +140,8 @@ def _traced(system: System, result: Result) -> tuple[Trace, bool]:
 
     violation = result.violation
     assert violation is not None
+    if not violation.real:
+        raise UnfinishedError("there was no time to make its path")
     if result.system is system:
         return trace_violation(system, violation), True
     searched = replace(result.system, invariants=system.invariants)

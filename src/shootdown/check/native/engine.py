@@ -89,7 +89,9 @@ def explore(  # noqa: PLR0913
         return result
     from shootdown.check.reduce.concretize import with_real_path
 
-    return with_real_path(result, reduce)
+    most = limits.time
+    left = None if most is None else most - (time.perf_counter() - search.began)
+    return with_real_path(result, reduce, left)
 
 
 @dataclass(frozen=True, slots=True)
