@@ -145,7 +145,7 @@ class Result:
     frontier: int = field(default=0)  # discovered but not expanded
     keys: int | None = None  # of the lanes; 0: asked for, but there is no leaf
     hurried: bool = False
-    preparing: float = 0.0
+    preparing: float = field(default=0.0, compare=False)
     checkpoint: str | None = None
     reductions: tuple[str, ...] = ()  # that were on: the counts are those of the smaller graph
     asked: tuple[str, ...] = ()  # the reductions that the user named: not all of them may apply
