@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 from command_line import Shootdown
-from shootdown.commands.growth import Growth, Size
+from shootdown.check.native import engine
+from shootdown.commands.growth import Growth, Size, Vector
 from shootdown.report.json import schema
 
 GROWING = """
@@ -285,3 +286,38 @@ def test_json_follows_its_schema(shootdown: Shootdown, grow: str) -> None:
     document = json.loads(ran.out)
     assert {"cpus": 3, "steps": 2, "idle": 1} in [row["bounds"] for row in document["rows"]]
     assert {"cpus": 4, "steps": 2, "idle": 1} in [u["bounds"] for u in document["not_tried"]]
+
+
+class Clock:
+    """Time passes whenever somebody looks, and while code is made."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+def test_predictions_do_not_depend_on_what_code_is_kept(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, code, held = Clock(), engine._Search.code, Growth.held
+    sizes: list[Size] = []
+
+    def slowly(search: engine._Search) -> object:
+        clock.now += 100
+        return code(search)
+
+    def remember(growth: Growth, vector: Vector, size: Size) -> None:
+        sizes.append(size)
+        held(growth, vector, size)
+
+    monkeypatch.setattr(engine, "time", clock)
+    monkeypatch.setattr(engine._Search, "code", slowly)
+    monkeypatch.setattr(Growth, "held", remember)
+    assert (
+        shootdown("bounds", "mine.py::safe", "--max-time", "500", "--max-states", "999").code == 0
+    )
+    assert sizes
+    assert all(0 < size.seconds < 50 for size in sizes)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import jsonschema
@@ -264,3 +265,73 @@ def test_lanes_need_the_native_engine(shootdown: Shootdown) -> None:
     ran = shootdown("check", "mine.py::safe", "--lanes", "on", *ENGINE)
     assert ran.code == 2
     assert "only the native engine has lanes" in ran.err
+
+
+def test_help_says_what_excludes_threads(shootdown: Shootdown) -> None:
+    said = " ".join(shootdown("check", "--help").out.split())
+    assert "default: 1. Not with --lanes or --compact" in said
+    assert "Not with --lanes or --threads" in said  # --compact
+
+
+def late(*_: object) -> None:
+    """What takes until the time limit that covers it; without one, this ends the tests."""
+    signal.raise_signal(signal.SIGALRM)
+
+
+@pytest.mark.parametrize("where", ["check.trace.trace_violation", "check.tokens.encode_token"])
+def test_no_time_to_show_a_race(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(f"shootdown.{where}", late)
+    ran = shootdown("check", "mine.py::race", "--max-time", "500", "--json", "race.json")
+    assert ran.code == 1
+    assert ran.out.startswith("VIOLATED  INV-COUNT: an increment was lost\n")
+    assert (
+        "shortest race: 6 steps; the limit on time was reached before they were known one by one"
+        in " ".join(ran.out.split())
+    )
+    document = json.loads(Path("race.json").read_text())
+    jsonschema.validate(document, schema("check"), cls=jsonschema.Draft202012Validator)
+    (result,) = document["results"]
+    found = result["violation"]
+    assert (result["verdict"], found["name"], found["length"]) == ("VIOLATED", "INV-COUNT", 6)
+    assert (found["steps"], found["token"], found["diagram"]) == ([], None, "")
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_no_time_for_the_path_of_a_reduced_race(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setattr("shootdown.check.reduce.concretize.real_violation", late)
+    words = ("--reduce", "symmetry,order,merge", "--engine", engine, "--max-time", "500")
+    ran = shootdown("check", "mine.py::race", *words)
+    assert ran.code == 1
+    assert ran.out.startswith("VIOLATED  INV-COUNT: an increment was lost\na race: its steps; ")
+    ran = shootdown("check", "mine.py::stuck", *words)
+    assert ran.code == 1
+    assert ran.out.startswith("VIOLATED  deadlock")
+
+
+def test_no_time_for_a_race_of_the_concrete_hardware(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is the race that was found."""
+    monkeypatch.setattr("shootdown.check.witness.concrete_trace", late)
+    ran = shootdown("check", "MADV-PARALLEL", "--max-time", "500")
+    assert ran.code == 1
+    assert "shortest race: 11 steps (2 CPUs" in ran.out
+    (command,) = [line for line in ran.out.splitlines() if line.startswith("reproduce: ")]
+    again = shootdown(*command.split()[2:])
+    assert again.code == 1
+
+
+def test_no_time_for_the_analysis_of_factors(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shootdown.check.reduce.auto.chosen", late)
+    ran = shootdown("check", "mine.py::safe", "--factors", "--max-time", "500")
+    assert ran.code == 3
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert rows[2][:4] == ["as", "it", "is", "27"]
+    assert rows[3][:3] == ["and", "symmetry", "-"]
+    assert rows[3][-1] == "UNKNOWN"

@@ -109,6 +109,26 @@ def test_compare(shootdown: Shootdown, models: Path) -> None:
     assert len(list(picture.iter("{http://www.w3.org/2000/svg}rect"))) == 1 + 2 * 3
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("S0.V6", "K.V3"), "workload dontneed does not run what K.V3 changes"),
+        (("today", "S0.V6", "N.a"), "no size for the population Device"),
+        (("S0.V6", "S0.V4", "--hardware", "memory=none"), "memory"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_is_priced(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    def priced(*_: object) -> None:
+        raise AssertionError("priced before all variants were looked at")
+
+    monkeypatch.setattr("shootdown.workloads.pricing.Fitting.price", priced)
+    ran = shootdown("compare", *words, *SMALL, "--workload", "dontneed")
+    assert ran.code == 2
+    assert said in ran.err
+
+
 def test_a_workload_of_ones_own(shootdown: Shootdown) -> None:
     Path("load.py").write_text(OWN)
     document = valid("cost", shootdown("cost", "today", "--workload", "load.py", "--json").out)

@@ -270,3 +270,13 @@ def test_stale_bytecode_is_not_kept(tmp_path: Path, cache: Path) -> None:
     assert verdict(text, "second") == "VIOLATED"  # Python's own mistake
     shutil.rmtree(tmp_path / "bytecode")
     assert verdict(text, "second") == "HOLDS"
+
+
+@pytest.mark.parametrize("value", ["", "cache", "./cache", "../cache"])
+def test_a_relative_cache_folder_does_not_count(
+    value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the XDG Base Directory Specification says."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", value)
+    assert disk.cache_folder() == tmp_path / ".cache" / "shootdown"

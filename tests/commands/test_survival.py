@@ -111,6 +111,21 @@ def test_a_limit_and_its_report(shootdown: Shootdown) -> None:
     assert shootdown(*words, "--resume", "a file", "--max-states", "60").code == 3
 
 
+def test_a_search_that_ends_before_writes_no_file_and_says_so(shootdown: Shootdown) -> None:
+    for name in ("safe", "race"):
+        ran = shootdown("check", f"mine.py::{name}", "--checkpoint", "c")
+        assert ran.err == (
+            f"shootdown: mine.py::{name}: 'c' was not written: "
+            "the search came to its end before a checkpoint was due\n"
+        )
+        assert not Path("c").exists()
+    assert shootdown("check", "mine.py::safe", "--checkpoint", "c", "--quiet").err == ""
+    assert shootdown("check", "mine.py::safe", "--checkpoint", "c", "--max-states", "9").err == ""
+    words = ("--bound", "cpus=9", "--checkpoint-every", "1e-9", "--reduce", "none")
+    ran = shootdown("check", "mine.py::safe", *words, "--checkpoint", "d")
+    assert (ran.code, ran.err, Path("d").exists()) == (0, "", True)  # it was due
+
+
 def test_interrupt_keeps_the_search(models: Path) -> None:
     words = ("mine.py::safe", "--bound", "cpus=11", "--reduce", "none")
     with subprocess.Popen(

@@ -11,6 +11,9 @@ from types import FrameType
 
 from shootdown.errors import UnfinishedError
 
+TO_SHOW = 1.0
+"""Seconds that a race which was found has to be shown, also where the time is up."""
+
 _AGAIN = 0.25  # seconds
 
 

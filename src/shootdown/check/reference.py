@@ -66,7 +66,9 @@ def explore(
         search.run()
     except KeyboardInterrupt:
         search.stopped = "interrupt"
-    return with_real_path(search.result(), reduce)
+    most = limits.time
+    left = None if most is None else most - (time.perf_counter() - search.began)
+    return with_real_path(search.result(), reduce, left)
 
 
 class _Search:

@@ -70,7 +70,8 @@ class Violation:
     ``lang.ir``: outcomes are numbered across all actions). ``name`` is the invariant's or the
     assertion's name; ``index`` is its index in ``System.invariants`` or ``System.failures`` (-1 for
     a deadlock) or in ``System.progress``. ``loop``: from ``path[loop]`` on the path goes round for
-    ever. ``length`` is the number of steps of the race.
+    ever. ``real``: the path is one of the system; where there was no time to make one, it is that
+    of a reduced search. ``length`` is the number of steps of the race.
     """
 
     kind: ViolationKind
@@ -79,6 +80,7 @@ class Violation:
     path: tuple[tuple[int, ...], ...]
     failing_outcome: int | None = None
     loop: int | None = None
+    real: bool = True
 
     @property
     def length(self) -> int:
@@ -118,11 +120,13 @@ class Result:
     true in some discovered state? ``stopped`` says why an UNKNOWN search ended: ``states``,
     ``memory``, ``time``, ``interrupt``, or ``progress``: too many states to look for endless loops.
     ``checkpoint`` is the file from which the search can go on, if it is stopped and there is one.
-    ``keys`` counts what was stored where states were searched together (``check.native.lanes``).
-    ``before``: this search with reductions took the place of an ordinary one, which had seen that.
-    ``fingerprints``: what was kept instead of states, if it was: then states may be omitted.
-    ``represented`` is what the states stand for by symmetry, None where that is not known or the
-    search ended with a violation.
+    ``preparing``: how many of the seconds passed before the search began or while its code was
+    made; they are few where the code is kept. ``keys`` counts what was stored where states were
+    searched together (``check.native.lanes``); ``hurried``: they were not, since choosing which
+    would have taken too much of the time limit. ``before``: this search with reductions took the
+    place of an ordinary one, which had seen that. ``fingerprints``: what was kept instead of
+    states, if it was: then states may be omitted. ``represented`` is what the states stand for by
+    symmetry, None where that is not known or the search ended with a violation.
     """
 
     system: System
@@ -140,6 +144,8 @@ class Result:
     stopped: str | None = None
     frontier: int = field(default=0)  # discovered but not expanded
     keys: int | None = None  # of the lanes; 0: asked for, but there is no leaf
+    hurried: bool = False
+    preparing: float = field(default=0.0, compare=False)
     checkpoint: str | None = None
     reductions: tuple[str, ...] = ()  # that were on: the counts are those of the smaller graph
     asked: tuple[str, ...] = ()  # the reductions that the user named: not all of them may apply

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias, cast
 
@@ -102,6 +102,11 @@ def trace_violation(system: System, violation: Violation) -> Trace:
     return Trace(system, tuple(steps), _ending_of(system, violation), violation.loop)
 
 
+def untold(system: System, violation: Violation) -> Trace:
+    """A race of which nothing is known but its end."""
+    return Trace(system, (), _ending_of(system, violation))
+
+
 def steps_of(system: System, path: Sequence[State]) -> tuple[TraceStep, ...]:
     """The steps between the states of a path. Where several outcomes of a state lead to the next
     one, it takes the first."""
@@ -175,11 +180,14 @@ def _changes(system: System, before: State, after: State) -> tuple[Change, ...]:
 
 
 def _ending_of(system: System, violation: Violation) -> Ending:
+    """What is wrong at the end of a violation; of a deadlock whose path is no real one, without the
+    threads that wait."""
     match violation.kind:
         case ViolationKind.INVARIANT:
             return _ending_at_invariant(system, violation.index)
         case ViolationKind.DEADLOCK:
-            return _ending_at_deadlock(system, violation.path[-1])
+            found = _ending_at_deadlock(system, violation.path[-1])
+            return found if violation.real else replace(found, waiting=())
         case ViolationKind.NO_PROGRESS:
             return _ending_without_progress(system, violation.index)
         case ViolationKind.ASSERTION | ViolationKind.MODEL_ERROR:

@@ -192,7 +192,8 @@ class _Table:
             result = run.result
             self.states += result.states
             if row.verdict == "HOLDS":
-                size = Size(result.states, result.depth, result.seconds, result.memory)
+                seconds = result.seconds - result.preparing
+                size = Size(result.states, result.depth, seconds, result.memory)
                 self.growth.held(vector, size)
                 return row
         self.growth.end(vector)

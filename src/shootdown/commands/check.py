@@ -198,7 +198,7 @@ class _Checks:
         """Do one check."""
         from shootdown.commands.events import ended, on_reduced, reporting, started
         from shootdown.commands.search import check_target
-        from shootdown.commands.survival import keeper
+        from shootdown.commands.survival import keeper, say_if_not_written
 
         target, arguments, events = self.targets[number], self.arguments, self.events
         alone = len(self.targets) == 1
@@ -206,13 +206,19 @@ class _Checks:
         def looked_at(run: Run) -> bool:
             return self.console.json is not None or self.tells(run)
 
+        keepers: list[Keeper] = []
+
         def kept(built: Compiled) -> Keeper | None:
-            return keeper(built, arguments, events) if alone else None
+            if alone:
+                keepers.append(keeper(built, arguments, events))
+            return keepers[0] if keepers else None
 
         started(events, target, arguments)
         reduced = on_reduced(events, target)
         shown = reporting(events, target, show)
         run = check_target(target, arguments, shown, looked_at, kept, reduced)
+        for made in keepers:
+            say_if_not_written(made, run, arguments)
         ended(events, target, run)
         return self.outcome(run)
 

@@ -11,6 +11,7 @@ from shootdown.commands.pricing import add_pricing
 from shootdown.errors import UsageError
 
 if TYPE_CHECKING:
+    from shootdown.lang.ir import System
     from shootdown.workloads.pricing import Variant
 
 CHECK_TIME = 60.0
@@ -47,12 +48,13 @@ class CompareCommand:
         group.add_argument("--plot", metavar="FILE.svg", help="draw the rows into FILE.svg")
 
     def run(self, arguments: argparse.Namespace) -> int:
-        """Price and check each."""
+        """Price and check each; what does not fit is refused before that."""
         from shootdown.commands.console import Console
         from shootdown.commands.pricing import (
             PricingLine,
             check_outputs,
             find_variant,
+            fitted,
             priced,
             workload_of,
         )
@@ -71,15 +73,17 @@ class CompareCommand:
         variants = [find_variant(word) for word in arguments.names]
         first = next((v for v in variants if v.scenario is not None), variants[0])
         workload = workload_of(arguments, first)
+        runs = [fitted(arguments, variant, workload) for variant in variants]
+        systems = [_system(variant, arguments) for variant in variants]
         line = PricingLine(console.quiet)
         costs, verdicts = [], []
-        for variant in variants:
+        for variant, run, system in zip(variants, runs, systems, strict=True):
             line.name = variant.name
             try:
-                costs.append(priced(arguments, variant, workload, line))
+                costs.append(priced(run, line))
             finally:
                 line.done()
-            verdicts.append(self._verdict(variant, arguments))
+            verdicts.append(_verdict(variant, system, arguments))
             if not costs[-1].priced.finished:
                 break
         rows = compare(costs, verdicts)
@@ -92,19 +96,25 @@ class CompareCommand:
             write_whole(arguments.plot, plot(rows))
         return code
 
-    @staticmethod
-    def _verdict(
-        variant: Variant, arguments: argparse.Namespace
-    ) -> tuple[str, str | None, Mapping[str, int]]:
-        """What the checker says of a variant within the scenario's own bounds."""
-        from shootdown.check.native import explore
-        from shootdown.check.result import Limits
-        from shootdown.commands.pricing import given_options
 
-        scenario = variant.scenario
-        if arguments.no_check or scenario is None:
-            return "", None, {}
-        options = given_options(arguments)
-        result = explore(scenario.compile(None, options), Limits(time=arguments.max_time))
-        name = result.violation.name if result.violation is not None else None
-        return result.verdict.value, name, scenario.bounds
+def _system(variant: Variant, arguments: argparse.Namespace) -> System | None:
+    """What there is to check of a variant."""
+    from shootdown.commands.pricing import given_options
+
+    if arguments.no_check or variant.scenario is None:
+        return None
+    return variant.scenario.compile(None, given_options(arguments))
+
+
+def _verdict(
+    variant: Variant, system: System | None, arguments: argparse.Namespace
+) -> tuple[str, str | None, Mapping[str, int]]:
+    """What the checker says of a variant within the scenario's own bounds."""
+    from shootdown.check.native import explore
+    from shootdown.check.result import Limits
+
+    if system is None or variant.scenario is None:
+        return "", None, {}
+    result = explore(system, Limits(time=arguments.max_time))
+    name = result.violation.name if result.violation is not None else None
+    return result.verdict.value, name, variant.scenario.bounds

@@ -38,6 +38,7 @@ class CostCommand:
             PricingLine,
             check_outputs,
             find_variant,
+            fitted,
             priced,
             workload_of,
         )
@@ -60,10 +61,11 @@ class CostCommand:
             raise UsageError("name a variant (a scenario, or 'today'); --workloads lists workloads")
         check_outputs(arguments.csv, console.json)
         variant = find_variant(arguments.variant)
+        fit = fitted(arguments, variant, workload_of(arguments, variant))
         line = PricingLine(console.quiet)
         line.name = variant.name
         try:
-            cost = priced(arguments, variant, workload_of(arguments, variant), line)
+            cost = priced(fit, line)
         finally:
             line.done()
         code = 0 if cost.priced.finished else 3

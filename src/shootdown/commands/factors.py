@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from shootdown.errors import UsageError
+from shootdown.errors import UnfinishedError, UsageError
 from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
     from shootdown.check.reduce.reduction import Reduction
+    from shootdown.check.result import Result
     from shootdown.commands.console import Console
     from shootdown.commands.targets import Target
     from shootdown.lang.ir import System
@@ -51,25 +54,47 @@ def print_factors(arguments: argparse.Namespace, console: Console) -> int:
     return worst(codes)
 
 
+def not_searched(like: Result, seconds: float) -> Result:
+    """The result where the analysis took all the time."""
+    from shootdown.check.result import Verdict
+
+    return replace(
+        like,
+        verdict=Verdict.UNKNOWN,
+        violation=None,
+        stopped="time",
+        states=0,
+        expanded=0,
+        transitions=0,
+        depth=0,
+        frontier=0,
+        seconds=seconds,
+    )
+
+
 def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
-    """The searches, from the most states to the fewest."""
+    """The searches, from the most states to the fewest; the time limit is one for each search with
+    the analysis before it."""
+    from shootdown.check.deadline import time_limit
     from shootdown.check.reduce import NAMES, NONE
-    from shootdown.check.reduce.auto import chosen
+    from shootdown.check.reduce.auto import chosen, time_left
     from shootdown.check.result import Limits
-    from shootdown.commands.search import engine_named
-    from shootdown.commands.targets import compiled, witness_system
+    from shootdown.commands.search import engine_named, too_late
+    from shootdown.commands.targets import compiled, import_for, witness_system
     from shootdown.report.factors import Rung
 
-    built = compiled(target, arguments)
+    import_for(target, arguments)
+    with time_limit(arguments.max_time, too_late(target, arguments.max_time)):
+        built = compiled(target, arguments)
+        concrete, system = witness_system(built), built.system
     explore = engine_named(arguments.engine)
     most = arguments.max_states
     if most is None and arguments.max_memory is None and arguments.max_time is None:
         most = MOST
     limits = Limits(most, arguments.max_memory, arguments.max_time)
-    concrete, system = witness_system(built), built.system
     rungs: list[Rung] = []
 
-    def add(name: str, system: System, reduce: Reduction = NONE) -> bool:
+    def add(name: str, system: System, reduce: Reduction = NONE, limits: Limits = limits) -> bool:
         """Whether to go on: Ctrl-C ends them all."""
         rungs.append(Rung(name, explore(system, limits, reduce=reduce)))
         return rungs[-1].result.stopped != "interrupt"
@@ -82,7 +107,16 @@ def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
         if not add("as it is", system):
             return rungs
         for number, name in enumerate(NAMES, 1):
-            reduce = chosen(system, NAMES[:number])
-            if name in reduce.names and not add(f"and {name}", system, reduce):
+            began = time.perf_counter()
+            try:
+                with time_limit(limits.time, "analysing what reductions can leave out"):
+                    reduce = chosen(system, NAMES[:number])
+            except UnfinishedError:
+                seconds = time.perf_counter() - began
+                rungs.append(Rung(f"and {name}", not_searched(rungs[-1].result, seconds)))
+                break
+            if name in reduce.names and not add(
+                f"and {name}", system, reduce, time_left(limits, began)
+            ):
                 break
     return rungs

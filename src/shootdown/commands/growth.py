@@ -11,8 +11,8 @@ PATIENCE = 4  # refused bounds in a row, after which no larger ones are asked fo
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a finished search was. ``seconds`` and ``memory`` (bytes) are those of the
-    search."""
+    """How large a finished search was. ``seconds`` and ``memory`` (bytes) are those of the search,
+    without what may be kept of an earlier one: the code."""
 
     states: int
     depth: int

@@ -87,7 +87,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         default="off",
         help="search states that differ in a few variables only (a TLB's entries) together: the "
         "same result, sooner and in less memory; auto: only if the search takes long; "
-        "default: off. With on and auto nothing is reduced",
+        "default: off. With on and auto nothing is reduced; not with --threads or --compact",
     )
     group.add_argument(
         "--threads",
@@ -95,7 +95,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         type=threads,
         default=1,
         help="let N threads do each search: the same result, sooner if there are N free CPUs and "
-        "the search is large; default: 1",
+        "the search is large; default: 1. Not with --lanes or --compact",
     )
 
 
@@ -117,7 +117,8 @@ def add_compact(parser: argparse.ArgumentParser) -> None:
         "--compact",
         action="store_true",
         help="keep 64 bits for each state instead of the state: much less memory, but states may "
-        "be omitted; the verdict says with which probability at most",
+        "be omitted; the verdict says with which probability at most. Not with --lanes or "
+        "--threads",
     )
     group.add_argument(
         "--seed",
@@ -134,7 +135,8 @@ def add_survival(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--checkpoint",
         metavar="FILE",
-        help="keep the search in FILE, from time to time and when a limit or Ctrl-C stops it",
+        help="keep the search in FILE, from time to time and when a limit or Ctrl-C stops it; one "
+        "that comes to its end before writes no FILE",
     )
     group.add_argument(
         "--checkpoint-every",

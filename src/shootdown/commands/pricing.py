@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from shootdown.cost.engine import Progress
     from shootdown.cost.profile import Profile
     from shootdown.cost.workload import Workload
-    from shootdown.workloads.pricing import Cost, Variant
+    from shootdown.workloads.pricing import Cost, Fitting, Variant
 
 TODAY = "today"
 
@@ -110,26 +110,25 @@ def workload_of(arguments: argparse.Namespace, variant: Variant) -> Workload:
     return find_workload(arguments.workload, variant.scenario)
 
 
-def priced(
-    arguments: argparse.Namespace,
-    variant: Variant,
-    workload: Workload,
-    show: Callable[[Progress], None],
-) -> Cost:
-    """Price one variant."""
-    from shootdown.workloads.pricing import price
+def fitted(arguments: argparse.Namespace, variant: Variant, workload: Workload) -> Fitting:
+    """What prices a variant, not begun; an error if the workload is not for it."""
+    from shootdown.workloads.pricing import fitting
 
     parameters = parameters_of(arguments)
+    return fitting(
+        variant,
+        workload,
+        parameters,
+        profile=profile_of(arguments, workload.plan(parameters).machine.profile),
+        seed=arguments.seed,
+        options=given_options(arguments),
+    )
+
+
+def priced(fit: Fitting, show: Callable[[Progress], None]) -> Cost:
+    """Price one variant."""
     with Interruptible():
-        return price(
-            variant,
-            workload,
-            parameters,
-            profile=profile_of(arguments, workload.plan(parameters).machine.profile),
-            seed=arguments.seed,
-            options=given_options(arguments),
-            progress=show,
-        )
+        return fit.price(show)
 
 
 class PricingLine:

@@ -38,7 +38,7 @@ def check_target(
     ``kept`` gives what keeps the search for another time. ``on_reduced`` is told when it begins
     again with reductions.
     """
-    from shootdown.check.deadline import time_limit
+    from shootdown.check.deadline import TO_SHOW, time_limit
     from shootdown.check.progress import with_progress
     from shootdown.check.result import Limits
     from shootdown.commands.console import error_text
@@ -54,7 +54,7 @@ def check_target(
 
     try:
         import_for(target, arguments)
-        with time_limit(arguments.max_time, _too_late(target, arguments.max_time)):
+        with time_limit(arguments.max_time, too_late(target, arguments.max_time)):
             built = compiled(target, arguments)
         limits = Limits(arguments.max_states, arguments.max_memory, left())
         keeper = kept(built)
@@ -68,20 +68,26 @@ def check_target(
         if result.violation is None or not told(Run(built.subject, result)):
             return Run(built.subject, result)
         from shootdown.check.tokens import encode_token
+        from shootdown.check.trace import untold
         from shootdown.check.witness import concrete_trace
 
         with user_code(target.path or target.scenario.location.file, "showing a value"):
-            concrete = witness_system(built)
 
             def shown(result: Result, *more: Run) -> Run:
                 if result.violation is None:
                     return Run(built.subject, result)
-                trace, real = _traced(built.system, result)
-                token = None
-                if real:
+                trace, token = untold(built.system, result.violation), None
+                rest = left()
+                with (
+                    suppress(UnfinishedError),  # what there is until then is shown
+                    time_limit(None if rest is None else max(rest, TO_SHOW), "telling a race"),
+                ):
+                    told, real = _traced(built.system, result)
+                    trace, token = told, encode_token(told.system, told.numbers) if real else None
+                    concrete = witness_system(built) if real else None
                     if concrete is not None:
-                        trace = concrete_trace(trace, concrete) or trace
-                    token = encode_token(trace.system, trace.numbers)
+                        told = concrete_trace(told, concrete) or told
+                        trace, token = told, encode_token(told.system, told.numbers)
                 return Run(built.subject, result, trace, token, more)
 
             return shown(result, *(shown(other) for other in others))
@@ -97,7 +103,7 @@ def interrupted(run: Run | Broken | None) -> bool:
     return getattr(getattr(run, "result", None), "stopped", None) == "interrupt"
 
 
-def _too_late(target: Target, seconds: float | None) -> str:
+def too_late(target: Target, seconds: float | None) -> str:
     """What to say when ``--max-time`` is over before the search has begun."""
     return (
         f"{target.text}: the time limit of {seconds or 0:g} s was reached while the model "
@@ -119,7 +125,7 @@ def _searched(
 
     threads = _threads(arguments)
     if arguments.lanes != "off":
-        return _many(arguments)(system, limits, show)
+        return _many(arguments)(system, limits, show, keeper)
     explore = engine_named(arguments.engine, keeper, threads, fingerprints(arguments), digest)
     if arguments.reduce is None:
         return explore_auto(explore, system, limits, show, keeper, on_reduced)
@@ -134,6 +140,8 @@ def _traced(system: System, result: Result) -> tuple[Trace, bool]:
 
     violation = result.violation
     assert violation is not None
+    if not violation.real:
+        raise UnfinishedError("there was no time to make its path")
     if result.system is system:
         return trace_violation(system, violation), True
     searched = replace(result.system, invariants=system.invariants)
@@ -203,7 +211,7 @@ def _threads(arguments: argparse.Namespace) -> int:
         if arguments.engine != "native":
             raise UsageError("--threads: only the native engine has threads; leave out --engine")
         if arguments.lanes != "off":
-            raise UsageError("--threads: a search with lanes has one; leave out --lanes")
+            raise UsageError("--threads: a search with lanes has one; leave out --lanes, or this")
         if getattr(arguments, "compact", False):
             raise UsageError("--threads: a search with --compact has one; leave out one of them")
     return threads
@@ -211,7 +219,7 @@ def _threads(arguments: argparse.Namespace) -> int:
 
 def _many(
     arguments: argparse.Namespace,
-) -> Callable[[System, Limits, Callable[[Progress], None]], Result]:
+) -> Callable[[System, Limits, Callable[[Progress], None], Keeper | None], Result]:
     """The search of many states at once, as ``--lanes`` asks for it."""
     from shootdown.check.native import lanes
 
@@ -219,6 +227,4 @@ def _many(
         raise UsageError("--lanes: only the native engine has lanes; leave out --engine")
     if arguments.reduce:
         raise UsageError("--lanes: a reduced search has none; leave out --reduce")
-    if getattr(arguments, "checkpoint", None) or getattr(arguments, "resume", None):
-        raise UsageError("--lanes: such a search cannot be kept; leave out --checkpoint, --resume")
     return lanes.explore if arguments.lanes == "on" else lanes.explore_auto

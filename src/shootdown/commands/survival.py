@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from shootdown.commands.events import Events
     from shootdown.commands.targets import Compiled, Target
     from shootdown.lang.ir import System
+    from shootdown.report.run import Broken, Run
 
 EVERY = 600.0
 """Seconds between two checkpoints in a file that the user named."""
@@ -42,23 +43,21 @@ def check_arguments(arguments: argparse.Namespace, targets: list[Target]) -> Non
 
         refuse_unwritable(_real(arguments.checkpoint))
     if arguments.resume:
-        _as_recorded(_real(arguments.resume), arguments)
+        _as_recorded(_real(arguments.resume), arguments, targets[0])
 
 
 def keeper(built: Compiled, arguments: argparse.Namespace, events: Events) -> Keeper:
-    """What keeps the search of a compiled scenario."""
+    """What keeps the search of a compiled scenario. A file of another search is refused now."""
     from shootdown.check.native.keep import Keeper
-    from shootdown.commands.compact import fingerprints
     from shootdown.commands.version import version
 
-    system, compact = built.system, fingerprints(arguments)
+    system = built.system
     about = {
         "scenario": system.name,
         "bounds": ",".join(f"{name}={value}" for name, value in system.bounds),
         "options": ",".join(f"{name}={value}" for name, value in system.options),
         "without": ", ".join(built.choices.without),
-        "reduce": "auto" if arguments.reduce is None else ",".join(arguments.reduce) or "none",
-        "compact": "" if compact is None else compact.text,
+        **_asked(arguments),
     }
     resume = None if arguments.resume is None else _real(arguments.resume)
 
@@ -68,17 +67,58 @@ def keeper(built: Compiled, arguments: argparse.Namespace, events: Events) -> Ke
     def place(system: System) -> Place | None:
         return _place(system, arguments)
 
-    return Keeper(place, about, _teller(built, arguments, events), resume, slow)
+    made = Keeper(place, about, _teller(built, arguments, events), resume, slow)
+    made.compare(system)
+    return made
 
 
-def _as_recorded(file: Path, arguments: argparse.Namespace) -> None:
+def say_if_not_written(keeper: Keeper, run: Run | Broken, arguments: argparse.Namespace) -> None:
+    """Say why there is no file where the user asked for one, unless that is known."""
+    from shootdown.report.run import Run
+
+    if arguments.checkpoint is None or arguments.quiet or keeper.wrote_or_said:
+        return
+    if isinstance(run, Run):
+        ended = "the search came to its end before a checkpoint was due"
+        why = ended if run.result.states else "nothing was searched yet"
+        text, file = run.subject.target, _real(arguments.checkpoint)
+        aside(f"shootdown: {text}: '{file}' was not written: {why}")
+
+
+def _asked(arguments: argparse.Namespace) -> dict[str, str]:
+    """How is searched, as a file says it."""
+    from shootdown.commands.compact import fingerprints
+
+    compact = fingerprints(arguments)
+    return {
+        "reduce": "auto" if arguments.reduce is None else ",".join(arguments.reduce) or "none",
+        "compact": "" if compact is None else compact.text,
+        "lanes": "" if arguments.lanes == "off" else arguments.lanes,
+    }
+
+
+def _as_recorded(file: Path, arguments: argparse.Namespace, target: Target) -> None:
+    """Take over how the kept search was done; what is asked for and differs from that is refused
+    here, before anything is done that may take long."""
     from shootdown.check.native.checkpoint import Reader
+    from shootdown.check.native.keep import difference
     from shootdown.commands import compact
-    from shootdown.commands.options import reductions
+    from shootdown.commands.options import LANES, reductions
 
     with Reader(file) as reader:
         about = reader.description["about"]
+    here = {
+        "scenario": target.scenario.name,
+        **{name: value for name, value in _asked(arguments).items() if value not in ("", "auto")},
+    }
+    if arguments.lanes == "auto":
+        here["lanes"] = "auto"
+    for name, value in here.items():
+        if about.get(name, "") != value:
+            raise difference(file, name, about.get(name, ""), value)
     compact.recorded(about.get("compact", ""), arguments)
+    if about.get("lanes") in LANES:
+        arguments.lanes = about["lanes"]
     if arguments.reduce is None:
         with contextlib.suppress(argparse.ArgumentTypeError):  # another version's: refused soon
             arguments.reduce = reductions(about.get("reduce", "auto"))
@@ -107,11 +147,13 @@ def _place(system: System, arguments: argparse.Namespace) -> Place | None:
 
 def _cached(system: System, arguments: argparse.Namespace) -> Path:
     """Where a search is kept unasked: one file for each scenario with its bounds and options, and
-    another one for a search with fingerprints."""
+    others for searches with fingerprints or lanes."""
     from shootdown.native.jit import cache_folder
 
     name = "".join(c if c.isalnum() or c in ".-_" else "_" for c in system.name)
     what = "-compact" if arguments.compact else ""
+    if arguments.lanes != "off":
+        what = f"-lanes-{arguments.lanes}"
     return cache_folder() / "searches" / f"{name}-{system.fingerprint}{what}"
 
 

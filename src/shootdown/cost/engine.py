@@ -106,10 +106,12 @@ class _SlowError(Exception):
 
 
 class Run:
-    """One run of a plan with the prices of a machine."""
+    """One run of a plan with the prices of a machine; with ``later`` it is compiled, but takes no
+    memory before :meth:`prepare`."""
 
     def __init__(self, plan: Plan, profile: Profile, seed: int = 1,
-                 options: Mapping[str, Any] | None = None) -> None:  # fmt: skip
+                 options: Mapping[str, Any] | None = None,
+                 *, later: bool = False) -> None:  # fmt: skip
         self.plan = plan
         self.profile = profile
         machine = plan.machine
@@ -131,9 +133,14 @@ class Run:
         self.threads: list[tuple[_Code, list[int], int]] = []  # code, arguments, CPU
         self.cpus = self.kinds.count(machine.cpu)
         self._collect()
-        self._link()
         self.seed = seed
-        self._memory(seed)
+        if not later:
+            self.prepare()
+
+    def prepare(self) -> None:
+        """Make the code, and the memory that it works on."""
+        self._link()
+        self._memory(self.seed)
 
     # ------------------------------------------------------------------ compiling
 

@@ -7,15 +7,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shootdown.errors import ModelError
-from shootdown.lang.kinds import IntKind, Kind, Kinds
-from shootdown.lang.types import Global, Object, Ranged, Record, Word
+from shootdown.lang.kinds import IntKind, Kind, Kinds, class_error
+from shootdown.lang.types import (
+    Ghost,
+    Given,
+    Global,
+    Object,
+    Ranged,
+    Record,
+    RwSem,
+    SpinLock,
+    Word,
+)
 
 
 def check_definitions(namespace: Mapping[str, Any]) -> None:
     """Check the fields of a user's classes and the globals in a namespace.
 
     Raises :class:`ModelError` at the line of the first one that is wrong, whatever the sizes of the
-    populations. Only annotated classes outside this package are looked at.
+    populations. Only classes outside this package are looked at.
     """
     kinds = _AnySize({}, 1)
     for name, value in namespace.items():
@@ -25,6 +35,8 @@ def check_definitions(namespace: Mapping[str, Any]) -> None:
             for field in inspect.get_annotations(value):
                 if field in kinds.hints(value):
                     kinds.field(value, field)
+            for field, content in vars(value).items():
+                _check_annotated(kinds, value, field, content)
 
 
 class _AnySize(Kinds):
@@ -51,6 +63,54 @@ def _is_users(value: object) -> bool:
         and issubclass(value, (Object, Word, Record))
         and not value.__module__.startswith("shootdown.")
     )
+
+
+def _check_annotated(kinds: Kinds, cls: type, name: str, value: object) -> None:
+    """Refuse what looks like a field and would be ignored, since it has no type. A word or a record
+    may give an inherited field another default so; what is no data is something else."""
+    if name.startswith("_") or name in inspect.get_annotations(cls) or _is_code(cls, value):
+        return
+    if name in kinds.hints(cls):
+        if not issubclass(cls, Object):
+            return
+        owner = next(c for c in cls.__mro__ if name in inspect.get_annotations(c))
+        message = (
+            f"{owner.__name__} declares it, and its first value is the one there: leave this "
+            "out, or give it another name and a type"
+        )
+    else:
+        message = (
+            f"it has no type, so it is no field: write '{name}: {_annotated(value)}', or, if it is "
+            "a constant, put it outside of the class"
+        )
+    raise class_error(cls, f"field {cls.__name__}.{name}: {message}", name)
+
+
+def _is_code(cls: type, value: object) -> bool:
+    """Whether a class attribute is a method, a property or a class that stands in the class."""
+    if isinstance(value, type):
+        return value.__qualname__.startswith(f"{cls.__qualname__}.")
+    return hasattr(type(value), "__get__") and not isinstance(value, Object)
+
+
+def _annotated(value: object) -> str:
+    """The annotation, and the default, that a value without one was probably meant to have."""
+    if isinstance(value, type):
+        return value.__name__
+    if isinstance(value, Ranged):
+        return f"int = {'counter' if value.atomic else 'ranged'}(...)"
+    if isinstance(value, Ghost):
+        kind, _, default = _annotated(value.default).partition(" = ")
+        return f"{kind} = ghost({default})"
+    if isinstance(value, Given):
+        return "... = given(...)"
+    if isinstance(value, bool):
+        return f"bool = {value}"
+    if isinstance(value, int):
+        return f"int = ranged(0, {max(value, 1)}, init={value})"
+    if isinstance(value, SpinLock | RwSem):
+        return type(value).__name__
+    return f"{type(value).__name__} = ..."
 
 
 def _check_global(kinds: Kinds, name: str, variable: Global[Any]) -> None:

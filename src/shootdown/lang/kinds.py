@@ -611,13 +611,13 @@ def _naming(cls: type, error: Exception) -> str | None:
 
 
 def class_error(cls: type, message: str, field: str | None = None) -> ModelError:
-    """An error at a class (or one of its fields) in the user's file."""
+    """An error at a class (or one of its fields, annotated or not) in the user's file."""
     try:
         file = inspect.getsourcefile(cls)
         lines, first = inspect.getsourcelines(cls)
     except (OSError, TypeError):
         return ModelError(message)
     for offset, line in enumerate(lines):
-        if field is not None and re.match(rf"\s*{re.escape(field)}\s*:", line):
+        if field is not None and re.match(rf"\s*{re.escape(field)}\s*(:|=[^=])", line):
             return ModelError(message, file=file, line=first + offset, text=line)
     return ModelError(message, file=file, line=first, text=lines[0])

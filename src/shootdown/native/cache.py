@@ -17,8 +17,11 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def cache_folder() -> Path:
-    """Where this user's caches are."""
-    root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    """Where this user's caches are. A relative ``XDG_CACHE_HOME`` does not count, as the XDG Base
+    Directory Specification says: it would be another folder wherever a command is run."""
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(root):
+        root = os.path.expanduser("~/.cache")
     return Path(root) / "shootdown"
 
 

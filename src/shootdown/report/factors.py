@@ -36,7 +36,7 @@ def factors_text(scenario: Scenario, rungs: list[Rung]) -> str:
         result = rung.result
         step = _factor(rungs[number - 1].result, result) if number else ""
         whole = _factor(rungs[0].result, result) if number else ""
-        states = f"{'>' if result.stopped else ''}{result.states:,}"
+        states = f"{'>' if result.stopped else ''}{result.states:,}" if result.states else "-"
         lines.append(
             f"  {rung.name:<16}{states:>14}{step:>9}{whole:>9}{duration(result.seconds):>11}"
             f"  {result.verdict.value}"

@@ -205,8 +205,8 @@ def _represented(result: Result) -> Json | None:
 def _run(run: Run) -> Json:
     system, result = run.system, run.result
     violation = None
-    if run.trace is not None and run.token is not None:
-        violation = _violation(run.subject, run.trace, run.token)
+    if run.trace is not None and (run.token is not None or run.untold):
+        violation = _violation_of(run)
     return {
         **_subject(run.subject),
         "verdict": verdict_name(run),
@@ -244,11 +244,18 @@ def _run(run: Run) -> Json:
         ],
         "violation": violation,
         "other_violations": [
-            _violation(other.subject, other.trace, other.token)
-            for other in run.others
-            if other.trace is not None
+            _violation_of(other) for other in run.others if other.trace is not None
         ],
     }
+
+
+def _violation_of(run: Run) -> Json:
+    assert run.trace is not None
+    document = _violation(run.subject, run.trace, run.token)
+    if run.untold:
+        assert run.result.violation is not None
+        document |= {"length": run.result.violation.length, "diagram": ""}
+    return document
 
 
 def _violation(subject: Subject, trace: Trace, token: str | None) -> Json:

@@ -39,6 +39,9 @@ class Subject:
 class Run:
     """A finished check: ``trace`` and ``token`` are there where the result has a violation.
 
+    A trace without a token and without steps is one that there was no time for: only its end is
+    known.
+
     ``others`` are the searches for what else can be broken, if they were asked for: each has a
     violation, but for the last one if it stopped at a limit.
     """
@@ -48,6 +51,11 @@ class Run:
     trace: Trace | None = None
     token: str | None = None
     others: tuple[Run, ...] = ()
+
+    @property
+    def untold(self) -> bool:
+        """Whether there was no time for the steps of the race."""
+        return self.trace is not None and not self.trace.steps and self.token is None
 
     @property
     def system(self) -> System:

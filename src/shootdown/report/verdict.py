@@ -31,6 +31,7 @@ from shootdown.report.text import (
 _NOT_SHORTEST = (
     "not known to be the shortest: with --reduce symmetry the search takes longer and finds that"
 )
+_NO_TIME = "the limit on time was reached before they were known one by one"
 PROPERTIES = (ViolationKind.INVARIANT, ViolationKind.NO_PROGRESS)  # their names say it all
 FIELD = 14  # where the values of a HOLDS stand
 
@@ -64,6 +65,8 @@ def _report(run: Run) -> str:
         assert run.result.violation is not None
         length = run.result.violation.length
         what = "shortest race" if run.result.shortest else "a race"
+        if run.untold:
+            return "\n".join([*parts, *_untold(run, what)])
         parts += [_race_line(run.subject, run.trace, what, length)]
         if not run.result.keeps_distances:
             parts += [paragraph(_NOT_SHORTEST)]
@@ -77,6 +80,21 @@ def _report(run: Run) -> str:
     else:
         parts += _fields(run)
     return "\n".join(parts)
+
+
+def _untold(run: Run, what: str) -> list[str]:
+    """The report on a race whose steps are not known."""
+    result, trace = run.result, run.trace
+    assert result.violation is not None
+    assert trace is not None
+    steps = count(result.violation.length, "step") if result.violation.real else "its steps"
+    explored = f"explored {count(result.states, 'state')} in {duration(result.seconds)}"
+    return [
+        paragraph(f"{what}: {steps}; {_NO_TIME}"),
+        *_where(trace.ending),
+        "",
+        paragraph(explored),
+    ]
 
 
 def headline(run: Run) -> str:
@@ -256,6 +274,8 @@ def _explored(result: Result) -> str:
     lanes = ""
     if result.keys:
         lanes = f", {result.states / result.keys:.1f} states at a time"
+    elif result.hurried:
+        lanes = ", one state at a time: there was no time to choose lanes"
     elif result.keys == 0:
         lanes = ", one state at a time: no variables make lanes"
     return f"{text} ({result.engine} engine{lanes}, {size(result.memory)})"

@@ -153,34 +153,78 @@ def price(
     """Run a workload on a variant.
 
     ``options`` come before the variant's; without a ``profile`` the workload's machine has its own.
-    Raises :class:`UsageError` if the workload never runs
-    what the variant changes: a price that says nothing about it.
+    Raises what :func:`fitting` does.
     """
     if isinstance(variant, Scenario):
         variant = variant_of(variant)
+    fit = fitting(variant, workload, parameters, profile=profile, seed=seed, options=options)
+    return fit.price(progress, ranges=ranges)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A workload and a variant that fit, compiled: what :func:`price` prices."""
+
+    variant: Variant
+    workload: Workload
+    parameters: Mapping[str, int]
+    options: Mapping[str, Any]
+    run: Run
+
+    def price(
+        self, progress: Callable[[Progress], None] | None = None, *, ranges: bool = True
+    ) -> Cost:
+        """Run it."""
+        run = self.run
+        run.prepare()
+        priced = run.run(progress)
+        low = high = None
+        if ranges and priced.finished and priced.steps <= RANGE_STEPS:
+            both = [run.again(extreme(run.profile, sign), run.seed).run() for sign in (-1, 1)]
+            if all(other.finished for other in both):
+                low, high = (other.ns for other in both)
+            else:  # interrupted: what was asked for is not all there
+                priced = replace(priced, finished=False)
+        return Cost(
+            self.variant,
+            self.workload,
+            {**self.workload.parameters, **self.parameters},
+            run.profile,
+            run.seed,
+            priced,
+            low,
+            high,
+            run.plan.machine,
+            self.options,
+        )
+
+
+def fitting(
+    variant: Variant,
+    workload: Workload,
+    parameters: Mapping[str, int] | None = None,
+    *,
+    profile: Profile | str | None = None,
+    seed: int = 1,
+    options: Mapping[str, Any] | None = None,
+) -> Fitting:
+    """The run of a workload on a variant, compiled but not begun.
+
+    Raises :class:`UsageError` if the workload never runs what the variant changes: its price would
+    say nothing about it.
+    """
     plan = workload.plan(parameters)
     if not isinstance(profile, Profile):
         profile = Profile.load(profile or plan.machine.profile)
     chosen = {**variant.options, **(options or {})}
-    run = Run(plan, profile, seed, chosen)
+    run = Run(plan, profile, seed, chosen, later=True)
     unused = sorted(set(chosen) - set(run.unit.used_options))
     if unused:
         raise UsageError(
             f"workload {workload.name} does not run what {variant.name} changes "
             f"({', '.join(unused)})"
         )
-    priced = run.run(progress)
-    low = high = None
-    if ranges and priced.finished and priced.steps <= RANGE_STEPS:
-        both = [run.again(extreme(profile, sign), seed).run() for sign in (-1, 1)]
-        if all(other.finished for other in both):
-            low, high = (other.ns for other in both)
-        else:  # interrupted: what was asked for is not all there
-            priced = replace(priced, finished=False)
-    full = {**workload.parameters, **(parameters or {})}
-    return Cost(
-        variant, workload, full, profile, seed, priced, low, high, plan.machine, dict(options or {})
-    )
+    return Fitting(variant, workload, parameters or {}, dict(options or {}), run)
 
 
 def extreme(profile: Profile, sign: int) -> Profile:

@@ -78,7 +78,8 @@ def test_what_is_said_of_a_current_action_is_true(start: int) -> None:
         for state in some_states(made, 6, seed):
             look = _Look(known, state, [])
             found, now = by_agent(made, state), pack(state)
-            for agent, future in look.now.items():
+            for agent in look.entries:
+                future = look.now(agent)
                 effect = future.effect
                 assert future.ends or agent not in found
                 stands = 0
@@ -152,7 +153,7 @@ def test_what_is_not_looked_at_now_is_not_read() -> None:
     known = Order(made)
 
     def reads(value: int) -> int:
-        return _Look(known, (0, value, 0), []).now[0].effect.reads
+        return _Look(known, (0, value, 0), []).now(0).effect.reads
 
     assert reads(0) == known.flow.cells.variable(1, 1)
     assert reads(1) == known.flow.cells.variable(1, 3)

@@ -89,7 +89,9 @@ def explore(  # noqa: PLR0913
         return result
     from shootdown.check.reduce.concretize import with_real_path
 
-    return with_real_path(result, reduce)
+    most = limits.time
+    left = None if most is None else most - (time.perf_counter() - search.began)
+    return with_real_path(result, reduce, left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ class _Search:
         self.prepared = prepared
         self.keeper = keeper
         self.checkpoint: str | None = None
+        self.preparing = 0.0  # seconds without a search
         self.earlier = 0.0  # seconds of the searches that this one goes on from
         self.watch = Watch()
         self.store: StateStore | None = None
@@ -246,6 +249,7 @@ class _Search:
         else:
             store = Store(*sizes, core_code, self.watch)
         code = store.begin(functions, layout.pack(self.initial()), self.limits.states)
+        self.preparing = time.perf_counter() - self.began
         self.store = store
         if code:
             self.violation = self.bad_state(store, code)
@@ -350,6 +354,7 @@ class _Search:
         if elapsed >= self.good_code_after + 2 * cost:
             self.good_code_after = math.inf
             functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
+            self.preparing += time.perf_counter() - self.began - elapsed
             provide(functions, self.system, self.layout)
             store.use(functions)
 
@@ -441,6 +446,7 @@ class _Search:
             reductions=self.reduce.names,
             fingerprints=self.compact,
             represented=self.represented(),
+            preparing=self.preparing,
         )
 
     def represented(self) -> Represented | None:

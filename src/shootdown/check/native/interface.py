@@ -28,7 +28,26 @@ Numbers: TypeAlias = Mapping[str, int]
 """Counts of a store, under names of its own, but for those that ``Counts`` has as well."""
 
 
-class StateStore(Protocol):
+class Snapshots(Protocol):
+    """What a search must offer to be kept in a file, and to go on from there."""
+
+    def counts(self) -> Counts:
+        """How far the search is."""
+
+    def snapshot(self) -> tuple[Numbers, Sequence[memoryview]] | None:
+        """What another store needs to go on from here, between two calls that search: numbers
+        (``states`` and ``expanded`` among them), and the arrays, where they lie. None after a
+        violation: a state that violates a property must not count as checked."""
+
+    def restore(self, numbers: Numbers) -> Sequence[memoryview]:
+        """Make room for what a snapshot has: the arrays, to be filled. Raises
+        :class:`~shootdown.errors.UnfinishedError` where the limits forbid it."""
+
+    def restored(self, numbers: Numbers) -> None:
+        """The arrays are filled: go on from there."""
+
+
+class StateStore(Snapshots, Protocol):
     """The known states of one search, numbered in the order of their discovery, and the loop that
     expands them in that order.
 
@@ -57,27 +76,12 @@ class StateStore(Protocol):
     def settle(self) -> None:
         """Uncover what only states after the last one cover: after a violation or ``LIMITED``."""
 
-    def counts(self) -> Counts:
-        """How far the search is."""
-
     def memory(self) -> int:
         """Bytes in use."""
 
     def level_ends(self, most: int) -> tuple[int, ...]:
         """How many states were known at the ends of the last complete levels, at most so many of
         them; levels of a few states may count as one."""
-
-    def snapshot(self) -> tuple[Numbers, Sequence[memoryview]] | None:
-        """What another store needs to go on from here, between two calls of :meth:`run`: numbers
-        (``states`` and ``expanded`` among them), and the arrays, where they lie. None after a
-        violation: a state that violates a property must not count as checked."""
-
-    def restore(self, numbers: Numbers) -> Sequence[memoryview]:
-        """Make room for what a snapshot has: the arrays, to be filled. Raises
-        :class:`~shootdown.errors.UnfinishedError` where the limits forbid it."""
-
-    def restored(self, numbers: Numbers) -> None:
-        """The arrays are filled: go on from there."""
 
     def stop(self) -> tuple[int, int]:
         """After ``BAD_STATE`` or ``BAD_STEP``: what ``check`` or ``expand`` returned, and the

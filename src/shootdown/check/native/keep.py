@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from shootdown.errors import UsageError
 
 if TYPE_CHECKING:
-    from shootdown.check.native.interface import StateStore
+    from shootdown.check.native.interface import Snapshots
     from shootdown.lang.ir import System
 
 WORTH_IT = 60.0
@@ -29,12 +29,23 @@ _DIFFERS = {
     "without": "is a search with other sites left out",
     "reduce": "is a search with other reductions",
     "compact": "is a search with other fingerprints",
+    "lanes": "is a search with other lanes",
     "part": "is another part of the search",
     "reductions": "is a search with other reductions",
     "version": "was written by another version of shootdown",
     "model": "is a search of another state of the model",
     "code": "was written by another state of shootdown",
 }
+
+
+_LATER = ("part", "reductions")
+"""What is not known before the search is prepared."""
+
+
+def difference(file: Path, name: str, there: str, here: str) -> UsageError:
+    """What to say where a file is of another search than what is asked for."""
+    shown = f" ({there or 'none'}; here: {here or 'none'})"
+    return UsageError(f"'{file}' {_DIFFERS[name]}{'' if name == 'code' else shown}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,11 @@ class Keeper:
         self._next = math.inf
         self._failed = False
 
+    @property
+    def wrote_or_said(self) -> bool:
+        """Whether there is a checkpoint in the place, or it was told why there is none."""
+        return self._kept or self._failed
+
     def recorded(self, name: str) -> str:
         """What the file that the search goes on from says about it; empty where there is none."""
         if self.resume is None:
@@ -126,6 +142,21 @@ class Keeper:
 
         with Reader(self.resume) as reader:
             return str(reader.description["about"].get(name, ""))
+
+    def compare(self, system: System, code: Callable[[], Sequence[str]] | None = None) -> None:
+        """Refuse the file if it is of another search, as far as that is known before one begins:
+        whatever comes next may take long. ``code`` is as for :meth:`begin`, where it is known."""
+        self.about["model"] = system.fingerprint
+        if self.resume is not None:
+            from shootdown.check.native.checkpoint import Reader
+
+            with Reader(self.resume) as reader:
+                theirs = reader.description["about"]
+            if code is None:
+                self._compare(theirs, {**self.slow(), **self.about}, (*_LATER, "code"))
+            else:
+                self._code = code
+                self._compare(theirs, self._all_about(), _LATER)
 
     def part(self, name: str, internal: str | None = None) -> None:
         """What is searched next is one of several parts; what comes after the first one that is
@@ -143,7 +174,7 @@ class Keeper:
         system: System,
         code: Callable[[], Sequence[str]],
         reductions: Sequence[str],
-        store: StateStore,
+        store: Snapshots,
     ) -> float:
         """Go on from the file, if there is one; the seconds that the search took until then.
         ``code`` gives the texts of the functions that search: it is asked when ``slow`` is."""
@@ -154,7 +185,7 @@ class Keeper:
             from shootdown.check.native.checkpoint import Reader
 
             with Reader(self.resume) as reader:
-                self._compare(reader.description["about"])
+                self._compare(reader.description["about"], self._all_about())
                 numbers = reader.description["numbers"]
                 reader.read(store.restore(numbers))
             store.restored(numbers)
@@ -167,14 +198,14 @@ class Keeper:
             self._kept = self._place.file == self.resume
         return self._earlier
 
-    def look(self, store: StateStore, seconds: float) -> None:
+    def look(self, store: Snapshots, seconds: float) -> None:
         """Write a checkpoint if it is time to; ``seconds`` is the age of this search."""
         if seconds < self._next or self._place is None:
             return
         took = self._write(self._place, store, seconds)
         self._next = seconds + took + max(self._place.every, took / _SHARE)
 
-    def stopped(self, store: StateStore, why: str, seconds: float) -> str | None:
+    def stopped(self, store: Snapshots, why: str, seconds: float) -> str | None:
         """Keep a search that ends before its end: where, if it is kept."""
         if self._place is None or why == self._internal:
             return None
@@ -193,7 +224,7 @@ class Keeper:
             with contextlib.suppress(OSError):
                 self._place.file.unlink(missing_ok=True)
 
-    def _write(self, place: Place, store: StateStore, seconds: float) -> float:
+    def _write(self, place: Place, store: Snapshots, seconds: float) -> float:
         """Write a checkpoint, or say once why that is not possible; how long it took."""
         from shootdown.check.native.checkpoint import write
 
@@ -224,10 +255,11 @@ class Keeper:
         code = sha256("\0".join(self._code()).encode()).hexdigest()
         return {**self.slow(), **self.about, "code": code}
 
-    def _compare(self, theirs: Mapping[str, str]) -> None:
-        about = self._all_about()
-        for name, says in _DIFFERS.items():
-            there, here = theirs.get(name, ""), about.get(name, "")
-            if there != here:
-                shown = f" ({there or 'none'}; here: {here or 'none'})"
-                raise UsageError(f"'{self.resume}' {says}{'' if name == 'code' else shown}")
+    def _compare(
+        self, theirs: Mapping[str, str], ours: Mapping[str, str], later: Sequence[str] = ()
+    ) -> None:
+        for name in _DIFFERS:
+            there, here = theirs.get(name, ""), ours.get(name, "")
+            if there != here and name not in later:
+                assert self.resume is not None
+                raise difference(self.resume, name, there, here)

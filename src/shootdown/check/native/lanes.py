@@ -7,11 +7,13 @@ are known then.
 
 from __future__ import annotations
 
+import json
 import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shootdown.check.deadline import time_limit
 from shootdown.check.memory import Watch, check_limits, memory_limit
@@ -31,13 +33,22 @@ from shootdown.lang.ir import Action, Body, FailureKind, Note, System
 from shootdown.native import jit
 from shootdown.native.cache import sources
 
+if TYPE_CHECKING:
+    from shootdown.check.native.keep import Keeper
+
 MORE, GROW, BAD_STATE, BAD_STEP, LIMITED = (
     lanes_core.STATUS[name] for name in ("MORE", "GROW", "BAD_STATE", "BAD_STEP", "LIMITED")
 )
 NO_LIMITS = Limits()
+LATER = "lanes"
+"""The part of a kept search that comes after ``SHORT`` states."""
 SHORT = 200_000
 """States up to which a search is short: it is done in the ordinary way, without a plan."""
 
+TO_CHOOSE = 0.25
+"""The part of the time limit that choosing the lanes may take: the search is for the rest."""
+
+_NO_LEAF, _HURRIED = "none", "hurried"  # as a file says it
 _MOMENT = 0.3  # seconds
 _SLICE = 0.05  # seconds in native code, after which signals and limits are looked at
 _MOST_STATES = 1 << 62
@@ -64,27 +75,41 @@ def explore(
     system: System,
     limits: Limits = NO_LIMITS,
     on_progress: Callable[[Progress], None] | None = None,
+    keeper: Keeper | None = None,
 ) -> Result:
     """Search ``system`` breadth-first, many states at a time if some variables make a leaf.
 
-    Where none do, it is the ordinary search, and ``Result.keys`` is 0.
+    Where none do, or where choosing them takes more than ``TO_CHOOSE`` of the time limit
+    (``Result.hurried``), it is the ordinary search, and ``Result.keys`` is 0. ``keeper`` writes
+    checkpoints, and lets the search go on from one.
     """
     check_limits(limits)
     began = time.perf_counter()
     file = _cache_file(system)
+    hurried = False
+    most = None if limits.time is None else limits.time * TO_CHOOSE
     try:
-        with time_limit(limits.time, "choosing the lanes"):
-            chosen = _chosen(system, file)
+        recorded = "" if keeper is None else keeper.recorded("leaf")
+        if keeper is not None and recorded:
+            chosen = _recorded(system, recorded, file, keeper)
+            hurried = recorded == _HURRIED
+        else:
+            with time_limit(most, "choosing the lanes"):
+                chosen = _chosen(system, file)
     except UnfinishedError:
-        chosen = None  # there is no time left for a search either
+        chosen, hurried = None, True
     except KeyboardInterrupt:
         search = _Search(system, Plan.of(system, Leaf.of(system, ())), limits, None, good_code=True)
         search.stopped = "interrupt"
         return search.result()
     rest = _left(limits, began)
+    if keeper is not None:
+        none = _HURRIED if hurried else _NO_LEAF
+        keeper.about["leaf"] = none if chosen is None else _leaf_text(chosen.leaf)
     if chosen is None:
-        return replace(engine.explore(system, rest, on_progress), keys=0)
-    search = _Search(system, chosen, rest, on_progress, good_code=True)
+        found = engine.explore(system, rest, on_progress, keeper=keeper)
+        return replace(found, keys=0, hurried=hurried)
+    search = _Search(system, chosen, rest, on_progress, good_code=True, keeper=keeper)
     result = search.finished()
     code = jit.read(jit.cache_file(search.ir)) if search.ir else None
     if code is not None:
@@ -97,6 +122,7 @@ def explore_auto(
     system: System,
     limits: Limits = NO_LIMITS,
     on_progress: Callable[[Progress], None] | None = None,
+    keeper: Keeper | None = None,
 ) -> Result:
     """The ordinary search up to ``SHORT`` states; if that is not all, many states at a time.
 
@@ -106,12 +132,17 @@ def explore_auto(
     check_limits(limits)
     began = time.perf_counter()
     short = SHORT if limits.states is None else min(SHORT, limits.states)
-    first = engine.explore(system, replace(limits, states=short), on_progress)
-    if first.stopped != "states" or short == limits.states:
-        return first
-    found = explore(system, _left(limits, began), on_progress)
+    if keeper is None or keeper.recorded("part") != LATER:
+        if keeper is not None:
+            keeper.part("short", internal=None if short == limits.states else "states")
+        first = engine.explore(system, replace(limits, states=short), on_progress, keeper=keeper)
+        if first.stopped != "states" or short == limits.states:
+            return first
+    if keeper is not None:
+        keeper.part(LATER)
+    found = explore(system, _left(limits, began), on_progress, keeper)
     if found.keys == 0:
-        return replace(found, keys=None)
+        return found if found.hurried else replace(found, keys=None)
     if found.violation is None:
         return found
     again = engine.explore(system, _left(limits, began), on_progress)
@@ -126,9 +157,14 @@ def _left(limits: Limits, began: float) -> Limits:
 
 
 def _cache_file(system: System) -> Path:
-    """Where the plan for a system is kept, for these sources.
+    """Where the plan for a system is kept, for these sources."""
+    return jit.cache_file(_key(system))
 
-    The key has all that a plan depends on. (The code of the ordinary search would say it as well,
+
+def _key(system: System) -> str:
+    """What a plan and its code are made for.
+
+    It has all that a plan depends on. (The code of the ordinary search would say it as well,
     but writing it takes a tenth of the time that two million states take.)
     """
     key = (
@@ -139,7 +175,7 @@ def _cache_file(system: System) -> Path:
         [_operations(prop.body) for prop in system.goals],
     )
     # what writes its code is in lang, too
-    return jit.cache_file(f"lanes {sources('native', 'check', 'lang')} {key}")
+    return f"lanes {sources('native', 'check', 'lang')} {key}"
 
 
 def _actions(actions: Sequence[Action]) -> list[object]:
@@ -165,6 +201,23 @@ def _chosen(system: System, file: Path) -> Plan | None:
     return chosen
 
 
+def _leaf_text(leaf: Leaf) -> str:
+    return json.dumps([leaf.variables, leaf.sizes, leaf.inner, leaf.split])
+
+
+def _recorded(system: System, recorded: str, file: Path, keeper: Keeper) -> Plan | None:
+    """The plan with which a kept search began, whatever would be chosen now."""
+    if recorded in (_NO_LEAF, _HURRIED):
+        return None
+    # the leaf of another system is none of this one
+    keeper.compare(system, lambda: (_key(system), recorded))
+    variables, sizes, inner, parts = json.loads(recorded)
+    leaf = Leaf(tuple(variables), tuple(sizes), inner, tuple(parts))
+    content = jit.read(file)
+    kept: Plan | None = None if content is None else pickle.loads(content)
+    return kept if kept is not None and kept.leaf == leaf else Plan.of(system, leaf)
+
+
 def _keep(file: Path, chosen: Plan | None) -> None:
     jit.write(file, pickle.dumps(chosen, pickle.HIGHEST_PROTOCOL))
 
@@ -176,11 +229,12 @@ def explore_lanes(
     on_progress: Callable[[Progress], None] | None = None,
     *,
     good_code: bool = True,
+    keeper: Keeper | None = None,
 ) -> Result:
     """Search ``system`` breadth-first with this leaf; ``good_code`` takes longer to compile."""
     check_limits(limits)
     return _Search(
-        system, Plan.of(system, leaf), limits, on_progress, good_code=good_code
+        system, Plan.of(system, leaf), limits, on_progress, good_code=good_code, keeper=keeper
     ).finished()
 
 
@@ -195,6 +249,7 @@ class _Search:
         on_progress: Callable[[Progress], None] | None,
         *,
         good_code: bool,
+        keeper: Keeper | None = None,
     ) -> None:
         self.system = system
         self.leaf = chosen.leaf
@@ -208,6 +263,9 @@ class _Search:
         self.parts = Split(system, chosen.bits)
         self.layout = chosen.layout or plan(self.parts.system, self.leaf.variables)
         self.watch = Watch()
+        self.keeper = keeper
+        self.checkpoint: str | None = None
+        self.earlier = 0.0  # seconds of the searches that this one goes on from
         self.ir = ""
         self.store: EntryStore | None = None
         self.violation: Violation | None = None
@@ -219,7 +277,18 @@ class _Search:
             self.run()
         except KeyboardInterrupt:
             self.stopped = "interrupt"
+        self.keep()
         return self.result()
+
+    def keep(self) -> None:
+        """Keep what was found, if the search was stopped."""
+        if self.keeper is None or self.store is None:
+            return
+        if self.violation is None and self.stopped is not None:
+            seconds = time.perf_counter() - self.began
+            self.checkpoint = self.keeper.stopped(self.store, self.stopped, seconds)
+        else:
+            self.keeper.finished()
 
     def run(self) -> None:
         limit = self.limits.time  # a moment more: every search should see its first state
@@ -246,7 +315,17 @@ class _Search:
         key, lane = self.split(system.init)
         store.begin(functions, key, lane)
         self.store = store
+        if self.keeper is not None:
+
+            def code() -> tuple[str, str]:
+                return _key(system), _leaf_text(self.leaf)
+
+            self.earlier = self.keeper.begin(system, code, (), store)
+            if most is not None and store["KNOWN"] > most:
+                self.stopped = "states"
+                return
         status = self.search(store)
+        store.violated = status in (BAD_STATE, BAD_STEP)
         if status == BAD_STEP:
             status = store.call("judge")
         if status in (BAD_STATE, BAD_STEP):
@@ -289,6 +368,8 @@ class _Search:
             elif status == MORE:
                 seconds = max(time.perf_counter() - began, 1e-6)
                 budget = max(1, int(budget * min(4.0, _SLICE / seconds)))
+                if self.keeper is not None:
+                    self.keeper.look(store, time.perf_counter() - self.began)
             else:
                 return status
         return MORE
@@ -300,7 +381,7 @@ class _Search:
         if self.on_progress and now - self.reported >= 0.1:
             self.reported = now
             counts = store["KNOWN"], store["EXPANDED"], store.depth()
-            self.on_progress(Progress(*counts, elapsed, store.memory()))
+            self.on_progress(Progress(*counts, self.earlier + elapsed, store.memory()))
         if self.watch.short(now):
             self.stopped = "memory"
             return True
@@ -403,12 +484,13 @@ class _Search:
             expanded=expanded,
             transitions=0 if store is None else store["TRANSITIONS"],
             depth=0 if store is None else store.depth(),
-            seconds=time.perf_counter() - self.began,
+            seconds=self.earlier + time.perf_counter() - self.began,
             memory=0 if store is None else store.memory(),
             goals=goals,
             covered=(False,) * lines if store is None else store.covered(lines),
             violation=self.violation,
             stopped=None if self.violation else self.stopped,
             frontier=states - expanded,
+            checkpoint=self.checkpoint,
             keys=None if store is None else store["KEYS"],
         )

@@ -56,6 +56,7 @@ CONTEXT = (
     "DEPTH",  # distance of HEAD's states
     "NEEDED",  # GROW: room for how many more entries and records
     "CODE",  # STOPPED: what check or expand returned
+    "UNFOUND",  # LIMITED: how many of the states that KNOWN counts are not among the entries
 )
 
 STATUS = {
@@ -260,6 +261,7 @@ def merge(context, index, lanes, skip):
         return 0
     count = context[KNOWN] + set_news(known, lanes)
     if count > context[LIMIT]:
+        context[UNFOUND] = context[LIMIT] - context[KNOWN]
         context[KNOWN] = context[LIMIT]
         return 1
     context[KNOWN] = count

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from shootdown.check.memory import Watch
 from shootdown.check.native import lanes_core
+from shootdown.check.native.interface import Counts, Numbers
 from shootdown.check.native.lanes_cover import covered
 from shootdown.check.native.lanes_emit import Covering
 from shootdown.check.native.store import _ASK as ASK
@@ -22,6 +23,17 @@ _GROWTH = 8  # of a small table
 _LARGE = 1 << 18  # slots, on one huge page
 _REFILL = 1 << 20  # entries put into a new table at a time, so that Ctrl-C is seen
 
+_SNAPSHOT = {
+    "keys": "KEYS",
+    "states": "KNOWN",
+    "expanded": "EXPANDED",
+    "transitions": "TRANSITIONS",
+    "head": "HEAD",
+    "tail": "TAIL",
+    "level_end": "LEVEL_END",
+    "kept": "KEPT_WORDS",
+    "depth": "DEPTH",
+}
 _FIELDS = {name: i for i, name in enumerate(lanes_core.CONTEXT)}
 
 
@@ -54,6 +66,8 @@ class EntryStore:
         self._sets = [(ctypes.c_uint64 * sets)() for _ in range(2)]
         self._library = lanes_core.load(words, sets)
         self._largest = 0  # records of a level
+        self.violated = False
+        """A violation was found: what the search has now is not to be kept."""
         self._reserve(most_made)
         self._new_table(_FIRST_SLOTS)
         self["LIMIT"] = most_states
@@ -150,9 +164,7 @@ class EntryStore:
         self._largest = max(self._largest, found)
         keys, found = self["KEYS"] + more, found + more
         kept = self["KEPT_WORDS"] + lanes_core.BATCH * self.record_bytes // 8
-        slots = self.slots
-        while keys > slots * _LOAD:
-            slots *= _GROWTH if slots < _LARGE else 2
+        slots = _enough(self.slots, keys)
         if keys > self.most_entries or found > self.most_records or kept > self.most_kept:
             return False
         if self._bytes(keys, found, kept, slots) > self.limit:
@@ -165,8 +177,7 @@ class EntryStore:
                 self._new_table(slots)
             except OSError:
                 return False
-            for start in range(0, self["KEYS"], _REFILL):
-                self.call("refill", start, min(start + _REFILL, self["KEYS"]))
+            self._fill(self["KEYS"])
         step = keys + _STEP, found + _STEP, kept + _STEP
         if self._bytes(*step, slots) <= self.limit:
             keys, found, kept = step
@@ -174,6 +185,70 @@ class EntryStore:
         self["NEXT_ROOM"] = min(found, self.most_records)
         self["KEPT_ROOM"] = min(kept, self.most_kept)
         return True
+
+    # ---------------------------------------------------------------- interruptions
+
+    def counts(self) -> Counts:
+        """How far the search is."""
+        return Counts(self["KNOWN"], self["EXPANDED"], self["TRANSITIONS"], self.depth())
+
+    def snapshot(self) -> tuple[dict[str, int], list[memoryview]] | None:
+        """As :meth:`.interface.Snapshots.snapshot`. A batch that was given up, or taken in part, is
+        done again: what it did already makes no difference then."""
+        if self.violated:
+            return None
+        numbers = {name: self[field] for name, field in _SNAPSHOT.items()}
+        numbers["states"] -= self["UNFOUND"]
+        numbers["largest"] = self._largest
+        marks = [self._cover, self._property_cover, self._goals]
+        first = (self["HEAD"] - self["LEVEL_START"]) * self.record_bytes
+        parts = [*marks, *self._arrays(numbers, first)]
+        return numbers, [memoryview(part).cast("B") for part in parts]
+
+    def restore(self, numbers: Numbers) -> list[memoryview]:
+        """As :meth:`.interface.Snapshots.restore`."""
+        keys, kept = numbers["keys"], numbers["kept"]
+        here = numbers["level_end"] - numbers["head"]
+        found = numbers["tail"] - numbers["level_end"]
+        slots = _enough(self.slots, keys)
+        self._largest = max(numbers["largest"], here, found)
+        needed = self._bytes(keys, found, kept, slots)
+        fits = keys <= self.most_entries and max(here, found) <= self.most_records
+        if not fits or kept > self.most_kept or needed > self.limit:
+            raise UnfinishedError(
+                f"the search has {numbers['states']:,} states already, and little memory to go on: "
+                f"give --max-memory {(needed >> 20) + 1}M or more"
+            )
+        self._slots_wanted = slots
+        marks = (self._cover, self._property_cover, self._goals)
+        self._read = [(ctypes.c_uint8 * len(mark))() for mark in marks]
+        parts = [*self._read, *self._arrays(numbers, 0)]
+        return [memoryview(part).cast("B") for part in parts]
+
+    def restored(self, numbers: Numbers) -> None:
+        """As :meth:`.interface.Snapshots.restored`."""
+        marks = (self._cover, self._property_cover, self._goals)
+        for own, read in zip(marks, self._read, strict=True):
+            own[:] = list(read)
+        self._new_table(self._slots_wanted)
+        self._fill(numbers["keys"])
+        for name, field in _SNAPSHOT.items():
+            self[field] = numbers[name]
+        self["LEVEL_START"] = self["HEAD"]  # those before it in its level are done with
+
+    def _arrays(self, numbers: Numbers, first: int) -> list[ctypes.Array[ctypes.c_uint8]]:
+        """Where levels begin, the entries, the records that wait (those of the level that is
+        expanded from byte ``first`` on), and those that are kept: where they lie."""
+        here = numbers["level_end"] - numbers["head"]
+        found = numbers["tail"] - numbers["level_end"]
+        places = (
+            (self["LEVELS"], (numbers["depth"] + 1) * 8),
+            (self["ENTRIES"], numbers["keys"] * self.entry_bytes),
+            (self["HERE"] + first, here * self.record_bytes),
+            (self["NEXT"], found * self.record_bytes),
+            (self["KEPT"], numbers["kept"] * 8),
+        )
+        return [(ctypes.c_uint8 * size).from_address(at) for at, size in places]
 
     # ---------------------------------------------------------------------- memory
 
@@ -197,6 +272,11 @@ class EntryStore:
         self["TABLE"] = self._table.address
         self["BUCKETS"] = buckets - 1
         self["SHIFT"] = 64 - (buckets.bit_length() - 1)
+
+    def _fill(self, keys: int) -> None:
+        """Put the first entries into an empty table."""
+        for start in range(0, keys, _REFILL):
+            self.call("refill", start, min(start + _REFILL, keys))
 
     # --------------------------------------------------------------------- reading
 
@@ -243,6 +323,13 @@ class EntryStore:
     def goals(self) -> tuple[bool, ...]:
         """For each goal, whether it was reached."""
         return tuple(map(bool, self._goals))
+
+
+def _enough(slots: int, keys: int) -> int:
+    """The slots of a table that has grown, step by step, until it takes so many keys."""
+    while keys > slots * _LOAD:
+        slots *= _GROWTH if slots < _LARGE else 2
+    return slots
 
 
 def ones(lanes: int) -> Iterator[int]:

@@ -10,19 +10,29 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+from shootdown.check.deadline import TO_SHOW, time_limit
 from shootdown.check.outcomes import outcomes
 from shootdown.check.reduce.graph import Edge, Graph
 from shootdown.check.reduce.reduction import Reduction
 from shootdown.check.result import Result, Violation
+from shootdown.errors import UnfinishedError
 from shootdown.lang.interpret import State
 from shootdown.lang.ir import System
 
 
-def with_real_path(result: Result, reduce: Reduction) -> Result:
-    """The result with a violation that is one of the system itself."""
-    if not reduce or result.violation is None:
+def with_real_path(result: Result, reduce: Reduction, seconds: float | None = None) -> Result:
+    """The result with a violation that is one of the system itself, unless that takes longer than
+    ``seconds`` and ``TO_SHOW``: then the violation is not ``real``."""
+    violation = result.violation
+    if not reduce or violation is None:
         return result
-    return replace(result, violation=real_violation(result.system, result.violation, reduce))
+    most = None if seconds is None else max(seconds, TO_SHOW)
+    try:
+        with time_limit(most, "making the path of a race"):
+            violation = real_violation(result.system, violation, reduce)
+    except UnfinishedError:
+        violation = replace(violation, real=False)
+    return replace(result, violation=violation)
 
 
 def real_violation(system: System, violation: Violation, reduce: Reduction) -> Violation:

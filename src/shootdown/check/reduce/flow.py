@@ -91,7 +91,8 @@ class Flow:
     """The graph of a system.
 
     ``steps[p][i]`` is the first node of step ``i`` of process ``p``, ``rules[r]`` that of rule
-    ``r``. ``conditions`` are expressions over the state; ``reads`` are their cells.
+    ``r``. ``conditions`` are expressions over the state; ``reads`` are their cells; ``cell`` is the
+    one that is 1 where the condition is true, if it is known to be one.
     """
 
     def __init__(self, system: System) -> None:
@@ -99,6 +100,7 @@ class Flow:
         self.cells = Cells.of(system)
         self.nodes: list[Node] = []
         self.conditions: list[Expr] = []
+        self.cell: list[int | None] = []
         self.reads: list[int] = []
         self._numbers: dict[Expr, int] = {}
         self.counters = {process.pc: i for i, process in enumerate(system.processes)}
@@ -116,11 +118,12 @@ class Flow:
         """How many processes and rules there are."""
         return len(self.steps) + len(self.rules)
 
-    def condition(self, expr: Expr) -> int:
-        """The number of a condition."""
+    def condition(self, expr: Expr, cell: int | None = None) -> int:
+        """The number of a condition; ``cell``: it is that this cell is 1."""
         number = self._numbers.setdefault(expr, len(self.conditions))
         if number == len(self.conditions):
             self.conditions.append(expr)
+            self.cell.append(cell)
             self.reads.append(self.cells.reads(expr))
         return number
 
@@ -245,7 +248,7 @@ class Flow:
         while not self.cells.mask[variable]:
             variable -= 1
         value = Load(Place(variable))
-        return self.condition(bit_of(value, cell - shifts[variable]))
+        return self.condition(bit_of(value, cell - shifts[variable]), cell)
 
     def _body(self, body: Body, agent: int) -> int:
         entries: dict[int, int] = {}

@@ -233,7 +233,10 @@ class _Look:
         self.state = state
         self.cells = order.flow.cells.pack(state)
         way = Way(list(state), [], [], [])
-        self.truth = [bool(value_of(c, way)) for c in order.flow.conditions]
+        self.truth = [
+            bool(value_of(condition, way)) if cell is None else bool(self.cells >> cell & 1)
+            for condition, cell in zip(order.flow.conditions, order.flow.cell, strict=True)
+        ]
         self.outcomes: dict[int, list[Outcome]] = {}
         for outcome in found:
             self.outcomes.setdefault(agent_of(order.system, outcome), []).append(outcome)
@@ -250,8 +253,20 @@ class _Look:
                 self.entries[number] = order.flow.steps[number][pc]
         for number, entry in enumerate(order.flow.rules, len(order.system.processes)):
             self.entries[number] = entry
-        self.alone = {a: self.future([e], True, 0).effect for a, e in self.entries.items()}
-        self.now = {a: self.future([e], False, 0) for a, e in self.entries.items()}
+        self._now: dict[int, Future] = {}
+        self._alone: dict[int, Effect] = {}
+
+    def alone(self, agent: int) -> Effect:
+        """What an agent can do while all others stand still."""
+        if agent not in self._alone:
+            self._alone[agent] = self.future([self.entries[agent]], True, 0).effect
+        return self._alone[agent]
+
+    def now(self, agent: int) -> Future:
+        """What the current action of an agent can do now."""
+        if agent not in self._now:
+            self._now[agent] = self.future([self.entries[agent]], False, 0)
+        return self._now[agent]
 
     def enough(self, agent: int) -> list[Outcome] | None:
         """The outcomes of a small T that has ``agent``, if it is good for anything."""
@@ -276,10 +291,10 @@ class _Look:
         todo = sorted(inside)
         while todo:
             agent = todo.pop()
-            if agent not in self.entries:
-                continue
-            for other, their in self.alone.items():
-                if other not in inside and self.clash(agent, self.now[agent], their):
+            if agent not in self.entries or not self.now(agent).ends:
+                continue  # it stays disabled
+            for other in self.entries:
+                if other not in inside and self.clash(agent, self.now(agent), self.alone(other)):
                     inside.add(other)
                     todo.append(other)
 
@@ -296,10 +311,12 @@ class _Look:
         """What can be done from some nodes on. ``written`` are cells that change meanwhile; with
         ``onward`` processes go on to their next steps."""
         out = Future()
+        effect, parts = out.effect, out.parts
         seen: set[int] = set()
         todo = list(entries)
-        waiting: list[tuple[int, Edge]] = []
-        nodes = self.flow.nodes
+        fresh: list[tuple[Effect, Edge]] = []
+        blocked: list[tuple[Effect, Edge]] = []
+        nodes, truth, changing = self.flow.nodes, self.truth, written
         while todo:
             while todo:
                 number = todo.pop()
@@ -307,59 +324,75 @@ class _Look:
                     continue
                 seen.add(number)
                 node = nodes[number]
-                out.parts.setdefault(node.agent, Effect()).add(node.effect)
-                out.effect.add(node.effect)
+                part = parts.get(node.agent)
+                if part is None:
+                    part = parts[node.agent] = Effect()
+                part.add(node.effect)
+                effect.add(node.effect)
                 out.ends |= node.ends
-                if onward:
-                    steps = self.flow.steps[node.agent] if node.following else []
+                if onward and node.following:
+                    steps = self.flow.steps[node.agent]
                     todo += [steps[pc] for pc in node.following if pc < len(steps)]
-                waiting += [(node.agent, edge) for edge in node.edges]
-            blocked = []
-            for agent, edge in waiting:
+                for edge in node.edges:
+                    fresh.append((part, edge))
+            if onward:
+                changes = written | effect.changes(self.cells)
+                if changes != changing:  # else those that were blocked still are
+                    changing = changes
+                    fresh += blocked
+                    blocked = []
+            for part, edge in fresh:
                 literal = edge.literal
-                changing = edge.reads & written
-                if onward:
-                    changing |= edge.reads & out.effect.changes(self.cells)
-                if literal is None or changing or self.truth[literal.condition] == literal.value:
-                    out.parts[agent].reads |= edge.reads
-                    out.effect.reads |= edge.reads
+                if (
+                    literal is None
+                    or edge.reads & changing
+                    or truth[literal.condition] == literal.value
+                ):
+                    part.reads |= edge.reads
+                    effect.reads |= edge.reads
                     todo.append(edge.target)
                 else:
-                    blocked.append((agent, edge))
-            waiting = blocked
+                    blocked.append((part, edge))
+            fresh = []
         return out
 
     def used(self) -> int:
         """The cells whose values matter to what anybody may still do."""
-        out = Future()
+        effect = Effect()
         seen: set[int] = set()
         todo, uses = list(self.entries.values()), 0
-        waiting: list[Edge] = []
+        fresh: list[Edge] = []
+        blocked: list[Edge] = []
+        nodes, truth, changing = self.flow.nodes, self.truth, 0
         while todo:
             while todo:
                 number = todo.pop()
                 if number in seen:
                     continue
                 seen.add(number)
-                node = self.flow.nodes[number]
-                out.effect.add(node.effect)
+                node = nodes[number]
+                effect.add(node.effect)
                 uses |= node.uses
-                steps = self.flow.steps[node.agent] if node.following else []
-                todo += [steps[pc] for pc in node.following if pc < len(steps)]
-                waiting += node.edges
-            blocked = []
-            changes = out.effect.changes(self.cells)
-            for edge in waiting:
+                if node.following:
+                    steps = self.flow.steps[node.agent]
+                    todo += [steps[pc] for pc in node.following if pc < len(steps)]
+                fresh += node.edges
+            changes = effect.changes(self.cells)
+            if changes != changing:  # else those that were blocked still are
+                changing = changes
+                fresh += blocked
+                blocked = []
+            for edge in fresh:
                 literal = edge.literal
                 if (
                     literal is None
-                    or edge.reads & changes
-                    or self.truth[literal.condition] == literal.value
+                    or edge.reads & changing
+                    or truth[literal.condition] == literal.value
                 ):
                     todo.append(edge.target)
                 else:
                     blocked.append(edge)
-            waiting = blocked
+            fresh = []
         return uses
 
     def disturbed(self, inside: set[int], future: Future) -> set[int]:
