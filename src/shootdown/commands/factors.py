@@ -57,7 +57,7 @@ def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
     from shootdown.check.reduce.auto import chosen
     from shootdown.check.result import Limits
     from shootdown.commands.search import engine_named
-    from shootdown.commands.targets import compiled, witness_system
+    from shootdown.commands.targets import compiled, witness_options, witness_system
     from shootdown.report.factors import Rung
 
     built = compiled(target, arguments)
@@ -76,7 +76,7 @@ def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
 
     with Interruptible():
         if concrete is not None:
-            name = ", ".join(f"{k}={v}" for k, v in built.setup.hardware.witness.items())
+            name = ", ".join(f"{k}={v}" for k, v in witness_options(built).items())
             if not add(name, concrete):
                 return rungs
         if not add("as it is", system):
