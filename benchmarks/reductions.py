@@ -3,8 +3,9 @@
     python benchmarks/reductions.py > reductions.md
 
 Each scenario is taken with 3 CPUs and 2 pages, as far as it has these bounds. The first column is
-the model without any reduction: the explicit TLB, every interleaving. A search that needs more than
-the states of ``--most`` is stopped, and what follows from it is a bound.
+the model without any reduction: the explicit TLB, virtual CPUs that are preempted at any time
+(``preemption=explicit``), every interleaving; the second has neither of the two. A search that
+needs more than the states of ``--most`` is stopped, and what follows from it is a bound.
 """
 
 from __future__ import annotations

@@ -138,6 +138,19 @@ def test_progress_is_not_reduced(shootdown: Shootdown, monkeypatch: pytest.Monke
     assert (ran.code, "reductions" in ran.out) == (0, False)
 
 
+def test_factors_of_hardware_that_is_concrete_in_two_ways(shootdown: Shootdown) -> None:
+    """What the user chooses stays; each of the others has its own line."""
+    words = ("check", "X2.V3.pv", "--factors", "--max-states", "300")
+    whole = shootdown(*words).out.splitlines()
+    assert whole[2] == "  tlb=explicit,"
+    assert whole[3].startswith("  preemption=explicit ")
+    assert whole[4].startswith("  as it is")
+    chosen = shootdown(*words, "--hardware", "preemption=explicit").out.splitlines()
+    assert chosen[2].startswith("  tlb=explicit ")
+    assert chosen[2].split()[1] == whole[3].split()[1]
+    assert not any("preemption" in line for line in chosen)
+
+
 def test_factors(shootdown: Shootdown) -> None:
     ran = shootdown("check", "S0.V8", "--factors", "--bound", "pages=1")
     head, titles, *rows = ran.out.splitlines()

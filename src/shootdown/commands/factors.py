@@ -80,7 +80,12 @@ def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
     from shootdown.check.reduce.auto import chosen, time_left
     from shootdown.check.result import Limits
     from shootdown.commands.search import engine_named, too_late
-    from shootdown.commands.targets import compiled, import_for, witness_system
+    from shootdown.commands.targets import (
+        compiled,
+        import_for,
+        witness_options,
+        witness_system,
+    )
     from shootdown.report.factors import Rung
 
     import_for(target, arguments)
@@ -101,7 +106,7 @@ def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
 
     with Interruptible():
         if concrete is not None:
-            name = ", ".join(f"{k}={v}" for k, v in built.setup.hardware.witness.items())
+            name = ", ".join(f"{k}={v}" for k, v in witness_options(built).items())
             if not add(name, concrete):
                 return rungs
         if not add("as it is", system):

@@ -6,7 +6,7 @@ import argparse
 import os
 from dataclasses import dataclass, field, replace
 from shlex import quote
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shootdown.commands.kept import compiled_system, import_library, library_scenario, sites
 from shootdown.errors import UsageError
@@ -130,13 +130,19 @@ def sites_of(built: Compiled) -> tuple[Site, ...]:
     return tuple(site for site in found if site.id not in built.choices.without)
 
 
+def witness_options(built: Compiled) -> dict[str, Any]:
+    """What makes a target's hardware concrete, but for what the user has chosen."""
+    chosen, witness = built.choices.options, built.setup.hardware.witness
+    return {name: value for name, value in witness.items() if name not in chosen}
+
+
 def witness_system(built: Compiled) -> System | None:
     """The same scenario on the concrete hardware that shows its races, if it has another.
 
     The user's own choice of one of the options that make it concrete comes first.
     """
-    choices, witness = built.choices, built.setup.hardware.witness
-    if not witness or set(choices.options) & set(witness):
+    choices, witness = built.choices, witness_options(built)
+    if not witness:
         return None
     options = {**choices.options, **witness}
     return _system(built.target.scenario, replace(choices, options=options))[0]

@@ -47,7 +47,13 @@ def lets_write(entry: TlbEntry) -> bool:
     return tlb.lets_write(entry)
 
 
-@atomic
+@atomic(looks=False)
+def left_out(cpu: Cpu) -> bool:
+    """A flush has left this CPU out: it does not run, and will be flushed before it does."""
+    return cpu.steal.preempted and cpu.steal.flush
+
+
+@atomic(looks=False)
 def usable(cpu: Cpu) -> bool:
     """Can this CPU's entries still be used? Not if it does not run and will be flushed first."""
     return not (cpu.steal.preempted and cpu.steal.flush)

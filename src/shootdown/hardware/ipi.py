@@ -19,7 +19,7 @@ def send_calls(sender: Cpu, targets: set[Cpu], pages: set[Page]) -> None:
     sender.call_pages = pages
 
 
-@rule(fair=True, show="IPI from {sender}: invalidate")
+@rule(fair=True, show="IPI from {sender}: invalidate", looks=False)
 def handle_call(cpu: Cpu, sender: Cpu) -> None:
     """The target takes the interrupt, invalidates and acknowledges (Intel SDM 3A 10.8.4: a fixed
     interrupt is delivered only while the target accepts interrupts; Linux flush_tlb_func())."""

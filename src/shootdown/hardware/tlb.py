@@ -41,7 +41,7 @@ CLEAN_STORE = Option(
 # ------------------------------------------------------------------ what a CPU may cache
 
 
-@atomic
+@atomic(looks=False)
 def can_walk(cpu: Cpu, mm: AddressSpace) -> bool:
     """Can this CPU walk that page table now? A virtual CPU that does not run walks nothing."""
     return cpu.walks == mm and not cpu.steal.preempted
@@ -73,7 +73,7 @@ def remember_all(cpu: Cpu, mm: AddressSpace) -> None:
                 cpu.tlb[page].add(cached(pte))
 
 
-@rule(show="TLB fill of {page}")
+@rule(show="TLB fill of {page}", looks=False)
 def fill(cpu: Cpu, page: Page) -> None:
     """A CPU may load a translation at any time, for any address, also speculatively; it sets the
     accessed flag first, with a locked access (Intel SDM 3A 4.8, 4.10.2)."""
@@ -162,7 +162,7 @@ def user_store(cpu: Cpu, page: Page) -> Frame | None:
 # ------------------------------------------------------------------ invalidation
 
 
-@atomic
+@atomic(looks=False)
 def invalidate(cpu: Cpu, pages: set[Page]) -> None:
     """INVLPG for each page, or a CR3 write for all of them (Intel SDM 3A 4.10.4.1). Afterwards
     the CPU may hold only what it can load now. Walks are atomic here, so none that began before is

@@ -79,7 +79,7 @@ def send_walker_calls(sender: RemoteCpu, targets: set[Cpu], what: Call) -> None:
     sender.call_what = what
 
 
-@rule(fair=True, show="IPI from {sender}")
+@rule(fair=True, show="IPI from {sender}", looks=False)
 def handle_walker_call(cpu: RemoteCpu, sender: RemoteCpu) -> None:
     """The target takes the interrupt, invalidates if that is what it was asked, and acknowledges
     (Intel SDM 3A 10.8.4: delivered only while the target accepts interrupts)."""
@@ -113,7 +113,7 @@ def invalidate_broadcast(space: AddressSpace) -> None:
             flush_here(cpu, Call.INVLPG)
 
 
-@rule(fair=True, show="hypervisor: resume {cpu}")
+@rule(fair=True, show="hypervisor: resume {cpu}", looks=False)
 def resume_walker(cpu: Walker) -> None:
     """It runs again; a flush that was asked for meanwhile is done first (KVM record_steal_time(),
     f38a7b75267f)."""
@@ -124,7 +124,7 @@ def resume_walker(cpu: Walker) -> None:
     learn(cpu)
 
 
-@atomic
+@atomic(looks=False)
 def may_walk(cpu: RemoteCpu, table: Table) -> bool:
     """Whether a page walk of this CPU may start at a table: it may have the table cached, and will
     not be flushed before it runs again."""
@@ -149,6 +149,7 @@ already, which :func:`may_walk` tells."""
 x86_tables_virtual = replace(
     x86_tables.and_rules(preempt, resume_walker),
     name="x86 tables, virtual",
+    witness={**x86_tables.witness, "preemption": "explicit"},
     assumptions=(
         *x86_tables.assumptions,
         "a hypervisor may preempt any CPU at any instruction and flushes it on resume if asked to",

@@ -26,7 +26,7 @@ x86_virtual = Hardware(
     rules=(*x86.rules, preempt, resume),
     observers=x86.observers,
     options=x86.options,
-    witness=x86.witness,
+    witness={**x86.witness, "preemption": "explicit"},
     assumptions=(
         *x86.assumptions,
         "a hypervisor may preempt any CPU at any instruction and flushes it on resume if asked to",

@@ -202,6 +202,17 @@ class Accesses(Builder):
             return ir.Binary("sub", value.expr, ONE)
         raise self.error(node, f"{describe(value)} is not {article(kind)}")
 
+    # ------------------------------------------------------------------ who looks
+
+    def touch(self, place: PlaceV) -> None:
+        """Note that the present step may read or write a place, for ``looked_at()``."""
+        if self.starting or not self.frame.source.function.looks:
+            return
+        if self.process < 0:
+            self.unit.looked.update(place.place.variables())
+        elif self.begun is not None:
+            self.begun.looks.update(place.place.variables())
+
     # ------------------------------------------------------------------ reading
 
     def read(self, place: PlaceV | FieldV, node: ast.AST, how: str = "load") -> Dyn:
@@ -226,6 +237,7 @@ class Accesses(Builder):
 
     def load(self, place: PlaceV) -> ir.Expr:
         """What the present code sees in a place: its own CPU's buffered store first."""
+        self.touch(place)
         buffer = self.buffer
         if buffer is None or place.ghost:
             return ir.Load(place.place)
@@ -249,6 +261,7 @@ class Accesses(Builder):
 
     def store(self, place: PlaceV, value: ir.Expr, node: ast.AST) -> None:
         """Write within the present step, and run the ``@on_write`` functions of the field."""
+        self.touch(place)
         if place.given:
             raise self.error(
                 node,
@@ -365,6 +378,7 @@ class Accesses(Builder):
         if not base.ghost:
             self.step(node, name, f"{name}({place.text.render()})")
             self.fence()
+        self.touch(base)
         reg = self.register("old", base.kind)
         self.emit(ir.Set(reg, ir.Load(base.place)))
         return Dyn(ir.Reg(reg), base.kind)

@@ -16,7 +16,7 @@ from typing import Any
 
 from shootdown.errors import ModelError
 from shootdown.lang import ir
-from shootdown.lang.cfg import Activation, MBlock, MBranch, MChoice, MJump, Register, Step
+from shootdown.lang.cfg import Activation, Cut, MBlock, MBranch, MChoice, MJump, Register, Step
 from shootdown.lang.decorators import Function
 from shootdown.lang.kinds import (
     BoolKind,
@@ -31,6 +31,7 @@ from shootdown.lang.kinds import (
     WordKind,
 )
 from shootdown.lang.order import Memory, StoreBuffer
+from shootdown.lang.shapes import PROCESS, Naming
 from shootdown.lang.source import Source
 from shootdown.lang.space import StateSpace
 from shootdown.lang.types import Object, Word, population
@@ -81,6 +82,11 @@ class Unit:
     failure_numbers: dict[tuple[Any, ...], int] = field(default_factory=dict)
     used_options: dict[str, Any] = field(default_factory=dict)
     evaluated: int = 0  # expressions
+    cuts: list[Cut] = field(default_factory=list)  # of the threads that are compiled
+    looked: set[int] = field(default_factory=set)  # variables that rules and properties look at
+    flags: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Variables that say whether a thread stands where it may look at a variable, by both."""
+    asked: bool = False  # somebody wants to know who looks
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.space, self.options)
@@ -93,6 +99,20 @@ class Unit:
             self.failure_numbers[key] = len(self.failures)
             self.failures.append(ir.Failure(kind, name, message, at))
         return self.failure_numbers[key]
+
+    def flag(self, process: int, variable: int) -> int:
+        """The variable that says whether a thread stands before a step that may look at another
+        variable. It follows from where the thread stands; but a bit that few steps change tells
+        more about what is still to come."""
+        key = (process, variable)
+        if key not in self.flags:
+            looked = self.space.variables[variable]
+            naming = looked.naming
+            self.flags[key] = self.space.scalar(
+                f"thread {process} looks at {looked.name}", 2, 0, None, hidden=True,
+                naming=Naming(f"looks {naming.family}", ((PROCESS, process), *naming.keys)),
+            )  # fmt: skip
+        return self.flags[key]
 
     def line(self, at: ir.Location) -> int:
         """The number of a source line, for coverage."""
@@ -155,6 +175,7 @@ class Builder:
         self.serials = 0
         self.atomic_depth = 0
         self.waiting = False  # inside wait_until: one access, in the step already begun
+        self.starting = False  # this makes the initial state
         self.trying = 0  # inside eager(): give up at the first thing that is not harmless
         self.clashes: dict[str, str] = {}  # names without one kind, and the kinds that met
         self.guard: Function[..., Any] | None = None

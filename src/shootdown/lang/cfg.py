@@ -48,6 +48,7 @@ class Step:
     text: str
     location: ir.Location
     activation: Activation | None
+    looks: set[int] = field(default_factory=set)  # the variables that somebody may look at here
 
 
 @value
@@ -263,6 +264,11 @@ class Cut:
     pc: int
     start: int  # the first program counter
     prologue: ir.Body | None  # local work before the first step, to be run on the initial state
+    looks: tuple[frozenset[int], ...]  # for each action the variables that it may look at
+
+    def looks_at(self, number: int, variable: int) -> int:
+        """1 if the action with this number, if there is one, may look at a variable."""
+        return int(number < len(self.looks) and variable in self.looks[number])
 
 
 class Cutter:
@@ -311,9 +317,10 @@ class Cutter:
             f"{self.name}.pc", end + 1, 0, None, hidden=True, naming=Naming("pc", self.keys)
         )
         actions = tuple(self._action(block) for block in self.steps)
+        looks = tuple(frozenset(block.step.looks) for block in self.steps if block.step)
         if entry_is_step:
-            return Cut(actions, self.pc, self.number[id(graph.entry)], None)
-        return Cut(actions, self.pc, 0, self._body(graph.entry))
+            return Cut(actions, self.pc, self.number[id(graph.entry)], None, looks)
+        return Cut(actions, self.pc, 0, self._body(graph.entry), looks)
 
     def _region(self, start: MBlock) -> list[MBlock]:
         """``start`` and the local blocks that belong to it, in topological order."""

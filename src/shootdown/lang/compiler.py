@@ -128,12 +128,13 @@ class _Compilation:
             raise self.fail("there is nothing to run: no threads and no rules")
         names, cuts = self._cuts()
         drains = self._drains()
-        rules = drains + [
-            action for rule in self.setup.hardware.rules for action in self._rule(rule)
-        ]
+        rules = drains + self._rules()
         invariants = [self._property(f, "invariant") for f in self.setup.invariants]
         goals = [self._property(f, "goal") for f in self.setup.goals]
         progress = [self._property(f, "progress") for f in self.setup.progress]
+        if self.unit.asked:
+            rules = drains + self._rules()  # now that all who may look are known
+            cuts = [self._flagged(i, cut) for i, cut in enumerate(cuts)]
         start = self._start_body()
         self.unit.memory.finish()
         missing = sorted(self.unit.without - set(self.unit.sites))
@@ -147,6 +148,9 @@ class _Compilation:
         for cut, name in zip(cuts, names, strict=True):
             if cut.prologue is not None:
                 init = self._run_once(cut.prologue, init, name)
+        for (process, variable), flag in self.unit.flags.items():
+            cut = cuts[process]
+            init = _put(init, flag, cut.looks_at(init[cut.pc], variable))
         processes = tuple(
             ir.Process(name, cut.pc, cut.actions, thread.daemon)
             for name, cut, thread in zip(names, cuts, self.setup.threads, strict=True)
@@ -204,6 +208,7 @@ class _Compilation:
         cuts: list[Cut] = []
         for i, (thread, name) in enumerate(zip(self.setup.threads, names, strict=True)):
             cuts.append(self._thread(i, thread, name))
+            self.unit.cuts.append(cuts[-1])
             self._check_counters(cuts)
         return names, cuts
 
@@ -257,7 +262,32 @@ class _Compilation:
             raise self.fail(said, at=thread.location)
         return cut
 
+    def _flagged(self, process: int, cut: Cut) -> Cut:
+        """A thread that keeps its flags."""
+        flags = {v: flag for (p, v), flag in self.unit.flags.items() if p == process}
+
+        def moved(number: int, block: ir.Block) -> ir.Block:
+            ops: list[ir.Op] = []
+            for op in block.ops:
+                ops.append(op)
+                if isinstance(op, ir.Store) and op.place == ir.Place(cut.pc):
+                    assert isinstance(op.value, ir.Const)
+                    for variable, flag in flags.items():
+                        looks = cut.looks_at(op.value.value, variable)
+                        if looks != cut.looks_at(number, variable):
+                            ops.append(ir.Store(ir.Place(flag), ir.Const(looks)))
+            return replace(block, ops=tuple(ops))
+
+        actions = []
+        for number, action in enumerate(cut.actions):
+            blocks = tuple(moved(number, block) for block in action.body.blocks)
+            actions.append(replace(action, body=replace(action.body, blocks=blocks)))
+        return replace(cut, actions=tuple(actions))
+
     # ------------------------------------------------------------------ rules and properties
+
+    def _rules(self) -> list[ir.Action]:
+        return [action for rule in self.setup.hardware.rules for action in self._rule(rule)]
 
     def _rule(self, function: Function[..., Any]) -> list[ir.Action]:
         if not is_function(function, "rule"):
@@ -407,6 +437,7 @@ class _Compilation:
         if source.tree.args.args:
             raise source.error(source.tree, "a start function takes no parameters")
         builder = self._builder(function.name, -1, None)
+        builder.starting = True
         builder.inline(function, source, {}, source.tree, atomic=True)
         builder.jump(builder.exit)
         return atomic_body(Graph(builder.entry, builder.exit, builder.registers))

@@ -19,7 +19,7 @@ class Function(Generic[P, R]):
 
     ``kind`` is ``path``, ``atomic``, ``extern``, ``rule``, ``on_write``, ``invariant``, ``goal`` or
     ``progress``. ``role`` says what a call of it is for (``flush``, ``barrier``, ...), so that
-    mutants can leave it out.
+    mutants can leave it out. ``looks``: its accesses count for ``looked_at()``.
     """
 
     source: Callable[P, R]
@@ -29,6 +29,7 @@ class Function(Generic[P, R]):
     role: str | None = None
     fair: bool = False
     fence: bool = True
+    looks: bool = True
     field: FieldRef | None = None
     doc: str = ""
 
@@ -75,7 +76,7 @@ def path(source: Any = None, /, *, show: str | None = None, role: str | None = N
 def atomic(source: Callable[P, R], /) -> Function[P, R]: ...
 @overload
 def atomic(
-    *, show: str | None = None, role: str | None = None, fence: bool = True
+    *, show: str | None = None, role: str | None = None, fence: bool = True, looks: bool = True
 ) -> Callable[[Callable[P, R]], Function[P, R]]: ...
 def atomic(
     source: Any = None,
@@ -84,15 +85,19 @@ def atomic(
     show: str | None = None,
     role: str | None = None,
     fence: bool = True,
+    looks: bool = True,
 ) -> Any:
     """An action that is one step whatever it touches: an instruction, a hardware primitive.
 
     As a step of a thread it waits until the CPU's stores have reached memory, as a locked or
     serialising instruction does; ``fence=False``: it does not (an ordinary load or store).
+    ``looks=False``: what it accesses does not count for ``looked_at()``.
     """
     if source is not None:
         return _make(source, "atomic")
-    return lambda function: _make(function, "atomic", show=show, role=role, fence=fence)
+    return lambda function: _make(
+        function, "atomic", show=show, role=role, fence=fence, looks=looks
+    )
 
 
 def extern(source: Callable[P, R], /) -> Function[P, R]:
@@ -105,16 +110,19 @@ def extern(source: Callable[P, R], /) -> Function[P, R]:
 def rule(source: Callable[P, R], /) -> Function[P, R]: ...
 @overload
 def rule(
-    *, fair: bool = False, show: str | None = None
+    *, fair: bool = False, show: str | None = None, looks: bool = True
 ) -> Callable[[Callable[P, R]], Function[P, R]]: ...
-def rule(source: Any = None, /, *, fair: bool = False, show: str | None = None) -> Any:
+def rule(
+    source: Any = None, /, *, fair: bool = False, show: str | None = None, looks: bool = True
+) -> Any:
     """Something that hardware may do at any time, for all values of the parameters.
 
-    ``fair`` rules cannot be put off for ever.
+    ``fair`` rules cannot be put off for ever. ``looks=False``: what it accesses does not count for
+    ``looked_at()``.
     """
     if source is not None:
         return _make(source, "rule")
-    return lambda function: _make(function, "rule", fair=fair, show=show)
+    return lambda function: _make(function, "rule", fair=fair, show=show, looks=looks)
 
 
 def on_write(field: Any) -> Callable[[Callable[P, R]], Function[P, R]]:

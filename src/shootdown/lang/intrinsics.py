@@ -226,6 +226,13 @@ def stores_drained(owner: Object) -> bool:
     _compiled("stores_drained")
 
 
+@_intrinsic
+def looked_at(place: object) -> bool:
+    """In a rule: whether the next step of some thread may read or write a place. Accesses in
+    functions with ``looks=False`` do not count; a rule or property that looks does so always."""
+    _compiled("looked_at")
+
+
 @overload
 def choose(one: type[O], /) -> O: ...
 @overload

@@ -217,6 +217,25 @@ class Operations(Folding):
         self.emit(ir.Set(reg, self.unit.memory.empty(buffer)))
         return Dyn(ir.Reg(reg), BoolKind())
 
+    def do_looked_at(self, node: ast.Call) -> Value:
+        """looked_at(place): whether a thread stands before a step that may access the place; or a
+        rule or property may, at any time."""
+        self.arity(node, "looked_at", 1)
+        place = self.place_argument(node, "looked_at")
+        if self.process >= 0 or not self.frames[0].source.function.kind == "rule":
+            raise self.error(node, "looked_at() stands in rules")
+        self.unit.asked = True
+        base = place.base if isinstance(place, FieldV) else place
+        wanted = set(base.place.variables())
+        if wanted & self.unit.looked:
+            return Static(True)
+        looked: ir.Expr | None = None
+        for process, cut in enumerate(self.unit.cuts):
+            for variable in sorted(wanted & frozenset[int]().union(*cut.looks)):
+                flag = ir.Load(ir.Place(self.unit.flag(process, variable)))
+                looked = flag if looked is None else ir.Binary("lor", looked, flag)
+        return Static(False) if looked is None else self.temp(looked, BoolKind(), "looked")
+
     def buffer_of(self, owner: Value, node: ast.AST) -> StoreBuffer | None:
         """The store buffer of an object that threads run on, if it has one."""
         if not isinstance(owner, Static) or not isinstance(owner.value, Object):

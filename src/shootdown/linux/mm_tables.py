@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from shootdown.hardware.access import usable
 from shootdown.hardware.machine import Frame, Page
 from shootdown.hardware.walker import Space, Table
 from shootdown.hardware.walker_remote import RemoteCpu, may_walk
@@ -73,7 +74,7 @@ def put_folio(folio: Folio) -> None:
         assert not any(
             leaf.frame == folio
             for cpu in RemoteCpu
-            if not (cpu.steal.preempted and cpu.steal.flush)
+            if usable(cpu)
             for page in Page
             for leaf in cpu.leaves[cpu.pcid][page]
         ), "INV-UAF: a frame is freed and a CPU can still use it"

@@ -6,6 +6,7 @@ translation (``linux/user.py``), INV-S0-5 where the lockless reader returns (``l
 
 from __future__ import annotations
 
+from shootdown.hardware import access
 from shootdown.hardware.access import usable
 from shootdown.hardware.machine import Cpu, Page, Pte, PteHigh, PteLow
 from shootdown.lang import atomic, goal, invariant
@@ -131,7 +132,7 @@ def changed_under_reader() -> bool:
 @goal("a vCPU was left out of a flush")
 def left_out() -> bool:
     """It is flushed when it resumes."""
-    return any(cpu.steal.preempted and cpu.steal.flush for cpu in Cpu)
+    return any(access.left_out(cpu) for cpu in Cpu)
 
 
 # ------------------------------------------------------------------ starting states

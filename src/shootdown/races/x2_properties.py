@@ -7,6 +7,7 @@ is freed (``linux/mm_tables.py``), INV-PT also where a table is (``linux/table_c
 
 from __future__ import annotations
 
+from shootdown.hardware import access
 from shootdown.hardware.machine import Cpu, Page, Pte
 from shootdown.hardware.walker import Pcid, Pmd, Region
 from shootdown.hardware.walker_flush import load_cr3
@@ -71,7 +72,7 @@ def pinned() -> bool:
 @goal("a vCPU was left out of a flush")
 def left_out() -> bool:
     """It is flushed when it resumes."""
-    return any(cpu.steal.preempted and cpu.steal.flush for cpu in Cpu)
+    return any(access.left_out(cpu) for cpu in Cpu)
 
 
 @goal("a page fault has to retry")

@@ -30,15 +30,18 @@ def factors_text(scenario: Scenario, rungs: list[Rung]) -> str:
     is a bound too.
     """
     bounds = bounds_text(rungs[0].result.system.bounds)
-    heads = f"  {'':<16}{'STATES':>14}{'FACTOR':>9}{'ALL':>9}{'TIME':>11}  VERDICT"
+    wide = max(16, *(len(part) + 2 for rung in rungs for part in rung.name.split(", ")))
+    heads = f"  {'':<{wide}}{'STATES':>14}{'FACTOR':>9}{'ALL':>9}{'TIME':>11}  VERDICT"
     lines = [f"{scenario.name} ({bounds})", heads]
     for number, rung in enumerate(rungs):
         result = rung.result
         step = _factor(rungs[number - 1].result, result) if number else ""
         whole = _factor(rungs[0].result, result) if number else ""
         states = f"{'>' if result.stopped else ''}{result.states:,}" if result.states else "-"
+        *above, name = rung.name.split(", ")
+        lines += [f"  {part}," for part in above]
         lines.append(
-            f"  {rung.name:<16}{states:>14}{step:>9}{whole:>9}{duration(result.seconds):>11}"
+            f"  {name:<{wide}}{states:>14}{step:>9}{whole:>9}{duration(result.seconds):>11}"
             f"  {result.verdict.value}"
         )
     return "\n".join(lines)
