@@ -4,12 +4,25 @@ keeps between runs (compiled scenarios, machine code) all tests share, and nothi
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 
 import pytest
 
 from shootdown import commands
+
+
+def pytest_configure() -> None:
+    """As in the command's own process (``shootdown.__main__``), and rarer still: here what is
+    collected, and results that tests share, would be looked at again and again, which took a
+    fifth of the time."""
+    gc.set_threshold(500_000, 20, 100)
+
+
+def pytest_collection_finish() -> None:
+    """What is collected stays to the end."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

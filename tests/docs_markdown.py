@@ -18,7 +18,8 @@ FILE_MARKS = {
     "toml": re.compile(r"# file: (\S+)\n"),
 }
 HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
-SLOWEST = 120  # seconds that one command of a page may take
+PROGRESS = re.compile(r"^\S+: [\d,]+ states, \S+/s, depth \d+, .*\n", re.MULTILINE)
+SLOWEST = 300  # seconds that one command of a page may take
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ def links(page: str) -> list[str]:
 
 
 def normal(output: str) -> str:
-    """Output without what differs from run to run: times, sizes, and how they made lines wrap."""
+    """Output without what differs from run to run: times, sizes, how they made lines wrap, and the
+    progress that a search reports where it takes more than some seconds."""
+    output = PROGRESS.sub("", output)
     output = re.sub(r"\b\d+ min \d+ s\b|\b\d+ h \d+ min\b|\b\d+\.\d+ ?s\b", "TIME", output)
     output = re.sub(r"\b\d+(\.\d+)?\s+([KMGT]i)?B\b", "SIZE", output)
     output = re.sub(r"^(Time \S+) \d+\.\d\d$", r"\1 TIME", output, flags=re.MULTILINE)

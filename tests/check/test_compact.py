@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -182,25 +183,30 @@ def fingerprint_of(seed: int, words: int) -> Callable[[Sequence[int]], int]:
 
 NAMES = ("fingerprint",)
 keep: list[jit.Library] = []  # code lives as long as these
-STRUCTURED = [
-    (a << 58 | b, b << 60 | a << 28, c << 31 | b << 12)
-    for a, b, c in product(range(64), range(64), range(64))
-]
+
+
+@cache
+def structured() -> list[tuple[int, int, int]]:
+    """2^18 states that are alike."""
+    return [
+        (a << 58 | b, b << 60 | a << 28, c << 31 | b << 12)
+        for a, b, c in product(range(64), range(64), range(64))
+    ]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_fingerprints_are_like_random_numbers(seed: int) -> None:
     """States that are alike: of 2^18, as many have equal parts of a fingerprint as by chance."""
     of = fingerprint_of(seed, 3)
-    found = [of(state) for state in STRUCTURED]
-    assert len(set(found)) == len(STRUCTURED)
+    found = [of(state) for state in structured()]
+    assert len(set(found)) == len(structured())
     for shift in (0, 17, 36):
         parts = len({h >> shift & (1 << 28) - 1 for h in found})
         assert abs(len(found) - parts - 128) < 5 * 128**0.5
 
 
 def test_seeds_choose_other_fingerprints() -> None:
-    states = STRUCTURED[:100]
+    states = structured()[:100]
     found = {h for seed in (0, 1, (1 << 64) - 1) for h in map(fingerprint_of(seed, 3), states)}
     assert len(found) == 300
 

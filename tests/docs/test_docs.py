@@ -402,6 +402,11 @@ def test_a_diff_must_fit() -> None:
         ("x  0.06 s\n", "x 10.06 s\n", True),
         ("1 passed in 0.31s\n", "1 passed in 1.10s\n", True),
         ('"seconds": 0.01', '"seconds": 1e-05', True),
+        (
+            "a\nS0.V6: 1,200 states, 9,100/s, depth 0, 6.36 s, ? left, 1 to expand\nb\n",
+            "a\nb\n",
+            True,
+        ),
         ("12 states in 0.02 s", "13 states in 0.02 s", False),
     ],
 )

@@ -113,12 +113,12 @@ GOALS = (flagged,)
 START = begin
 '''
 
-PROGRAMS = [IMPORT + RICH + SCENARIO] * 300 + [
-    wrong.text
+GOOD = IMPORT + RICH + SCENARIO
+TREES = [ast.parse(GOOD)] * 300 + [
+    ast.parse(wrong.text)
     for wrong in WRONG
     if "SyntaxError" not in wrong.message and "nonlocal" not in wrong.source
 ]
-TREES = [ast.parse(text) for text in PROGRAMS]
 POOL = [
     node
     for tree in TREES[299:]
@@ -197,7 +197,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_program_that_is_mangled_is_a_good_one(tmp_path: Path) -> None:
     path = tmp_path / "rich.py"
-    path.write_text(PROGRAMS[0], encoding="utf-8")
+    path.write_text(GOOD, encoding="utf-8")
     assert load_file(str(path))[0].compile().processes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +154,33 @@ def test_many_searches_of_a_prepared_system_with_the_ways_to_what_they_find() ->
         replaced = replace(system, init=init)
         assert [step.before for step in steps_of(replaced, path)] == list(path[:-1])
         assert [path[-1][number] for number in shown] == [most, most]
+
+
+def test_searches_of_a_prepared_system_go_over_to_good_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once they have taken longer together than it takes to make it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    system = program(PROGRAM).compile()
+    prepared = native.Prepared(system)
+
+    def found() -> tuple[object, ...]:
+        at = prepared.reached(system.init, lambda _: True, (0, 1))
+        return at.found, at.result.states, at.result.depth, at.result.goals
+
+    quick, before = prepared.functions, found()
+    assert prepared.functions is quick
+    assert prepared.good_code_after < 0
+    prepared.good_code_after = -1e9
+    assert found() == before
+    good = prepared.functions
+    assert good is not quick
+    assert found() == before
+    assert prepared.functions is good
+    assert native.Prepared(system).good_code_after == float("inf")  # it is kept
+    short = native.Prepared(system, short=True)
+    short.reached(system.init, lambda _: True, (0, 1))
+    assert short.good_code_after == float("inf")
 
 
 def test_a_prepared_search_stops_at_limits_and_at_ctrl_c() -> None:

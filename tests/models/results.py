@@ -20,7 +20,7 @@ MEMORY = order.MEMORY
 """Options are known once the module that has them is imported; this one is the language's own."""
 LIBRARY: dict[str, Scenario] = {scenario.name: scenario for scenario in library()}
 
-_KEPT = 60  # results; a compiled scenario takes a few megabytes
+_KEPT = 8  # results, of which tests of one scenario need some; a scenario takes a few megabytes
 _results: OrderedDict[tuple[str, frozenset[tuple[str, object]]], Result] = OrderedDict()
 
 

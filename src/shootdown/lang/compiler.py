@@ -120,7 +120,7 @@ class _Compilation:
 
     def sites(self) -> tuple[Site, ...]:
         """What can be left out of the threads."""
-        self._located(self._cuts)
+        self._located(self._graphs)
         return tuple(self.unit.sites.values())
 
     def _system(self) -> ir.System:
@@ -201,6 +201,15 @@ class _Compilation:
 
     # ------------------------------------------------------------------ threads
 
+    def _graphs(self) -> None:
+        """Inline what the threads call, and no more."""
+        self._check_counters([])
+        check_objects(self.setup, self.unit.kinds, self.fail)
+        for i, (thread, name) in enumerate(
+            zip(self.setup.threads, self._thread_names(), strict=True)
+        ):
+            self._graph(i, thread, name)
+
     def _cuts(self) -> tuple[list[str], list[Cut]]:
         self._check_counters([])
         check_objects(self.setup, self.unit.kinds, self.fail)
@@ -244,15 +253,19 @@ class _Compilation:
         builder.declared = {}
         return builder
 
-    def _thread(self, index: int, thread: Thread, name: str) -> Cut:
-        function = thread.path
-        source = source_of(function)
+    def _graph(self, index: int, thread: Thread, name: str) -> Graph:
+        source = source_of(thread.path)
         arguments = thread_arguments(thread, source, self.fail)
         builder = self._builder(name, index, thread.on)
         builder.guard = thread.when
-        builder.inline(function, source, arguments, source.tree, atomic=False)
+        builder.inline(thread.path, source, arguments, source.tree, atomic=False)
         builder.jump(builder.exit)
-        graph = Graph(builder.entry, builder.exit, builder.registers)
+        return Graph(builder.entry, builder.exit, builder.registers)
+
+    def _thread(self, index: int, thread: Thread, name: str) -> Cut:
+        function = thread.path
+        source = source_of(function)
+        graph = self._graph(index, thread, name)
         column = self.column_of[thread.on if thread.on is not None else index]
         cut = Cutter(
             graph, self.unit.space, name, index, column, source.location(source.tree)

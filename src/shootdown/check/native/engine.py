@@ -50,6 +50,8 @@ Path: TypeAlias = tuple[tuple[int, ...], ...]
 
 _MOMENT = 0.3  # seconds
 _SLICE = 0.05  # seconds in native code, after which signals and limits are looked at
+_LINE = 5e-5  # seconds that LLVM takes for good code of a line, about
+_PATIENCE = 2.0  # how often longer than that an ordinary search runs before it makes it
 
 
 def explore(  # noqa: PLR0913
@@ -118,25 +120,38 @@ class Reached:
 
 
 class Prepared:
-    """A system with its code: for many searches that differ in the initial state only. It is good
-    code, unless they are short."""
+    """A system with its code: for many searches that differ in the initial state only. The code is
+    quickly made, until they have taken longer together than to make good code does, unless they
+    are ``short``."""
 
     def __init__(self, system: System, *, short: bool = False) -> None:
         self.system = system
         from shootdown.check.native.bodies import most_outcomes
         from shootdown.check.native.emit import emit
 
-        self.level = jit.FAST if short else jit.GOOD
+        self.short = short
         self.layout = plan(system)
         self.outcomes = most_outcomes(system)
         self.ir = emit(system, self.layout)
+        self.lines = self.ir.count("\n")
+        self.code = jit.compiled(self.ir, jit.FAST)
         self.load()
 
     def load(self) -> None:
         """Get the code: after unpickling, too."""
         self.memory = memory_limit(NO_LIMITS)
         self.core = load_core(self.layout.words)
-        self.functions = jit.load(self.ir, FUNCTIONS, self.level)
+        good = None if self.short else jit.load_cached(self.ir, FUNCTIONS)
+        self.functions = good or jit.Library(self.code, FUNCTIONS)
+        self.good_code_after = math.inf if self.short or good is not None else 0.0
+        """Seconds that a search may take before it costs more than good code; less than 0 after
+        others."""
+
+    def improve(self) -> jit.Library:
+        """Make good code, for this search and those that follow."""
+        self.good_code_after = math.inf
+        self.functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
+        return self.functions
 
     def __getstate__(self) -> dict[str, object]:
         return {
@@ -155,6 +170,9 @@ class Prepared:
         check_limits(limits)
         if limits.memory is None:
             limits = replace(limits, memory=self.memory)
+        cost = self.lines * _LINE
+        if self.good_code_after <= -_PATIENCE * cost and cost < (limits.time or math.inf):
+            self.improve()
         search = _Search(replace(self.system, init=init), limits, None, 0.0, self)
         found: dict[tuple[int, ...], int] = {}
         try:
@@ -170,7 +188,9 @@ class Prepared:
                     found[values] = first
         except KeyboardInterrupt:
             search.stopped = "interrupt"
-        return Reached(found, search.result(), search)
+        result = search.result()
+        self.good_code_after -= result.seconds
+        return Reached(found, result, search)
 
 
 def provide(functions: jit.Library, system: System, layout: Layout) -> None:
@@ -188,6 +208,7 @@ class _Search:
     digest = ""
     lines = 0
     """Of the text of the functions."""
+    patience = _PATIENCE
 
     def __init__(
         self,
@@ -284,8 +305,9 @@ class _Search:
     def code(self) -> jit.Library:
         """The functions of the model: good ones if they are at hand, else quick ones."""
         if self.prepared is not None:
-            self.good_code_after = math.inf
+            self.good_code_after = self.prepared.good_code_after
             self.layout, self.outcomes = self.prepared.layout, self.prepared.outcomes
+            self.lines = self.prepared.lines
             return self.prepared.functions
         digest = self.digest if self.reduce == NONE else ""
         start = kept_start(digest) if digest else None
@@ -298,14 +320,11 @@ class _Search:
             self.layout, self.outcomes = plan(self.system), most_outcomes(self.system)
             self.lines = self.ir.count("\n")
             file = jit.cache_file(self.ir).name
-        if self.reduce.order is not None or self.reduce.merge is not None:
-            # the choice of outcomes takes most of the time: good code from the start, if there is
-            # time for it (LLVM is not interrupted)
-            limit = self.limits.time
-            if limit is None or 2 * self.cost() < limit:
-                self.good_code_after = 0
         functions = jit.load_file(kept_file(file), FUNCTIONS)
         if functions is None and self.good_code_after > 0:
+            if self.reduce.order is not None or self.reduce.merge is not None:
+                # the choice of outcomes takes most of the time: good code as soon as it pays
+                self.good_code_after, self.patience = 0.0, 1.0
             code = jit.compiled(self.ir, jit.FAST) if start is None else start.code
             if digest and start is None:
                 keep_start(digest, Start(self.layout, self.outcomes, self.lines, file, code))
@@ -343,7 +362,7 @@ class _Search:
 
     def cost(self) -> float:
         """Seconds that LLVM takes for good code, about."""
-        return self.lines * 5e-5
+        return self.lines * _LINE
 
     def improve(self, store: StateStore) -> None:
         """Go over to good code if the search takes long enough."""
@@ -351,9 +370,10 @@ class _Search:
         elapsed = time.perf_counter() - self.began
         if self.limits.time is not None and elapsed + cost >= self.limits.time:
             return
-        if elapsed >= self.good_code_after + 2 * cost:
+        if elapsed >= self.good_code_after + self.patience * cost:
             self.good_code_after = math.inf
-            functions = jit.load(self.ir, FUNCTIONS, jit.GOOD)
+            prepared = self.prepared
+            functions = prepared.improve() if prepared else jit.load(self.ir, FUNCTIONS, jit.GOOD)
             self.preparing += time.perf_counter() - self.began - elapsed
             provide(functions, self.system, self.layout)
             store.use(functions)
