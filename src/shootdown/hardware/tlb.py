@@ -151,15 +151,16 @@ def fill(cpu: Cpu, page: Page) -> None:
 def fill_elsewhere(cpu: Cpu, page: Page) -> None:
     """The same where the halves of a PAE entry lead to no frame of the scenario."""
     when(PTE_WIDTH == "pae")
-    mm = cpu.walks
-    when(mm is not None and not cpu.steal.preempted)
-    if mm is not None:
-        low = mm.pte_low[page]
-        when(goes_elsewhere(low, mm.pte_high[page]))
-        when(not low.accessed or (TLB == "explicit" and page not in cpu.elsewhere))
-        if not low.accessed:
-            mm.pte_low[page] = replace(low, accessed=True)
-        cpu.elsewhere.add(page)
+    if PTE_WIDTH == "pae":
+        mm = cpu.walks
+        when(mm is not None and not cpu.steal.preempted)
+        if mm is not None:
+            low = mm.pte_low[page]
+            when(goes_elsewhere(low, mm.pte_high[page]))
+            when(not low.accessed or (TLB == "explicit" and page not in cpu.elsewhere))
+            if not low.accessed:
+                mm.pte_low[page] = replace(low, accessed=True)
+            cpu.elsewhere.add(page)
 
 
 @rule(show="TLB eviction of {page}")
@@ -174,8 +175,9 @@ def evict(cpu: Cpu, page: Page) -> None:
 def evict_elsewhere(cpu: Cpu, page: Page) -> None:
     """The same for a translation that goes elsewhere."""
     when(PTE_WIDTH == "pae" and TLB == "explicit")
-    when(page in cpu.elsewhere)
-    cpu.elsewhere.discard(page)
+    if PTE_WIDTH == "pae":
+        when(page in cpu.elsewhere)
+        cpu.elsewhere.discard(page)
 
 
 # ------------------------------------------------------------------ accesses through the TLB
