@@ -24,6 +24,7 @@ QUICK = {
     *(f"S0.V{i}" for i in range(11)),
     *("S0.V6.full", "S0.V6.pae", "S0.V5.dirty", "S0.V3.clean", "S0.V9.pae-pv", "S0.V2.rmap"),
     *("S0.V6.table", "S0.V8.free", "MADV-PARALLEL", "MADV-PARALLEL.fixed"),
+    *("S0.V6.pae-walk", "S0.V6.pae-clear-high", "S0.V3.pae", "S0.V9.pae-reclaim-batched"),
 }
 """Those that the quick tests look at with the explicit TLB, too: one of each kind."""
 SMALL = 1_500  # states: quick enough for the reference engine
@@ -71,6 +72,7 @@ def test_bad_interleavings_break_the_right_invariant(alias: str, broken: str) ->
 
 def test_every_invariant_and_variant_has_scenarios() -> None:
     broken = {scenario.violates for scenario in S0.values()}
+    assert "INV-TORN" in broken
     # INV-S0-1 is broken by mutants only: every variant of the reference frees after its flush
     assert {f"INV-S0-{i}" for i in range(2, 8)} <= broken
     variants = {name.split(".")[1] for name in S0 if name.startswith("S0.")}
@@ -105,6 +107,23 @@ def test_race_can_be_told(name: str) -> None:
     for step in trace.steps:
         assert step.action.column is not None
         assert step.action.info.location.line > 0
+
+
+LENGTHS = {
+    "S0.V6.pae": 20,
+    "S0.V6.pae-same": 20,
+    "S0.V6.pae-whole": 18,
+    "S0.V6.pae-set-low": 15,
+    "S0.V6.pae-clear-high": 6,
+    "S0.V3.pae-store": 17,
+}
+
+
+@pytest.mark.parametrize(("name", "length"), LENGTHS.items())
+def test_races_of_pae_are_as_long_as_the_page_says(name: str, length: int) -> None:
+    violation = run(name).violation
+    assert violation is not None
+    assert violation.length == length
 
 
 def test_race_of_2017_is_the_one_of_the_report() -> None:

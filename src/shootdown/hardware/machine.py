@@ -27,11 +27,14 @@ class Frame(Object, show="f{}"):
     """A page of physical memory.
 
     ``allocated`` and ``epoch`` belong to the properties: whether the frame has an owner, and which
-    owner it is, counted from the start.
+    owner it is, counted from the start. ``pfn_low`` and ``pfn_high`` are no memory, either, but the
+    frame's number, in the two halves that a PAE entry has.
     """
 
     allocated: bool = ghost(True)
     epoch: int = ghost(ranged(0, 3))
+    pfn_low: int = ghost(ranged(0, 1))
+    pfn_high: int = ghost(ranged(0, 7))
 
 
 class Noted(enum.Enum):
@@ -89,8 +92,8 @@ class TlbEntry(Word):
 class AddressSpace(Object):
     """A page table. ``pte`` is its last level; upper levels join with the walk caches.
 
-    A 32-bit kernel with PAE writes an entry as two halves, ``pte_low`` and ``pte_high``, and the
-    models of such a kernel use those instead of ``pte`` (see ``linux/pgtable.py``).
+    A 32-bit kernel with PAE writes an entry as two halves, ``pte_low`` and ``pte_high``, which are
+    there instead of ``pte`` (see ``pae``).
     """
 
     pte: Array[Page, Pte]
@@ -102,17 +105,22 @@ class PteLow(Word):
     """The half of a PAE entry that holds the flags and the low bits of the frame number."""
 
     present: bool = False
+    writable: bool = False
+    accessed: bool = False
+    dirty: bool = False
     pfn_low: int = ranged(0, 1)
 
     def show(self) -> str:
-        """As ``low 0``."""
-        return f"low {self.pfn_low}" if self.present else "none"
+        """As ``low 0 W A D``."""
+        flags = (("W", self.writable), ("A", self.accessed), ("D", self.dirty))
+        letters = [letter for letter, on in flags if on]
+        return " ".join([f"low {self.pfn_low}", *letters]) if self.present else "none"
 
 
 class PteHigh(Word):
     """The half of a PAE entry that holds the frame number from 4 GiB up."""
 
-    pfn_high: int = ranged(0, 3)
+    pfn_high: int = ranged(0, 7)
 
     def show(self) -> str:
         """As ``high 1``."""
@@ -137,11 +145,13 @@ class Cpu(Object, show="CPU{}"):
     ``walks``: the page table that it uses (CR3; on Arm, TTBR0_EL1). ``tlb`` holds, per page, the
     entries that the CPU caches (explicit TLB) or may cache (may-set). Several for one page may
     coexist: there is one TLB for data and one for instructions, and x86 allows it (Intel SDM 3A
-    4.10.2).
+    4.10.2). ``elsewhere``: the pages for which it (possibly) caches the number of no frame, from
+    halves of two PAE entries.
     """
 
     walks: AddressSpace | None = None
     tlb: Array[Page, set[TlbEntry]]
+    elsewhere: set[Page]
     irq_on: bool = True
     call_pending: set[Cpu]
     call_pages: set[Page]

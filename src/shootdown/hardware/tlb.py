@@ -15,11 +15,33 @@ broken under one exactly when it is broken under the other. Tests compare the tw
 
 A store through an entry that does not let writes through walks again, and a fault drops the entry;
 neither is so on Arm.
+
+With ``pte=pae`` the walker reads the two halves that software has written as one entry: see
+:mod:`shootdown.hardware.pae`.
 """
 
 from __future__ import annotations
 
-from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, Pte, TlbEntry
+from shootdown.hardware.machine import (
+    AddressSpace,
+    Cpu,
+    Frame,
+    Page,
+    Pte,
+    PteHigh,
+    PteLow,
+    TlbEntry,
+)
+from shootdown.hardware.pae import (
+    PTE_WIDTH,
+    entry_of,
+    forget_elsewhere,
+    goes_elsewhere,
+    joined,
+    learn_elsewhere,
+    set_flags,
+    stays_here,
+)
 from shootdown.lang import Option, atomic, choose, on_write, replace, rule, when
 
 TLB = Option(
@@ -63,14 +85,47 @@ def remember(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
                 cpu.tlb[page].add(cached(new))
 
 
+@on_write(AddressSpace.pte_low)
+def remember_low(mm: AddressSpace, page: Page, old: PteLow, new: PteLow) -> None:
+    """The same for an entry of two halves, of which one is written."""
+    if TLB == "may":
+        remember_halves(mm, page, new, mm.pte_high[page])
+
+
+@on_write(AddressSpace.pte_high)
+def remember_high(mm: AddressSpace, page: Page, old: PteHigh, new: PteHigh) -> None:
+    """The same for the other half."""
+    if TLB == "may":
+        remember_halves(mm, page, mm.pte_low[page], new)
+
+
+@atomic
+def remember_halves(mm: AddressSpace, page: Page, low: PteLow, high: PteHigh) -> None:
+    """What the halves make now."""
+    pte = joined(low, high)
+    for cpu in Cpu:
+        if can_walk(cpu, mm):
+            if pte.present and pte.accessed:
+                cpu.tlb[page].add(cached(pte))
+            learn_elsewhere(cpu, page, low, high)
+
+
+@atomic
+def learn(cpu: Cpu, mm: AddressSpace, page: Page) -> None:
+    """The may-set gets what the CPU can load now."""
+    pte = entry_of(mm, page)
+    if pte.present and pte.accessed:
+        cpu.tlb[page].add(cached(pte))
+    if PTE_WIDTH == "pae":
+        learn_elsewhere(cpu, page, mm.pte_low[page], mm.pte_high[page])
+
+
 @atomic
 def remember_all(cpu: Cpu, mm: AddressSpace) -> None:
     """The CPU can walk ``mm`` from now on (CR3 was loaded, or a virtual CPU resumed)."""
     if TLB == "may":
         for page in Page:
-            pte = mm.pte[page]
-            if pte.present and pte.accessed:
-                cpu.tlb[page].add(cached(pte))
+            learn(cpu, mm, page)
 
 
 @rule(show="TLB fill of {page}", looks=False)
@@ -80,16 +135,32 @@ def fill(cpu: Cpu, page: Page) -> None:
     mm = cpu.walks
     when(mm is not None and not cpu.steal.preempted)
     if mm is not None:
-        pte = mm.pte[page]
+        pte = entry_of(mm, page)
         when(pte.present)
         if TLB == "may":
             when(not pte.accessed)
-            mm.pte[page] = replace(pte, accessed=True)
+            set_flags(mm, page, replace(pte, accessed=True))
         else:
             when(not (pte.accessed and cached(pte) in cpu.tlb[page]))
             if not pte.accessed:
-                mm.pte[page] = replace(pte, accessed=True)
+                set_flags(mm, page, replace(pte, accessed=True))
             cpu.tlb[page].add(cached(pte))
+
+
+@rule(show="TLB fill of {page} from two halves")
+def fill_elsewhere(cpu: Cpu, page: Page) -> None:
+    """The same where the halves of a PAE entry lead to no frame of the scenario."""
+    when(PTE_WIDTH == "pae")
+    if PTE_WIDTH == "pae":
+        mm = cpu.walks
+        when(mm is not None and not cpu.steal.preempted)
+        if mm is not None:
+            low = mm.pte_low[page]
+            when(goes_elsewhere(low, mm.pte_high[page]))
+            when(not low.accessed or (TLB == "explicit" and page not in cpu.elsewhere))
+            if not low.accessed:
+                mm.pte_low[page] = replace(low, accessed=True)
+            cpu.elsewhere.add(page)
 
 
 @rule(show="TLB eviction of {page}")
@@ -98,6 +169,15 @@ def evict(cpu: Cpu, page: Page) -> None:
     when(TLB == "explicit")
     entry = choose(cpu.tlb[page])
     cpu.tlb[page].discard(entry)
+
+
+@rule(show="TLB eviction of {page} from two halves")
+def evict_elsewhere(cpu: Cpu, page: Page) -> None:
+    """The same for a translation that goes elsewhere."""
+    when(PTE_WIDTH == "pae" and TLB == "explicit")
+    if PTE_WIDTH == "pae":
+        when(page in cpu.elsewhere)
+        cpu.elsewhere.discard(page)
 
 
 # ------------------------------------------------------------------ accesses through the TLB
@@ -111,7 +191,7 @@ def walk(cpu: Cpu, page: Page, write: bool) -> Frame | None:
     mm = cpu.walks
     if mm is None:
         return None
-    pte = mm.pte[page]
+    pte = entry_of(mm, page)
     if not pte.present or (write and not pte.writable):
         cpu.tlb[page] = set()
         if TLB == "may" and pte.present and pte.accessed:
@@ -119,7 +199,7 @@ def walk(cpu: Cpu, page: Page, write: bool) -> Frame | None:
         return None
     found = replace(pte, accessed=True, dirty=pte.dirty or write)
     if found != pte:
-        mm.pte[page] = found
+        set_flags(mm, page, found)
     if TLB == "explicit":
         cpu.tlb[page].add(cached(found))
     return found.frame
@@ -134,6 +214,7 @@ def lets_write(entry: TlbEntry) -> bool:
 @atomic
 def user_load(cpu: Cpu, page: Page) -> Frame | None:
     """A load: through any entry that the CPU has, else by a walk. The frame, or ``None``: fault."""
+    stays_here(cpu, page)
     hit = bool(cpu.tlb[page])
     if TLB == "may" and hit:
         hit = choose(False, True)
@@ -148,6 +229,7 @@ def user_store(cpu: Cpu, page: Page) -> Frame | None:
     """A store. Through an entry whose dirty flag is set it touches no PTE; through any other it
     walks again, so it faults if the PTE is gone or read-only by now (Intel SDM 3A 4.8;
     Linux relies on it in 72b252aed506)."""
+    stays_here(cpu, page)
     hit = bool(cpu.tlb[page])
     if TLB == "may" and hit:
         hit = choose(False, True)
@@ -169,9 +251,9 @@ def invalidate(cpu: Cpu, pages: set[Page]) -> None:
     still under way."""
     for page in pages:
         cpu.tlb[page] = set()
+    forget_elsewhere(cpu, pages)
     mm = cpu.walks
     if TLB == "may" and mm is not None:
         for page in pages:
-            pte = mm.pte[page]
-            if pte.present and pte.accessed and not cpu.steal.preempted:
-                cpu.tlb[page].add(cached(pte))
+            if not cpu.steal.preempted:
+                learn(cpu, mm, page)

@@ -16,6 +16,7 @@ argument in full; tests compare the two on every scenario.
 from __future__ import annotations
 
 from shootdown.hardware.machine import Cpu, Page, StealTime
+from shootdown.hardware.pae import forget_elsewhere
 from shootdown.hardware.tlb import remember_all
 from shootdown.lang import Option, atomic, looked_at, rule, when
 
@@ -50,6 +51,7 @@ def resume(cpu: Cpu) -> None:
     if cpu.steal.flush:
         for page in Page:
             cpu.tlb[page] = set()
+        forget_elsewhere(cpu, set(Page))
     cpu.steal = StealTime()
     mm = cpu.walks
     if mm is not None:

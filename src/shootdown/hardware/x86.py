@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from shootdown.hardware.ipi import handle_call
-from shootdown.hardware.tlb import evict, fill, remember
+from shootdown.hardware.tlb import (
+    evict,
+    evict_elsewhere,
+    fill,
+    fill_elsewhere,
+    remember,
+    remember_high,
+    remember_low,
+)
 from shootdown.hardware.vcpu import preempt, resume
 from shootdown.lang import Hardware
 
 x86 = Hardware(
     "x86",
-    rules=(fill, evict, handle_call),
-    observers=(remember,),
+    rules=(fill, evict, handle_call, fill_elsewhere, evict_elsewhere),
+    observers=(remember, remember_low, remember_high),
     options={"arch": "x86"},
     witness={"tlb": "explicit"},
     assumptions=(

@@ -44,7 +44,8 @@ class Mm(AddressSpace):
     ``revoked`` (ghost): the frames whose translation was removed before a call that promised so
     returned. ``freed`` (ghost): MADV_FREE has returned and none has visited the page since.
     ``open`` (ghost): gathers between ``tlb_gather_mmu()`` and ``tlb_finish_mmu()``. ``in_hand``
-    (ghost): paths that may carry a dirty flag in a local variable. ``queued`` (ghost): pages that
+    (ghost): paths that may carry a dirty flag in a local variable. ``named`` (ghost): the frames
+    that an entry of two halves was meant to name, ever. ``queued`` (ghost): pages that
     were unmapped in a batch. ``sealed`` (ghost): pages that a call has made read-only before it
     returned, and no fault has made writable since.
     """
@@ -64,6 +65,7 @@ class Mm(AddressSpace):
     revoked: Array[Page, set[Frame]] = ghost(set())  # type: ignore[arg-type]
     freed: Array[Page, bool] = ghost(False)  # type: ignore[arg-type]
     mapped_since: Array[Page, set[Frame]] = ghost(set())  # type: ignore[arg-type]
+    named: Array[Page, set[Frame]] = ghost(set())  # type: ignore[arg-type]
     open: int = ghost(ranged(0, 7))
     in_hand: int = ghost(ranged(0, 3))
     queued: set[Page] = ghost(set())
@@ -78,8 +80,7 @@ class Folio(Frame):
     somebody has begun to write it to disk. ``copied`` (ghost): somebody has copied or compared the
     contents and goes on from that; ``missed`` (ghost): it was written since; ``replaced`` (ghost):
     another frame is mapped in its place. ``page_mapcount`` is ``page->_mapcount`` of a page of a
-    large folio. ``pfn_low``,
-    ``pfn_high`` are not memory but the frame's number, in the two halves that a PAE entry has.
+    large folio.
     """
 
     mapcount: int = counter(0, 3)
@@ -95,8 +96,6 @@ class Folio(Frame):
     copied: bool = ghost(False)
     missed: bool = ghost(False)
     replaced: bool = ghost(False)
-    pfn_low: int = ghost(ranged(0, 1))
-    pfn_high: int = ghost(ranged(0, 3))
 
 
 @path

@@ -1,7 +1,8 @@
 """Which kernel: the places where versions of Linux, and proposals for it, differ.
 
 An option is fixed when a scenario is compiled and costs nothing in the model. The defaults are the
-kernel of 2026. ``docs/s0.md`` says which variant of system S0 each choice is.
+kernel of 2026 (but for ``pae_clear``: the reference has the older order, which allows more).
+``docs/s0.md`` says which variant of system S0 each choice is.
 """
 
 from __future__ import annotations
@@ -59,11 +60,22 @@ PV_FLUSH = Option(
     "(KVM f38a7b75267f; Hyper-V and Xen alike).",
 )
 
-PTE_WIDTH = Option(
-    "pte",
-    "word",
-    choices=("word", "pae"),
-    doc="a PTE is one word; or two that are written one after the other (x86-32 with PAE).",
+PAE_SET = Option(
+    "pae_set",
+    "high-first",
+    choices=("high-first", "low-first"),
+    doc="a PTE of two halves is made present: the high half is written first (every kernel); or "
+    "the low half, which has the present bit.",
+)
+
+PAE_CLEAR = Option(
+    "pae_clear",
+    "low-first",
+    choices=("low-first", "whole", "load-store", "high-first"),
+    doc="a PTE of two halves is removed: the low half first, by an exchange (to 4.18); both at "
+    "once (b2d7a075a1cc, 4.19); the low half first, by a load and a store, as where there is one "
+    "CPU; or the high half first, as a compiler may order *ptep = __pte(0), which pte_clear() was "
+    "until 2.6.17.",
 )
 
 TLB_BATCHED = Option(

@@ -1,24 +1,28 @@
 """Access to page-table entries: include/linux/pgtable.h and arch/x86/include/asm/pgtable-3level.h.
 
-With ``pte=word`` an entry is one word. With ``pte=pae`` it is two, and no access to both is atomic:
-a present entry is made high half first and removed low half first.
+With ``pte=word`` an entry is one word. With ``pte=pae`` it is two, which are written one after the
+other: a present entry is made high half first and removed low half first, so that nobody who reads
+both at once (the page walker) finds halves of two entries. Options ``pae_set`` and ``pae_clear``
+turn that round.
 """
 
 from __future__ import annotations
 
-from shootdown.hardware.machine import Noted, Page, Pte, PteHigh, PteLow
+from shootdown.hardware.machine import Frame, Noted, Page, Pte, PteHigh, PteLow
+from shootdown.hardware.pae import PTE_WIDTH, entry_of
 from shootdown.lang import (
     READ_ONCE,
     WRITE_ONCE,
     Ref,
     SpinLock,
+    atomic,
     path,
     smp_rmb,
     smp_wmb,
     xchg,
 )
-from shootdown.linux.mm_types import Folio, Mm, page_folio, region_of
-from shootdown.linux.options import PTE_WIDTH, PTL
+from shootdown.linux.mm_types import Mm, region_of
+from shootdown.linux.options import PAE_CLEAR, PAE_SET, PTL
 from shootdown.linux.options_rights import ACCESSIBLE
 
 
@@ -47,41 +51,113 @@ def pte_accessible(mm: Mm, pte: Pte) -> bool:
     return False
 
 
+@path
+def pte_of(low: PteLow, high: PteHigh) -> Pte:
+    """The entry that two halves make, which the caller has read."""
+    if low.present:
+        for frame in Frame:
+            if frame.pfn_low == low.pfn_low and frame.pfn_high == high.pfn_high:
+                return Pte(
+                    present=True,
+                    writable=low.writable,
+                    accessed=low.accessed,
+                    dirty=low.dirty,
+                    frame=frame,
+                )
+    return Pte()
+
+
 @path(show="ptep_get()")
 def ptep_get(mm: Mm, page: Page) -> Pte:
-    """Read an entry, with the PTL held."""
+    """Read an entry, with the PTL held. PAE: two loads; hardware changes the low half only, and who
+    finds nothing there does not look at the other."""
     if PTE_WIDTH == "pae":
         low = READ_ONCE(mm.pte_low[page])
-        return Pte(present=low.present)
+        if not low.present:
+            return Pte()
+        return pte_of(low, READ_ONCE(mm.pte_high[page]))
     return READ_ONCE(mm.pte[page])
 
 
 @path(show="set_pte_at()")
 def set_pte_at(mm: Mm, page: Page, pte: Pte) -> None:
-    """Make an entry present that is not. PAE: ``native_set_pte()``, high half first."""
+    """Make an entry present that is not."""
     if PTE_WIDTH == "pae":
-        folio = page_folio(pte.frame)
-        WRITE_ONCE(mm.pte_high[page], PteHigh(pfn_high=folio.pfn_high))
-        smp_wmb()
-        WRITE_ONCE(mm.pte_low[page], PteLow(present=True, pfn_low=folio.pfn_low))
-        mm.mapped_since[page].add(pte.frame)
+        set_pte_halves(mm, page, pte)
     else:
         WRITE_ONCE(mm.pte[page], pte)
 
 
+@path
+def set_pte_halves(mm: Mm, page: Page, pte: Pte) -> None:
+    """``native_set_pte()``: the half with the present bit comes last."""
+    low, high = PteLow(), PteHigh()
+    if pte.present:
+        high = PteHigh(pfn_high=pte.frame.pfn_high)
+        low = PteLow(
+            present=True,
+            writable=pte.writable,
+            accessed=pte.accessed,
+            dirty=pte.dirty,
+            pfn_low=pte.frame.pfn_low,
+        )
+    if PAE_SET == "high-first":
+        WRITE_ONCE(mm.pte_high[page], high)
+        smp_wmb()
+        WRITE_ONCE(mm.pte_low[page], low)
+        meant(mm, page, pte)
+    else:
+        WRITE_ONCE(mm.pte_low[page], low)
+        meant(mm, page, pte)
+        smp_wmb()
+        WRITE_ONCE(mm.pte_high[page], high)
+        meant(mm, page, pte)
+
+
+@path
+def meant(mm: Mm, page: Page, pte: Pte) -> None:
+    """(Ghost) From here on the entry may be found: it is present, or half of it is."""
+    if pte.present:
+        mm.named[page].add(pte.frame)
+        mm.mapped_since[page].add(pte.frame)
+
+
 @path(show="ptep_get_and_clear()")
 def ptep_get_and_clear(mm: Mm, page: Page) -> Pte:
-    """Remove an entry and give what it was, with the last A and D. PAE: low half first; the
-    exchange of the low half is what makes the removal atomic for the page walker."""
+    """Remove an entry and give what it was, with the last A and D."""
     if PTE_WIDTH == "pae":
-        low = xchg(mm.pte_low[page], PteLow())
+        return clear_halves(mm, page)
+    return xchg(mm.pte[page], Pte())
+
+
+@path
+def clear_halves(mm: Mm, page: Page) -> Pte:
+    """Remove both halves. The exchange of the low one (``native_ptep_get_and_clear()``) makes it
+    atomic for the walker, and takes A and D. Since 4.19 both are exchanged at once, for another
+    reason: who speculates on entries that are not present uses the half that is left (L1TF)."""
+    if PAE_CLEAR == "whole":
+        return exchange_halves(mm, page)
+    if PAE_CLEAR == "high-first":
         high = READ_ONCE(mm.pte_high[page])
         WRITE_ONCE(mm.pte_high[page], PteHigh())
-        for folio in Folio:
-            if folio.pfn_low == low.pfn_low and folio.pfn_high == high.pfn_high:
-                return Pte(present=low.present, frame=folio)
-        return Pte()
-    return xchg(mm.pte[page], Pte())
+        return pte_of(xchg(mm.pte_low[page], PteLow()), high)
+    if PAE_CLEAR == "load-store":
+        low = READ_ONCE(mm.pte_low[page])
+        WRITE_ONCE(mm.pte_low[page], PteLow())
+    else:
+        low = xchg(mm.pte_low[page], PteLow())
+    high = READ_ONCE(mm.pte_high[page])
+    WRITE_ONCE(mm.pte_high[page], PteHigh())
+    return pte_of(low, high)
+
+
+@atomic(show="cmpxchg8b")
+def exchange_halves(mm: Mm, page: Page) -> Pte:
+    """``pxx_xchg64()``."""
+    found = entry_of(mm, page)
+    mm.pte_low[page] = PteLow()
+    mm.pte_high[page] = PteHigh()
+    return found
 
 
 @path(show="ptep_get_lockless()")

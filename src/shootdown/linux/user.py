@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shootdown.hardware.access import user_load, user_store
 from shootdown.hardware.machine import Cpu, Frame, Page
+from shootdown.hardware.pae import entry_of
 from shootdown.lang import atomic, mark, note, path, this
 from shootdown.linux.mm_types import Folio, Mm, Pages
 
@@ -12,7 +13,7 @@ from shootdown.linux.mm_types import Folio, Mm, Pages
 def return_to_user(mm: Mm, pages: Pages) -> None:
     """Z23. From here on the caller may rely on it: what was mapped before is not any more."""
     for page in pages:
-        pte = mm.pte[page]
+        pte = entry_of(mm, page)
         for frame in Frame:
             if not (pte.present and pte.frame == frame):
                 mm.revoked[page].add(frame)

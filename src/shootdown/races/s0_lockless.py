@@ -1,11 +1,14 @@
 """System S0 on a 32-bit kernel with PAE: a page-table entry is two words, and a reader takes no
-lock.
+lock, or is the page walker, which reads both at once.
 
 INV-S0-5: a present value that ``ptep_get_lockless()`` returns is one that the entry had, at some
-instant during the call.
+instant during the call. INV-TORN: what a CPU translates with is an entry as it was meant. What
+holds on other machines holds here, too: INV-S0-1 and INV-S0-3 are looked at in each state.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from shootdown.hardware.machine import Cpu, Frame, Page
 from shootdown.hardware.x86 import x86
@@ -14,11 +17,19 @@ from shootdown.linux.mm.gup import gup_fast_pte_range
 from shootdown.linux.mm.madvise import madvise_dontneed
 from shootdown.linux.mm.memory import do_anonymous_page, do_read_fault
 from shootdown.linux.mm.mmap import unmap_mapping_range
+from shootdown.linux.mm.page_writeback import write_folio
 from shootdown.linux.mm.vmscan import shrink_folios
 from shootdown.linux.mm_types import Folio, Mm
+from shootdown.linux.user import load
 from shootdown.races import s0_properties as s0
-from shootdown.races.s0 import MM, VARIANTS, Options, counting, first, hardware, on
+from shootdown.races.s0 import MM, VARIANTS, Options, counting, first, hardware, on, store_twice
 from shootdown.races.s0_questions import fault_after_reclaim
+
+
+def translations(options: Options) -> list[Any]:
+    """What no CPU may have in its TLB in any scenario of PAE, and INV-S0-6."""
+    return [s0.whole_entries, s0.nothing_freed, s0.nothing_revoked, *counting(options)]
+
 
 # ------------------------------------------------------------------ another frame
 
@@ -31,11 +42,13 @@ def lockless(
     violates: str | None = None,
     aliases: tuple[str, ...] = (),
     low_differs: bool = False,
+    one: bool = False,
 ) -> Scenario:
     """PAE: one thread gives up a page, another one faults a new frame in, a third one reads the
     entry without a lock. The frames are a multiple of 4 GiB apart unless ``low_differs``.
 
-    INV-S0-5 (a present value that is read was really there).
+    INV-S0-5 (a present value that is read was really there); INV-S0-4 if there is to be ``one``
+    translation at a time.
     """
 
     @scenario(
@@ -57,8 +70,8 @@ def lockless(
                     for c in range(2, cpus)
                 ],
             ],
-            invariants=counting(options),
-            goals=[s0.changed_under_reader],
+            invariants=[*([s0.one_translation] if one else []), *translations(options)],
+            goals=[s0.changed_under_reader, s0.window],
             **hardware({"pte": "pae", **options}),
         )
 
@@ -68,7 +81,9 @@ def lockless(
 PV: Options = VARIANTS["V10"]
 
 LOCKLESS = (
-    lockless("S0.V0.pae", VARIANTS["V0"], "each PTE is flushed: that waits for the reader"),
+    lockless(
+        "S0.V0.pae", VARIANTS["V0"], "each PTE is flushed: that waits for the reader", one=True
+    ),
     lockless(
         "S0.V6.pae",
         VARIANTS["V6"],
@@ -77,8 +92,14 @@ LOCKLESS = (
         aliases=("BAD-S0-6",),
     ),
     lockless("S0.V6.pae-low", VARIANTS["V6"], "the low halves differ", low_differs=True),
-    lockless("S0.V8.pae", VARIANTS["V8"], "the flush under the PTL waits for the reader"),
-    lockless("S0.V9.pae", VARIANTS["V9"], "the page fault's flush waits for the reader"),
+    lockless(
+        "S0.V6.pae-whole",
+        {**VARIANTS["V6"], "pae_clear": "whole"},
+        "both halves are removed at once (4.19): the reader mixes entries all the same",
+        violates="INV-S0-5",
+    ),
+    lockless("S0.V8.pae", VARIANTS["V8"], "the flush under the PTL waits for the reader", one=True),
+    lockless("S0.V9.pae", VARIANTS["V9"], "the page fault's flush waits for the reader", one=True),
     lockless(
         "S0.V9.pae-pv",
         {**VARIANTS["V9"], **PV},
@@ -120,8 +141,8 @@ def same_frame(
                 *[Thread(gup_fast_pte_range, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
             ],
             hardware=x86,
-            invariants=counting(options),
-            goals=[s0.changed_under_reader],
+            invariants=translations(options),
+            goals=[s0.changed_under_reader, s0.window],
             options={"pte": "pae", **options},
         )
 
@@ -170,8 +191,8 @@ def reclaimed(name: str, title: str, options: Options, violates: str | None = No
                 *[Thread(gup_fast_pte_range, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
             ],
             hardware=x86,
-            invariants=counting(options),
-            goals=[s0.changed_under_reader],
+            invariants=[*([] if violates else [s0.one_translation]), *translations(options)],
+            goals=[s0.changed_under_reader, s0.window],
             options={"pte": "pae", "tlb_batched": "counted", **options},
         )
 
@@ -189,5 +210,102 @@ RECLAIMED = (
         "S0.V9.pae-reclaim-batched",
         "the page fault asks for batches, too",
         {"fault_flush": "batched"},
+    ),
+)
+
+
+# ------------------------------------------------------------------ the page walker
+
+
+def walking(
+    name: str,
+    title: str,
+    options: Options,
+    violates: str | None = None,
+    aliases: tuple[str, ...] = (),
+) -> Scenario:
+    """PAE: one thread gives up a page, another one faults a new frame in, user space reads it on a
+    third CPU. INV-TORN (no walker reads halves of two entries), INV-S0-1 and INV-S0-3."""
+
+    @scenario(
+        name,
+        expect="VIOLATED" if violates else "HOLDS",
+        violates=violates,
+        aliases=aliases,
+        title=title,
+    )
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
+        return Setup(
+            sizes={Cpu: cpus, Page: pages, Frame: pages + 2, Mm: 1},
+            start=s0.mapped_pae_foreign,
+            threads=[
+                Thread(madvise_dontneed, MM, first(pages), on=Cpu(0)),
+                Thread(do_anonymous_page, MM, Page(0), on=Cpu(1)),
+                *[Thread(load, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
+            ],
+            hardware=x86,
+            invariants=translations(options),
+            goals=[s0.window, s0.replaced, s0.freed],
+            options={"pte": "pae", **options},
+        )
+
+    return build
+
+
+WALKING = (
+    walking(
+        "S0.V6.pae-walk",
+        "made high half first, removed low half first: no walker reads a mixture",
+        {},
+        aliases=("PAE-CLEAR.fixed",),
+    ),
+    walking("S0.V6.pae-walk-whole", "removed in one piece (4.19)", {"pae_clear": "whole"}),
+    walking(
+        "S0.V6.pae-set-low",
+        "made low half first: for a moment another process's frame is mapped",
+        {"pae_set": "low-first"},
+        "INV-TORN",
+    ),
+    walking(
+        "S0.V6.pae-clear-high",
+        "removed high half first: what was above 4 GiB is below it (until 2.6.17)",
+        {"pae_clear": "high-first"},
+        "INV-TORN",
+        aliases=("PAE-CLEAR",),
+    ),
+)
+
+
+def written(name: str, title: str, options: Options, violates: str | None = None) -> Scenario:
+    """PAE: a file page is given up and written back while another CPU writes to it twice, the first
+    time through a PTE without D. INV-S0-2, and where that holds INV-S0-7, as ``S0.V3.clean``."""
+    checked = [s0.no_lost_dirty, *([] if violates else [s0.rmap_finds_writers])]
+
+    @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
+        return Setup(
+            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
+            start=s0.mapped_pae_shared,
+            threads=[
+                Thread(madvise_dontneed, MM, first(pages), file=True, on=Cpu(0)),
+                Thread(write_folio, MM, Page(0), Folio(0), on=Cpu(1)),
+                *[Thread(store_twice, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
+            ],
+            hardware=x86,
+            invariants=[*checked, *translations(options)],
+            goals=[s0.window, s0.cleaned],
+            options={"pte": "pae", **options},
+        )
+
+    return build
+
+
+WRITTEN = (
+    written("S0.V3.pae", "D is in the low half, and the exchange takes it", {}),
+    written(
+        "S0.V3.pae-store",
+        "the low half is read, then overwritten: a D in between is lost",
+        {"pae_clear": "load-store"},
+        "INV-S0-2",
     ),
 )

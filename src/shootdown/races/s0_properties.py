@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from shootdown.hardware import access
 from shootdown.hardware.access import usable
-from shootdown.hardware.machine import Cpu, Page, Pte, PteHigh, PteLow
-from shootdown.lang import atomic, goal, invariant
+from shootdown.hardware.machine import Cpu, Page, Pte
+from shootdown.hardware.pae import entry_of, put_entry
+from shootdown.lang import atomic, goal, invariant, replace
 from shootdown.linux.mm_types import Folio, Mm
 
 # ------------------------------------------------------------------ invariants
@@ -24,7 +25,9 @@ def no_lost_dirty() -> bool:
         or any(
             mm.in_hand > 0
             or any(
-                mm.pte[page].present and mm.pte[page].dirty and mm.pte[page].frame == folio
+                entry_of(mm, page).present
+                and entry_of(mm, page).dirty
+                and entry_of(mm, page).frame == folio
                 for page in Page
             )
             for mm in Mm
@@ -40,7 +43,7 @@ def one_translation() -> bool:
         len({entry.frame for cpu in Cpu if usable(cpu) for entry in cpu.tlb[page]}) <= 1
         for page in Page
     ) and not any(
-        entry.writable and mm.pte[page].present and not mm.pte[page].writable
+        entry.writable and entry_of(mm, page).present and not entry_of(mm, page).writable
         for mm in Mm
         for page in Page
         for cpu in Cpu
@@ -68,6 +71,44 @@ def rmap_finds_writers() -> bool:
     )
 
 
+@invariant("INV-TORN")
+def whole_entries() -> bool:
+    """A CPU has a translation to a frame that no entry was meant to name: the walker has read
+    halves of two."""
+    return not any(
+        page in cpu.elsewhere or any(entry.frame not in mm.named[page] for entry in cpu.tlb[page])
+        for mm in Mm
+        for cpu in Cpu
+        if usable(cpu) and cpu.walks == mm
+        for page in Page
+    )
+
+
+@invariant("INV-S0-1")
+def nothing_freed() -> bool:
+    """A CPU can use a frame that is free, whether it was loaded before or after it was freed."""
+    return all(
+        entry.frame.allocated
+        for cpu in Cpu
+        if usable(cpu)
+        for page in Page
+        for entry in cpu.tlb[page]
+    )
+
+
+@invariant("INV-S0-3")
+def nothing_revoked() -> bool:
+    """A call has returned that removed a translation, and a CPU can still use it."""
+    return not any(
+        entry.frame in mm.revoked[page]
+        for mm in Mm
+        for cpu in Cpu
+        if usable(cpu) and cpu.walks == mm
+        for page in Page
+        for entry in cpu.tlb[page]
+    )
+
+
 # ------------------------------------------------------------------ goals
 
 
@@ -75,7 +116,7 @@ def rmap_finds_writers() -> bool:
 def window() -> bool:
     """Somebody cleared the PTE and the flush is still to come."""
     return any(
-        not mm.pte[page].present and any(usable(cpu) and cpu.tlb[page] for cpu in Cpu)
+        not entry_of(mm, page).present and any(usable(cpu) and cpu.tlb[page] for cpu in Cpu)
         for mm in Mm
         for page in Page
     )
@@ -115,7 +156,7 @@ def kept() -> bool:
 def replaced() -> bool:
     """The page fault put a new frame where the old one was."""
     return any(
-        mm.pte[page].present and mm.pte[page].frame.index != page.index
+        entry_of(mm, page).present and entry_of(mm, page).frame.index != page.index
         for mm in Mm
         for page in Page
     )
@@ -125,7 +166,10 @@ def replaced() -> bool:
 def changed_under_reader() -> bool:
     """PAE: the entry was removed after the reader had begun."""
     return any(
-        not cpu.irq_on and not mm.pte_low[page].present for cpu in Cpu for mm in Mm for page in Page
+        not cpu.irq_on and not entry_of(mm, page).present
+        for cpu in Cpu
+        for mm in Mm
+        for page in Page
     )
 
 
@@ -167,10 +211,7 @@ def mapped_anon_reclaim() -> None:
     mapped_anon()
     for cpu in Cpu:
         if cpu.index == len(Cpu) - 1:
-            cpu.walks = None
-            for page in Page:
-                cpu.tlb[page] = set()
-            Mm(0).cpumask.discard(cpu)
+            no_user_space(cpu)
 
 
 @atomic
@@ -229,26 +270,26 @@ def mapped_clean_reclaim() -> None:
 
 
 @atomic
-def map_pae(references: int) -> None:
-    """PAE: every CPU runs the process; its first page maps frame 0, at 4 GiB, and the next two
-    pages map frames with the same low half, at 12 GiB and at 0."""
+def map_pae(references: int, flags: Pte) -> None:
+    """PAE: every CPU runs the process; its first page maps frame 0, at 4 GiB, and the next pages
+    map frames with the same low half, at 12 GiB, at 0, and from 16 GiB up."""
     for cpu in Cpu:
         run_on(cpu, Mm(0))
     for page in Page:
-        high = 1 if page.index == 0 else (page.index + 2) % 4
         folio = Folio(page.index)
-        folio.pfn_high = high
+        folio.pfn_high = (1, 3, 0, 4, 5, 6, 7)[page.index]
         folio.mapcount = 1
         folio.refcount = references
-        Mm(0).pte_high[page] = PteHigh(pfn_high=high)
-        Mm(0).pte_low[page] = PteLow(present=True)
+        put_entry(Mm(0), page, replace(flags, present=True, accessed=True, frame=folio))
+        Mm(0).named[page].add(folio)
 
 
 @atomic
 def mapped_pae() -> None:
-    """PAE: every CPU runs the process; its first page maps frame 0, at 4 GiB. The last frame is
-    free and at 8 GiB: the low halves of the two are equal."""
-    map_pae(1)
+    """PAE: every CPU runs the process; its first page is anonymous memory that was written, and
+    maps frame 0, at 4 GiB. The last frame is free and at 8 GiB: the low halves of the two are
+    equal."""
+    map_pae(1, Pte(writable=True, dirty=True))
     last = Folio(len(Page))
     last.pfn_high = 2
     last.allocated = False
@@ -262,16 +303,41 @@ def mapped_pae_low_differs() -> None:
 
 
 @atomic
+def mapped_pae_foreign() -> None:
+    """The same, and somebody else has the frame that is 8 GiB below the free one."""
+    mapped_pae_low_differs()
+    Folio(len(Page) + 1).pfn_low = 1
+
+
+@atomic
 def mapped_pae_file() -> None:
-    """PAE: the first page maps a file page at 4 GiB."""
-    map_pae(2)
+    """PAE: the first page maps a clean file page at 4 GiB."""
+    map_pae(2, Pte())
+
+
+@atomic
+def mapped_pae_shared() -> None:
+    """PAE: the first page maps a file page at 4 GiB, shared and writable, which was written, but
+    not since the PTE was made. CPU1 writes back and has no user address space."""
+    map_pae(2, Pte(writable=True))
+    no_user_space(Cpu(1))
+    for page in Page:
+        Folio(page.index).dirty = True
 
 
 @atomic
 def mapped_pae_reclaim() -> None:
-    """The same, but CPU0, on which reclaim runs, has no user address space, and reclaim has a
-    reference; the last frame is at 8 GiB, with the same low half."""
-    map_pae(3)
-    Cpu(0).walks = None
-    Mm(0).cpumask.discard(Cpu(0))
+    """PAE: the first page maps a clean file page; CPU0, on which reclaim runs, has no user address
+    space, and reclaim has a reference; the last frame is at 8 GiB, with the same low half."""
+    map_pae(3, Pte())
+    no_user_space(Cpu(0))
     Folio(len(Page)).pfn_high = 2
+
+
+@atomic
+def no_user_space(cpu: Cpu) -> None:
+    """The CPU runs a kernel thread, and has done so for long."""
+    cpu.walks = None
+    for page in Page:
+        cpu.tlb[page] = set()
+    Mm(0).cpumask.discard(cpu)

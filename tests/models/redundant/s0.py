@@ -70,10 +70,12 @@ S0 = (
         "nobody else locks the folio",
     ),
     Excuse(
-        "try_to_unmap_flush: arch_tlbbatch_flush()",
-        "S0.V9.pae-reclaim-batched",
+        """zap_pte_range: lock pte_lockptr(mm, pages[0])
+        finish_fault: lock pte_lockptr(mm, page)""",
+        "S0.V6.pae-walk-whole",
         Kind.NOT_AT_STAKE,
-        "the property is about a reader of memory, without a TLB",
+        "a PTE that is removed in one piece does not mix with the halves of the one that is made "
+        "there; that two translations of one page are in use (INV-S0-4) is not looked at",
     ),
     Excuse(
         """madvise_dontneed_locked: lock mm.mmap_lock.read()
@@ -131,7 +133,7 @@ S0 = (
     ),
     Excuse(
         "tlb_flush_rmaps: folio_remove_rmap_pte()",
-        "*.dirty S0.V3 S0.V3.clean",
+        "*.dirty S0.V3 S0.V3.clean S0.V3.pae",
         Kind.COST,
         RMAP,
     ),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from shootdown.hardware.ipi import local_irq_enable
 from shootdown.hardware.machine import Cpu, Frame, Page
+from shootdown.hardware.pae import entry_of
 from shootdown.lang import atomic, mark, note, path, this
-from shootdown.linux.mm_types import Folio, Mm
+from shootdown.linux.mm_types import Mm
 from shootdown.linux.pgtable import ptep_get_lockless
 
 
@@ -13,12 +14,8 @@ from shootdown.linux.pgtable import ptep_get_lockless
 def begin_lockless(cpu: Cpu, mm: Mm, page: Page) -> None:
     """G1. The property looks at the values of the entry from here on."""
     cpu.irq_on = False
-    low, high = mm.pte_low[page], mm.pte_high[page]
-    now: set[Frame] = {
-        folio
-        for folio in Folio
-        if low.present and folio.pfn_low == low.pfn_low and folio.pfn_high == high.pfn_high
-    }
+    found = entry_of(mm, page)
+    now: set[Frame] = {frame for frame in Frame if found.present and found.frame == frame}
     mm.mapped_since[page] = now
 
 
@@ -29,10 +26,10 @@ def gup_fast_pte_range(mm: Mm, page: Page) -> None:
     begin_lockless(cpu, mm, page)
     low, high = ptep_get_lockless(mm, page)
     known = any(
-        folio in mm.mapped_since[page]
-        and folio.pfn_low == low.pfn_low
-        and folio.pfn_high == high.pfn_high
-        for folio in Folio
+        frame in mm.mapped_since[page]
+        and frame.pfn_low == low.pfn_low
+        and frame.pfn_high == high.pfn_high
+        for frame in Frame
     )
     if low.present and not known:
         mark("torn: the entry never had this value")

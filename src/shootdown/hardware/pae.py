@@ -1,0 +1,115 @@
+"""Page-table entries of two halves: x86-32 with PAE.
+
+An entry has eight bytes, which a 32-bit kernel writes four at a time. The walker knows no halves:
+it reads an aligned entry at once (Intel SDM 3A 9.1.1) and so finds whatever mixture the writes have
+left at that moment; if the present bit, which is in the low half, is set, it uses the mixture
+and caches it ("the processor may prefetch entries into the TLB in the middle of an operation which
+clears a page table entry": x86/PAE: Fix pte_clear for the >4GB RAM case, Linux 2.6.17).
+
+The rights and the flags that hardware sets (A, D) are in the low half, too. Which frame an entry
+names is told by both. A mixture may be the number of no frame of the scenario. In a real machine it
+is the number of some page all the same, or of a device's registers: what is translated so goes
+``elsewhere``.
+
+With ``pte=word`` nothing of this is left in a model.
+"""
+
+from __future__ import annotations
+
+from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, Pte, PteHigh, PteLow
+from shootdown.lang import Option, atomic, replace
+
+PTE_WIDTH = Option(
+    "pte",
+    "word",
+    choices=("word", "pae"),
+    doc="a PTE is one word; or two that are written one after the other (x86-32 with PAE).",
+)
+
+
+@atomic
+def names(frame: Frame, low: PteLow, high: PteHigh) -> bool:
+    """Whether the halves are, together, the number of a frame."""
+    return frame.pfn_low == low.pfn_low and frame.pfn_high == high.pfn_high
+
+
+@atomic
+def joined(low: PteLow, high: PteHigh) -> Pte:
+    """The entry that two halves make. ``Pte()`` if it is not present, or goes elsewhere."""
+    if low.present:
+        for frame in Frame:
+            if names(frame, low, high):
+                return Pte(
+                    present=True,
+                    writable=low.writable,
+                    accessed=low.accessed,
+                    dirty=low.dirty,
+                    frame=frame,
+                )
+    return Pte()
+
+
+@atomic
+def goes_elsewhere(low: PteLow, high: PteHigh) -> bool:
+    """Whether the halves make a present entry with the number of no frame."""
+    return low.present and not any(names(frame, low, high) for frame in Frame)
+
+
+@atomic
+def entry_of(mm: AddressSpace, page: Page) -> Pte:
+    """What a walk of the page table finds, whichever way entries are written."""
+    if PTE_WIDTH == "pae":
+        return joined(mm.pte_low[page], mm.pte_high[page])
+    return mm.pte[page]
+
+
+@atomic
+def set_flags(mm: AddressSpace, page: Page, found: Pte) -> None:
+    """A walk sets A and D of the entry that it has found, with a locked access."""
+    if PTE_WIDTH == "pae":
+        low = mm.pte_low[page]
+        mm.pte_low[page] = replace(low, accessed=found.accessed, dirty=found.dirty)
+    else:
+        mm.pte[page] = found
+
+
+@atomic
+def put_entry(mm: AddressSpace, page: Page, pte: Pte) -> None:
+    """Make a present entry at once, in starting states."""
+    if PTE_WIDTH == "pae":
+        mm.pte_high[page] = PteHigh(pfn_high=pte.frame.pfn_high)
+        mm.pte_low[page] = PteLow(
+            present=True,
+            writable=pte.writable,
+            accessed=pte.accessed,
+            dirty=pte.dirty,
+            pfn_low=pte.frame.pfn_low,
+        )
+    else:
+        mm.pte[page] = pte
+
+
+@atomic
+def forget_elsewhere(cpu: Cpu, pages: set[Page]) -> None:
+    """What goes elsewhere is removed like any other translation."""
+    if PTE_WIDTH == "pae":
+        cpu.elsewhere = cpu.elsewhere - pages
+
+
+@atomic
+def learn_elsewhere(cpu: Cpu, page: Page, low: PteLow, high: PteHigh) -> None:
+    """The may-set grows by a translation that goes elsewhere, if the halves make one."""
+    if low.accessed and goes_elsewhere(low, high):
+        cpu.elsewhere.add(page)
+
+
+@atomic
+def stays_here(cpu: Cpu, page: Page) -> None:
+    """An access must not go elsewhere: what it does there is not modelled, and is an error in any
+    case."""
+    if PTE_WIDTH == "pae":
+        mm = cpu.walks
+        leaves = page in cpu.elsewhere
+        if mm is not None and goes_elsewhere(mm.pte_low[page], mm.pte_high[page]):
+            leaves = True
+        assert not leaves, "INV-TORN: an access goes where halves of two entries lead"
