@@ -43,7 +43,7 @@ def real_violation(system: System, violation: Violation, reduce: Reduction) -> V
 
 def _between(graph: Graph, stored: State, following: State) -> tuple[State, ...]:
     """The canonical states after ``stored`` up to ``following``."""
-    edges = graph.edges(stored, set())
+    edges = graph.edges(stored, set(), set())
     edge: Edge | None = next((e for e in edges if e.target == following), None)
     if edge is None:
         raise RuntimeError("the path has a step that the reduced graph has not")
@@ -51,14 +51,24 @@ def _between(graph: Graph, stored: State, following: State) -> tuple[State, ...]
 
 
 def _step(graph: Graph, real: State, target: State) -> State:
+    aim = _same(graph, target)
     for outcome in outcomes(graph.system, real):
-        if outcome.state is not None and graph.canonical(outcome.state) == target:
+        if outcome.state is not None and _same(graph, outcome.state) == aim:
             return outcome.state
     aims = _alike(graph, target)
     for outcome in outcomes(graph.system, real):
         if outcome.state is not None and aims & _alike(graph, outcome.state):
             return outcome.state
     raise RuntimeError("no step of the system leads to the next state of the reduced path")
+
+
+def _same(graph: Graph, state: State) -> State:
+    """The canonical form of a state for one to whom goals are all the same: some may have been
+    reached on the path that is stored, and their cells are dead there."""
+    symmetry, merge = graph.reduce.symmetry, graph.reduce.merge
+    if merge is not None:
+        state = merge.settled(state, goals=False)
+    return state if symmetry is None else symmetry.canonical(state)
 
 
 def _alike(graph: Graph, state: State) -> set[State]:
@@ -69,8 +79,9 @@ def _alike(graph: Graph, state: State) -> set[State]:
     """
     symmetry, merge = graph.reduce.symmetry, graph.reduce.merge
     if symmetry is None or merge is None:
-        return {graph.canonical(state)}
-    return {merge.settled(image) for image in symmetry.images(merge.settled(state))}
+        return {_same(graph, state)}
+    few = merge.settled(state, goals=False)
+    return {merge.settled(image, goals=False) for image in symmetry.images(few)}
 
 
 def _failing(system: System, state: State, failure: int) -> int:
