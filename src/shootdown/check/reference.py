@@ -101,6 +101,8 @@ class _Search:
         self.stopped: str | None = None
 
     def run(self) -> None:
+        if self.graph.reduce.merge is not None:
+            self.reach(self.graph.reached)
         self.discover(self.graph.initial, parent=0, depth=0)
         while self.expanded < len(self.order) and not self.finished():
             self.expand(self.expanded)
@@ -119,9 +121,16 @@ class _Search:
             self.stopped = self.stopped or "memory"
         return self.violation is not None or self.stopped is not None
 
+    def reach(self, goals: set[int]) -> None:
+        """Note goals that are true in states that are not stored."""
+        for goal in goals:
+            self.goals[goal] = True
+
     def expand(self, number: int) -> None:
         state = self.order[number]
-        edges = self.graph.edges(state, self.covered)
+        reached: set[int] = set()
+        edges = self.graph.edges(state, self.covered, reached)
+        self.reach(reached)
         if is_deadlock(self.system, state, [edge.outcome for edge in edges]):
             self.violation = Violation(ViolationKind.DEADLOCK, "deadlock", -1, self.path(number))
             return

@@ -15,6 +15,7 @@ from shootdown.check import native, reference
 from shootdown.check.reduce import order, reductions
 from shootdown.check.reduce.cells import Effect
 from shootdown.check.reduce.flow import Flow
+from shootdown.check.reduce.graph import Graph
 from shootdown.check.reduce.order import Order
 from shootdown.check.reduce.visible import Part
 from shootdown.check.result import Limits, Result, Verdict
@@ -114,7 +115,29 @@ def rising_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def all_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(order._Look, "used", lambda self: 0)
+    monkeypatch.setattr(order._Look, "used", lambda self: (0, Effect()))
+
+
+def seen_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if what is passed through need not be judged."""
+    monkeypatch.setattr(Graph, "_right", lambda self, state, covered, reached: True)
+
+
+def over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if invariants and goals need no cells."""
+    monkeypatch.setattr(Order, "_over", lambda self, state, effect, goals=True: (0, []))
+
+
+def one_corner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no cell could make a root show both by being set and by being cleared."""
+
+    def patched(self: Part, effect: Effect, now: int, most: bool) -> int:
+        sets, clears = (effect.ones | effect.any) & ~now, (effect.zeros | effect.any) & now
+        if most:
+            return (now | self.sets & sets) & ~(self.clears & clears)
+        return (now | self.clears & sets) & ~(self.sets & clears)
+
+    monkeypatch.setattr(Part, "corner", patched)
 
 
 def read_without_tests(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +165,9 @@ def read_without_tests(monkeypatch: pytest.MonkeyPatch) -> None:
         (rising_only, "order"),
         (all_dead, "merge"),
         (read_without_tests, "merge"),
+        (seen_by_nobody, "merge"),
+        (over, "merge"),
+        (one_corner, "order"),
     ],
 )
 def test_each_condition_is_needed(

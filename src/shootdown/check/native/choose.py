@@ -11,7 +11,8 @@ for one call of ``expand``. Sets of cells are ``W`` words in the packing of the 
 
 from __future__ import annotations
 
-from shootdown.check.native.settle import settle
+from shootdown.check.native.settle import is_over, rest, settle, stays, used, watch, watched
+from shootdown.check.native.visible import closed, differs, matters, past, shows, shows_at
 from shootdown.native import subset
 
 CONTEXT = (
@@ -45,6 +46,10 @@ CONTEXT = (
     "WRITTEN",  # sets of cells
     "NOTHING",
     "USED",
+    "CORNER",  # states
+    "SETTLED",
+    "WATCHED",  # cells
+    "OVER",  # for each part: is it a root that is over?
     "FORWARD",  # for each agent: do all its outcomes go forward?
     "INSIDE",  # for each agent: is it in T?
     "BEST",
@@ -495,7 +500,7 @@ def good(c):
                             steady = 1
                         k += 1
                 if seen:
-                    if matters(c, after, c[WRITTEN], 1):
+                    if matters(c, after):
                         return 0
                 i += 1
         agent += 1
@@ -513,97 +518,6 @@ def goes_forward(c, agent):
             return 0
         i += 1
     return 1
-
-
-def matters(c, after, written, ahead):
-    """Whether the step to ``after`` may make an invariant true or a goal false; with ``ahead`` also
-    after the effect in ``FUTURE``, which writes ``written``."""
-    parts(after, c[AFTER])
-    a = 0
-    while a < PARTS:
-        part = c[SEEN_PARTS] + a * (8 * PART)
-        touched = 0
-        unsure = 1 - part[KNOWN]
-        k = 0
-        while k < W:
-            touched = touched | (part[CELLS + k] & (after[k] ^ c[STATE][k]))
-            unsure = unsure | (part[CELLS + k] & written[k])
-            k += 1
-        if touched == 0 or (ahead and past(c, part, a)):
-            a = part[SKIP]
-        elif unsure == 0:
-            if differs(part[HARMLESS], c[BEFORE][a], c[AFTER][a]):
-                return 1
-            a = part[SKIP]
-        elif part[SKIP] == a + 1:
-            return 1
-        else:
-            a += 1
-    return 0
-
-
-def past(c, part, a):
-    """Whether part ``a`` is a whole or a root that shows already, or a root that does not show
-    after ``FUTURE``."""
-    if (part[ROOT] | part[WHOLE]) == 0:
-        return 0
-    if part[KNOWN]:
-        if shows(part[HARMLESS], c[BEFORE][a]):
-            return 1
-    if part[WHOLE]:
-        return 0
-    effect = c[FUTURE]
-    may_show = 0
-    k = 0
-    while k < W:
-        now = c[STATE][k]
-        if part[SETS + k] & (effect[W + k] | effect[3 * W + k]) & (now ^ ALL_BITS):
-            may_show = 1
-        if part[CLEARS + k] & (effect[2 * W + k] | effect[3 * W + k]) & now:
-            may_show = 1
-        k += 1
-    if may_show == 0:
-        return 1
-    stop = part[SKIP]
-    while a < stop:
-        factor = c[SEEN_PARTS] + a * (8 * PART)
-        if factor[FACTOR] & factor[KNOWN]:
-            changing = 0
-            k = 0
-            while k < W:
-                changing = changing | (factor[CELLS + k] & c[WRITTEN][k])
-                k += 1
-            if changing == 0:
-                if shows(factor[HARMLESS], c[BEFORE][a]) == 0:
-                    return 1
-        a += 1
-    return 0
-
-
-def shows(harmless, value):
-    """Whether a part that matters where it is true (1) or false (-1) has such a value."""
-    if harmless > 0:
-        if value != 0:
-            return 1
-        return 0
-    if value == 0:
-        return 1
-    return 0
-
-
-def differs(harmless, before, after):
-    """Whether a change of a value matters."""
-    if harmless == 0:
-        if before != after:
-            return 1
-        return 0
-    if harmless < 0:
-        if before == 0 and after != 0:
-            return 1
-        return 0
-    if before != 0 and after == 0:
-        return 1
-    return 0
 
 
 def written_word(effect, k):
@@ -651,20 +565,29 @@ def take(c, out, count):
 
 
 def follow(c, target, scratch, cover):
-    """Pass through states that need not be stored, from the one at ``target`` on."""
+    """Pass through states that need not be stored, from the one at ``target`` on. Each is judged
+    before; the bytes behind those of the lines in ``cover`` are for the goals that are true."""
     while 1:
         found = everything(target, scratch, cover, c[STARTS])
         if found >> 32:
             return 0
         chosen = choose(c, target, scratch, found)
-        if chosen != ((1 << 32) | 1):
+        if chosen >> 32 == 0:
             return 0
-        take(c, scratch, found)
-        if matters(c, scratch, c[NOTHING], 0):
-            return 0
+        count = take(c, scratch, found)
+        wrong = 0
+        i = 0
+        while i < count:
+            following = scratch + i * (8 * W)
+            wrong = wrong | judge(following, cover + LINES, cover)
+            settle(c, following)
+            represent(following)
+            if same_words(scratch, following) == 0:
+                return 0
+            i += 1
         copy(target, scratch)
-        settle(c, target)
-        represent(target)
+        if wrong:
+            return 0
 
 
 def copy(target, source):
@@ -674,6 +597,18 @@ def copy(target, source):
         target[k] = source[k]
         k += 1
     return 0
+
+
+def same_words(one, two):
+    """Whether two states are the same."""
+    other = 0
+    k = 0
+    while k < W:
+        other = other | (one[k] ^ two[k])
+        k += 1
+    if other:
+        return 0
+    return 1
 
 
 def edges(c, state, out, cover):
@@ -694,10 +629,12 @@ def edges(c, state, out, cover):
     i = 0
     while i < count:
         target = out + i * (8 * W)
+        wrong = 0
         if MERGE:
+            wrong = judge(target, cover + LINES, cover)
             settle(c, target)
         represent(target)
-        if MERGE:
+        if MERGE and wrong == 0:
             follow(c, target, out + MOST * (8 * W), cover)
         i += 1
     return (found - (found & 0xFFFF_FFFF)) | count
@@ -714,12 +651,21 @@ HELPERS = (
     go_on,
     clear,
     copy,
+    same_words,
     true_now,
     may_turn,
 )
 FUNCTIONS = (
     commutes,
+    shows_at,
+    stays,
+    closed,
     past,
+    is_over,
+    rest,
+    used,
+    watch,
+    watched,
     pass_on,
     walk,
     look_alone,

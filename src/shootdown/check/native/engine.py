@@ -254,6 +254,7 @@ class _Search:
         outcomes = self.outcomes
         if self.reduce.merge is not None:
             outcomes *= 2  # those of the states that are passed through come behind
+            lines += goals  # so do the goals that are true in these states
         sizes = (layout.words, outcomes, lines, goals, self.memory_limit)
         core_code = None if prepared is None else prepared.core
         store: Store
@@ -439,7 +440,14 @@ class _Search:
 
     def result(self) -> Result:
         store = self.store
+        lines = len(self.system.lines)
+        covered = (False,) * lines if store is None else store.covered()
         goals = (False,) * len(self.system.goals) if store is None else store.goals()
+        if self.reduce.merge is not None and store is not None:
+            from shootdown.check.reduce.graph import Graph
+
+            passed, first = covered[lines:], Graph(self.system, self.reduce).reached
+            goals = tuple(a or passed[i] or i in first for i, a in enumerate(goals))
         if self.violation is not None:
             verdict = Verdict.VIOLATED
         elif self.stopped is not None:
@@ -458,7 +466,7 @@ class _Search:
             seconds=self.earlier + time.perf_counter() - self.began,
             memory=0 if store is None else store.memory(),
             goals=goals,
-            covered=(False,) * len(self.system.lines) if store is None else store.covered(),
+            covered=covered[:lines],
             violation=self.violation,
             stopped=None if self.violation else self.stopped,
             frontier=at.states - at.expanded,

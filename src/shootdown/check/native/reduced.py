@@ -15,6 +15,15 @@ from shootdown.check.reduce.order import Order
 from shootdown.check.reduce.reduction import Reduction
 from shootdown.lang.ir import Const, Expr, Load, Place, System
 
+_JUDGE = """\
+define internal i64 @judge(i64 %state, i64 %goals, i64 %cover) {
+  %s = inttoptr i64 %state to ptr
+  %g = inttoptr i64 %goals to ptr
+  %c = inttoptr i64 %cover to ptr
+  %r = call i64 @check(ptr %s, ptr %g, ptr %c)
+  ret i64 %r
+}
+"""
 _FAR = 1 << 20  # height: one step of a process is worth more than all tokens
 
 
@@ -55,6 +64,7 @@ class _Reduced:
             "EDGE": len(choose.EDGE_FIELDS) - 1 + self.layout.words,
             "NODE_COUNT": len(flow.nodes),
             "MOST": most_outcomes(self.system),
+            "LINES": len(self.system.lines),
             "ORDER": int(reduce.order is not None),
             "MERGE": int(reduce.merge is not None),
         }
@@ -68,9 +78,11 @@ class _Reduced:
                 [Const(0) if part.expr is None else part.expr for part in order.parts],
                 lambda w, e, env: w.value(e, env).text,
             ),
+            self._part_at(),
             self._entries(),
             self._height(),
             self._represent(reduce.symmetry is not None),
+            _JUDGE,
         ]
         return [*self.constants, *functions, choose.text(counts), expand]
 
@@ -150,7 +162,9 @@ class _Reduced:
             "TODO": edges + following + agents, "WAITING": 2 * edges,
             "HELD_FROM": agents + 1, "ALONE": agents * 4 * words, "MORE": agents * 4 * words,
             "FUTURE": 4 * words, "MINE": 4 * words,
-            "WRITTEN": words, "NOTHING": words, "USED": words,
+            "WRITTEN": words, "NOTHING": words, "USED": words, "CORNER": words,
+            "SETTLED": words, "WATCHED": words,
+            "OVER": len(order.parts),
             "FORWARD": agents, "INSIDE": agents, "BEST": agents,
         }  # fmt: skip
         lines = [f"  %c = alloca [{len(choose.CONTEXT)} x i64]"]
@@ -192,6 +206,21 @@ class _Reduced:
             writer.do(f"store i64 {value(writer, expr, env)}, ptr {address}")
         writer.do("ret i64 0")
         return as_numbers(writer, name, ("state", "to"))
+
+    def _part_at(self) -> str:
+        """A function that gives the value of one root, in any state."""
+        writer, env = self._writer()
+        roots = [(a, p.expr) for a, p in enumerate(self.order.parts) if p.root and p.expr]
+        labels = [writer.fresh("part") for _ in roots]
+        none = writer.fresh("none")
+        cases = [f"i64 {a}, label %{x}" for (a, _), x in zip(roots, labels, strict=True)]
+        writer.do(f"switch i64 %number.part, label %{none} [ {'  '.join(cases)} ]")
+        for (_, expr), label in zip(roots, labels, strict=True):
+            writer.label(label)
+            writer.do(f"ret i64 {writer.value(expr, env).text}")
+        writer.label(none)
+        writer.do("ret i64 0")
+        return as_numbers(writer, "part_at", ("state",), ("part",))
 
     def _entries(self) -> str:
         writer, env = self._writer()
@@ -247,10 +276,12 @@ def read_state(writer: Writer) -> list[str]:
     return words
 
 
-def as_numbers(writer: Writer, name: str, arguments: tuple[str, ...]) -> str:
-    """A function whose arguments are addresses given as numbers, as ``subset`` has them."""
+def as_numbers(
+    writer: Writer, name: str, arguments: tuple[str, ...], more: tuple[str, ...] = ()
+) -> str:
+    """A function whose arguments are numbers, as ``subset`` has them: addresses, then ``more``."""
     writer.lines[:0] = [f"  %{x} = inttoptr i64 %number.{x} to ptr" for x in arguments]
-    heads = ", ".join(f"i64 %number.{x}" for x in arguments)
+    heads = ", ".join(f"i64 %number.{x}" for x in (*arguments, *more))
     text = writer.function(f"@{name}({heads})")
     return text.replace("define i64", "define internal i64", 1)
 

@@ -102,6 +102,14 @@ class Cells:
             out |= (value & mask) << shift
         return out
 
+    def unpack(self, cells: int, state: tuple[int, ...]) -> list[int]:
+        """The values of all variables where these cells are 1; given ones have those of ``state``,
+        a state of the system."""
+        return [
+            cells >> shift & mask if mask else value
+            for value, shift, mask in zip(state, self.shift, self.mask, strict=True)
+        ]
+
     # ---------------------------------------------------------------------- reading
 
     def reads(self, expr: Expr, demand: int = ALL) -> int:

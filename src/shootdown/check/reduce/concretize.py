@@ -1,8 +1,10 @@
 """A path through the reduced graph becomes a path of the system.
 
-What is stored are canonical states, and not all on the way. From the current real state it looks
-for an outcome whose canonical form is the next state of the path: there is one, since the stored
-state is the image of the real one under an automorphism.
+What is stored are canonical states, and not all on the way. Beside the current real state goes the
+same state without what is dead, which is an image of the stored one under an automorphism: one of
+its outcomes has the next state of the path as its canonical form. The real state has the outcome
+with the same number, since what is dead has no part in what can be done. (Its successor may not be
+recognised by its canonical form: what was dead before need not be found to be dead again.)
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from shootdown.check.deadline import TO_SHOW, time_limit
-from shootdown.check.outcomes import outcomes
+from shootdown.check.outcomes import Outcome, outcomes
 from shootdown.check.reduce.graph import Edge, Graph
 from shootdown.check.reduce.reduction import Reduction
 from shootdown.check.result import Result, Violation
@@ -42,9 +44,13 @@ def real_violation(system: System, violation: Violation, reduce: Reduction) -> V
     """
     graph = Graph(system, reduce)
     path = [system.init]
+    settled = _settled(graph, system.init)
     for stored, following in pairwise(violation.path):
         for target in _between(graph, stored, following):
-            path.append(_step(graph, path[-1], target))
+            outcome = _step(graph, settled, target)
+            path.append(_same_step(system, path[-1], outcome))
+            assert outcome.state is not None
+            settled = _settled(graph, outcome.state)
     failing = violation.failing_outcome
     if failing is not None:
         failing = _failing(system, path[-1], violation.index)
@@ -53,22 +59,47 @@ def real_violation(system: System, violation: Violation, reduce: Reduction) -> V
 
 def _between(graph: Graph, stored: State, following: State) -> tuple[State, ...]:
     """The canonical states after ``stored`` up to ``following``."""
-    edges = graph.edges(stored, set())
+    edges = graph.edges(stored, set(), set())
     edge: Edge | None = next((e for e in edges if e.target == following), None)
     if edge is None:
         raise RuntimeError("the path has a step that the reduced graph has not")
     return (*edge.passed, following)
 
 
-def _step(graph: Graph, real: State, target: State) -> State:
-    for outcome in outcomes(graph.system, real):
-        if outcome.state is not None and graph.canonical(outcome.state) == target:
-            return outcome.state
+def _settled(graph: Graph, state: State) -> State:
+    merge = graph.reduce.merge
+    return state if merge is None else merge.settled(state)
+
+
+def _same_step(system: System, real: State, wanted: Outcome) -> State:
+    """Where the real state gets by the same outcome."""
+    for outcome in outcomes(system, real):
+        if outcome.number == wanted.number:
+            if outcome.action is wanted.action and outcome.state is not None:
+                return outcome.state
+            break
+    raise RuntimeError("what is left out of a state of the reduced path changes what it can do")
+
+
+def _step(graph: Graph, state: State, target: State) -> Outcome:
+    aim = _same(graph, target)
+    for outcome in outcomes(graph.system, state):
+        if outcome.state is not None and _same(graph, outcome.state) == aim:
+            return outcome
     aims = _alike(graph, target)
-    for outcome in outcomes(graph.system, real):
+    for outcome in outcomes(graph.system, state):
         if outcome.state is not None and aims & _alike(graph, outcome.state):
-            return outcome.state
+            return outcome
     raise RuntimeError("no step of the system leads to the next state of the reduced path")
+
+
+def _same(graph: Graph, state: State) -> State:
+    """The canonical form of a state for one to whom goals are all the same: some may have been
+    reached on the path that is stored, and their cells are dead there."""
+    symmetry, merge = graph.reduce.symmetry, graph.reduce.merge
+    if merge is not None:
+        state = merge.settled(state, goals=False)
+    return state if symmetry is None else symmetry.canonical(state)
 
 
 def _alike(graph: Graph, state: State) -> set[State]:
@@ -79,8 +110,9 @@ def _alike(graph: Graph, state: State) -> set[State]:
     """
     symmetry, merge = graph.reduce.symmetry, graph.reduce.merge
     if symmetry is None or merge is None:
-        return {graph.canonical(state)}
-    return {merge.settled(image) for image in symmetry.images(merge.settled(state))}
+        return {_same(graph, state)}
+    few = merge.settled(state, goals=False)
+    return {merge.settled(image, goals=False) for image in symmetry.images(few)}
 
 
 def _failing(system: System, state: State, failure: int) -> int:

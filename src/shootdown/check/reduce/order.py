@@ -131,28 +131,22 @@ class Order:
                     break
         return best
 
-    def can_pass(self, state: State, following: State) -> bool:
-        """Whether a state need not be looked at if the one after it is."""
-        return not self.matters(state, following, None)
-
-    def matters(self, before: State, after: State, effect: Effect | None) -> bool:
+    def matters(self, before: State, after: State, effect: Effect) -> bool:
         """Whether a step may make an invariant true or a goal false, in these states or in others
         that an effect leads to.
 
         Otherwise what is seen before it is seen after it as well: an invariant that is false then,
-        a goal that is true. With an effect, ``before`` is a state that the search looks at: what
-        shows there, or not after the effect, need not be seen again.
+        a goal that is true. ``before`` is a state that the search looks at: what shows there, or
+        not after the effect, need not be seen again.
         """
         now = self.flow.cells.pack(before)
-        written = 0 if effect is None else effect.changes(now)
+        written = effect.changes(now)
         one, two = Way(list(before), [], [], []), Way(list(after), [], [], [])
         changed = now ^ self.flow.cells.pack(after)
         at = 0
         while at < len(self.parts):
             part = self.parts[at]
-            if not part.cells & changed or (
-                effect is not None and self._past(at, one, effect, now)
-            ):
+            if not part.cells & changed or self._past(at, one, effect, now):
                 at = part.skip
             elif part.expr is not None and not part.cells & written:
                 if part.differs(value_of(part.expr, one), value_of(part.expr, two)):
@@ -166,14 +160,19 @@ class Order:
 
     def _past(self, number: int, way: Way, effect: Effect, now: int) -> bool:
         """Whether what an effect does to a whole or a root shows nothing new."""
-        part, changes = self.parts[number], effect.changes(now)
+        part = self.parts[number]
         if not part.whole and not part.root:
             return False
         if part.expr is not None and part.shows(value_of(part.expr, way)):
             return True
-        if part.whole:
-            return False
+        return part.root and self._closed(number, way, effect, now)
+
+    def _closed(self, number: int, way: Way, effect: Effect, now: int) -> bool:
+        """Whether a root, where it does not show, does not after an effect either."""
+        part, changes = self.parts[number], effect.changes(now)
         if not part.may_show(effect, now):
+            return True
+        if not self._shows_at(number, way, effect, now, most=True):
             return True
         return any(
             factor.factor
@@ -183,36 +182,91 @@ class Order:
             for factor in self.parts[number : part.skip]
         )
 
+    def _shows_at(self, number: int, way: Way, effect: Effect, now: int, *, most: bool) -> bool:
+        """Whether a root may show after an effect (``most``), or does so for certain."""
+        part = self.parts[number]
+        corner = part.corner(effect, now, most)
+        if corner is None or part.expr is None:
+            return most
+        values = self.flow.cells.unpack(corner, tuple(way.state))
+        return part.shows(value_of(part.expr, Way(values, [], [], [])))
+
     @property
     def kept(self) -> int:
-        """Cells that are never dead: what is visible, where the processes stand, and the tokens,
-        since a height must not change when a cell is cleared."""
-        kept = self.visible | self.up | self.down
+        """Cells that are never dead: where the processes stand, and the tokens, since a height
+        must not change when a cell is cleared."""
+        kept = self.up | self.down
         for process in self.system.processes:
             kept |= self.flow.cells.variable(process.pc)
         return kept
 
-    def settled(self, state: State) -> State:
+    def settled(self, state: State, *, goals: bool = True) -> State:
         """A state without what is dead: such cells are 0 in it.
 
         Dead is what no action looks at that may still be done by anybody, unless it is among
-        :attr:`kept`. A state and the settled one are bisimilar: :meth:`_Look.used` counts every
-        test that it comes to, passed or not, so it comes to the same ones in both; the same can be
-        done in both, with the same effect on what is not dead; and what is dead stays dead, since
-        after a step no test is come to that was not before it. So settled states of a search are
-        those of the system, at the same distances. They are deadlocks alike: where a fair way may
-        leave all living cells as they are, what it writes is alive, too. (Bozga, Fernandez,
-        Ghirvu, State Space Reduction Based on Live Variables Analysis, SAS 1999; there what may
-        still be done depends on places in the code alone.)
+        :attr:`kept`, or a property that is not over (:meth:`_over`) looks at it. A state and the
+        settled one are bisimilar: :meth:`_Look.used` counts every test that it comes to, passed or
+        not, so it comes to the same ones in both; the same can be done in both, with the same
+        effect on what is not dead; and what is dead stays dead, since after a step no test is come
+        to that was not before it. So settled states of a search are those of the system, at the
+        same distances. They are deadlocks alike: where a fair way may leave all living cells as
+        they are, what it writes is alive, too. (Bozga, Fernandez, Ghirvu, State Space Reduction
+        Based on Live Variables Analysis, SAS 1999; there what may still be done depends on places
+        in the code alone.)
+
+        Of the properties it keeps whether they show from now on. A root that is over shows neither
+        in this state nor later; it is looked at again without what is dead, and if it is not over
+        there, its cells stay. So it shows after neither of the two states. A goal that is true and
+        stays so is reached, as each state is judged before this. (One that is true now is reached
+        as well, but then the same cells would be dead in some states and alive in others: there
+        would be more states, not fewer.) What is over in a state is over after each of its steps,
+        as less can be done from there: so a settled path and that of the system say the same of
+        each root that is not. Without ``goals`` only what checks and invariants look at is
+        watched: who follows a path to a violation needs no goal.
         """
         where = self.flow.cells
-        kept = self.kept | _Look(self, state, []).used()
-        return tuple(
-            value if variable.given else value & (kept >> shift)
-            for value, shift, variable in zip(
-                state, where.shift, self.system.variables, strict=True
-            )
-        )
+        uses, effect = _Look(self, state, []).used()
+        now = where.pack(state)
+        watched, over = self._over(state, effect, goals)
+        while True:
+            after = where.unpack(now & (self.kept | uses | watched), state)
+            unsure = [number for number in over if not self._is_over(number, after, effect)]
+            if not unsure:
+                return tuple(after)
+            over = [number for number in over if number not in unsure]
+            for number in unsure:
+                watched |= self.parts[number].cells
+
+    def _over(self, state: State, effect: Effect, goals: bool = True) -> tuple[int, list[int]]:
+        """The cells of what invariants and goals may still show, ``effect`` being all that may
+        still be done, and the roots that are over."""
+        way, now = Way(list(state), [], [], []), self.flow.cells.pack(state)
+        watched, over = 0, []
+        at = 0
+        while at < len(self.parts):
+            part = self.parts[at]
+            if part.is_goal and not goals:
+                at = part.skip
+            elif part.whole and part.expr is not None:
+                reached = part.is_goal and any(
+                    self.parts[root].root and self._shows_at(root, way, effect, now, most=False)
+                    for root in range(at, part.skip)
+                )
+                at = part.skip if reached else at + 1
+            else:
+                if part.root and self._is_over(at, state, effect):
+                    over.append(at)
+                else:
+                    watched |= part.cells
+                at = part.skip
+        return watched, over
+
+    def _is_over(self, number: int, state: Sequence[int], effect: Effect) -> bool:
+        """Whether a root shows neither in a state nor after an effect."""
+        expr, way = self.parts[number].expr, Way(list(state), [], [], [])
+        if expr is None or self.parts[number].shows(value_of(expr, way)):
+            return False
+        return self._closed(number, way, effect, self.flow.cells.pack(tuple(state)))
 
     def height(self, state: State) -> tuple[int, int]:
         """What a step of T must raise: how far the processes are, then the tokens spent."""
@@ -356,8 +410,8 @@ class _Look:
             fresh = []
         return out
 
-    def used(self) -> int:
-        """The cells whose values matter to what anybody may still do."""
+    def used(self) -> tuple[int, Effect]:
+        """The cells whose values matter to what anybody may still do, and its effect."""
         effect = Effect()
         seen: set[int] = set()
         todo, uses = list(self.entries.values()), 0
@@ -393,7 +447,7 @@ class _Look:
                 else:
                     blocked.append(edge)
             fresh = []
-        return uses
+        return uses, effect
 
     def disturbed(self, inside: set[int], future: Future) -> set[int]:
         """The agents outside T with an action that an action of T may not commute with."""

@@ -6,8 +6,9 @@ An engine stores *canonical* states only and, with ``order`` and ``merge``, not 
   CPUs, pages and the like. It is applied to the initial state and to every successor before it is
   looked up.
 * ``order`` chooses in a state some of its actions, such that the others may come later.
-* ``merge`` passes through states in which ``order`` leaves one outcome only, without storing them,
-  and makes those equal that differ in what nobody will look at any more.
+* ``merge`` passes through states in which ``order`` leaves outcomes to one state only, without
+  storing them (each is judged), and makes those equal that differ in what nobody will look at any
+  more.
 
 So the search sees a smaller graph; :mod:`.graph` defines it, and both engines search it in the
 order that ``check.reference`` defines. A path through it is no race yet: :mod:`.concretize` turns

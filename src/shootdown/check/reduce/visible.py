@@ -9,7 +9,9 @@ was before, they need not be looked at.
 
 ``sets`` and ``clears`` of a root say how a step may make the root *show*: an invariant false, a
 goal true. A step that sets no cell of ``sets`` and clears none of ``clears`` does not. (In
-``(x & 4) == 0`` only setting bit 2 makes it false: what is called unate in circuits.)
+``(x & 4) == 0`` only setting bit 2 makes it false: what is called unate in circuits.) So of all
+that an effect may do, the most for showing is known: all of the one and none of the other. Where
+the root does not show even then (:meth:`Part.corner`), it does not show after the effect.
 """
 
 from __future__ import annotations
@@ -45,6 +47,11 @@ class Part:
     clears: int = EVERY
     skip: int = 0
 
+    @property
+    def is_goal(self) -> bool:
+        """Whether this is a goal as a whole, one without checks."""
+        return self.whole and self.harmless > 0
+
     def differs(self, before: int, after: int) -> bool:
         """Whether a change of the value matters."""
         if self.harmless == 0:
@@ -60,6 +67,20 @@ class Part:
         ``now`` are 1."""
         sets, clears = (effect.ones | effect.any) & ~now, (effect.zeros | effect.any) & now
         return bool(self.sets & sets | self.clears & clears)
+
+    def corner(self, effect: Effect, now: int, most: bool) -> int | None:
+        """The cells that are 1 where a root shows if it does anywhere after an effect (``most``),
+        or where it does only if it does everywhere, the cells ``now`` being 1 before it.
+
+        None where there is no such place: some cell may be set and may be cleared, and either may
+        make the root show.
+        """
+        sets, clears = (effect.ones | effect.any) & ~now, (effect.zeros | effect.any) & now
+        if self.sets & self.clears & self.cells & (sets | clears):
+            return None
+        if most:
+            return (now | self.sets & sets) & ~(self.clears & clears)
+        return (now | self.clears & sets) & ~(self.sets & clears)
 
 
 def parts_of(flow: Flow) -> list[Part]:
@@ -151,28 +172,38 @@ def _turns(cells: Cells, expr: Expr) -> tuple[int, int]:
         case Binary("land" | "lor", left, right):
             one, two = _turns(cells, left), _turns(cells, right)
             return one[0] | two[0], one[1] | two[1]
-        case Binary("ne" | "gt", operand, Const(0)) | Binary("ge", operand, Const(1)) if _grows(
-            operand
-        ):
+        case Binary("ne", operand, Const(0)) if _counts(cells, operand):
             return cells.reads(operand), 0
-        case Binary("eq" | "le", operand, Const(0)) | Binary("lt", operand, Const(1)) if _grows(
-            operand
-        ):
+        case Binary("eq", operand, Const(0)) if _counts(cells, operand):
             return 0, cells.reads(operand)
-        case Binary("eq", operand, Const(1)) if _grows(operand) and _is_bit(cells, operand):
+        case Binary("gt" | "ge", left, right) if _counts(cells, left) and _counts(cells, right):
+            return cells.reads(left), cells.reads(right)
+        case Binary("lt" | "le", left, right) if _counts(cells, left) and _counts(cells, right):
+            return cells.reads(right), cells.reads(left)
+        case Binary("eq", operand, Const(1)) if _grows(cells, operand) and _is_bit(cells, operand):
             return cells.reads(operand), 0
-        case Binary("ne", operand, Const(1)) if _grows(operand) and _is_bit(cells, operand):
+        case Binary("ne", operand, Const(1)) if _grows(cells, operand) and _is_bit(cells, operand):
             return 0, cells.reads(operand)
         case Select(condition, then, orelse):
             one, two = _turns(cells, then), _turns(cells, orelse)
             either = cells.reads(condition)
             return one[0] | two[0] | either, one[1] | two[1] | either
-        case _ if _grows(expr):
+        case _ if _counts(cells, expr):
             return cells.reads(expr), 0
     return cells.reads(expr), cells.reads(expr)
 
 
-def _grows(expr: Expr) -> bool:
+def _counts(cells: Cells, expr: Expr) -> bool:
+    """Whether a number is never below 0, and no less where cells are set."""
+    match expr:
+        case Unary("popcount", operand):
+            return _grows(cells, operand)
+        case Binary("add", left, right):
+            return _counts(cells, left) and _counts(cells, right)
+    return _grows(cells, expr)
+
+
+def _grows(cells: Cells, expr: Expr) -> bool:
     """Whether a value keeps each of its bits where cells are set: it is never below 0."""
     match expr:
         case Const(value):
@@ -180,9 +211,13 @@ def _grows(expr: Expr) -> bool:
         case Load(place):
             return not any(not isinstance(index, Const) for index, _, _ in place.index)
         case Binary("and" | "or", left, right):
-            return _grows(left) and _grows(right)
+            return _grows(cells, left) and _grows(cells, right)
         case Binary("shr", left, Const()):
-            return _grows(left)
+            return _grows(cells, left)
+        case Select(condition, Const(then), Const(orelse)):
+            return (
+                then >= 0 and orelse >= 0 and not orelse & ~then and not _turns(cells, condition)[1]
+            )
     return False
 
 
