@@ -269,7 +269,7 @@ def test_lanes_need_the_native_engine(shootdown: Shootdown) -> None:
 
 def test_help_says_what_excludes_threads(shootdown: Shootdown) -> None:
     said = " ".join(shootdown("check", "--help").out.split())
-    assert "default: 1. Not with --lanes or --compact" in said
+    assert "default: 1. Not with --lanes" in said
     assert "Not with --lanes or --threads" in said  # --compact
 
 

@@ -87,7 +87,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         default="off",
         help="search states that differ in a few variables only (a TLB's entries) together: the "
         "same result, sooner and in less memory; auto: only if the search takes long; "
-        "default: off. With on and auto nothing is reduced; not with --threads or --compact",
+        "default: off. With on and auto nothing is reduced; not with --threads",
     )
     group.add_argument(
         "--threads",
@@ -95,7 +95,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         type=threads,
         default=1,
         help="let N threads do each search: the same result, sooner if there are N free CPUs and "
-        "the search is large; default: 1. Not with --lanes or --compact",
+        "the search is large; default: 1. Not with --lanes",
     )
 
 
