@@ -27,6 +27,7 @@ from shootdown.hardware.arm64_walker import (
     Fault,
     Translation,
     Walker,
+    begin_to_walk,
     cached,
     fault_of,
     fill,
@@ -585,7 +586,7 @@ def power_up() -> None:
 aarch64 = Hardware(
     "aarch64",
     rules=(step, translate_early, fault_ahead, update_late, tlbi_arrives, fill),
-    observers=(remember, run_ahead, table_written),
+    observers=(remember, begin_to_walk, run_ahead, table_written),
     options={"blocks": "ignored"},
     assumptions=(
         "memory is sequentially consistent; translations may come early, and hardware updates late",

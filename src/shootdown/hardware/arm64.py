@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shootdown.hardware.arm64_walker import evict, fill, remember, tlbi_arrives
+from shootdown.hardware.arm64_walker import begin_to_walk, evict, fill, remember, tlbi_arrives
 from shootdown.lang import Hardware
 
 COMMON = (
@@ -23,7 +23,7 @@ COMMON = (
 arm64 = Hardware(
     "arm64",
     rules=(fill, evict, tlbi_arrives),
-    observers=(remember,),
+    observers=(remember, begin_to_walk),
     options={"arch": "arm64", "blocks": "ignored"},
     witness={"tlb": "explicit"},
     assumptions=(

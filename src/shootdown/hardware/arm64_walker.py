@@ -137,6 +137,15 @@ def remember(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
                 cache(walker, page, new)
 
 
+@on_write(Walker.walks)
+def begin_to_walk(walker: Walker, old: AddressSpace | None, new: AddressSpace | None) -> None:
+    """The may-set gets what there is in a table that the PE begins to walk."""
+    if TLB == "may" and new is not None and STRAWMAN != "fills-on-use":
+        for page in Page:
+            if cacheable(new.pte[page]):
+                cache(walker, page, new.pte[page])
+
+
 @rule(show="TLB fill of {page}")
 def fill(walker: Walker, page: Page) -> None:
     """A PE may load a translation at any time, also speculatively. It sets the access flag first,

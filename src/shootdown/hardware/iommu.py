@@ -87,6 +87,16 @@ def iotlb_learn(device: Device, page: Page) -> None:
             device.iotlb[page].add(cached(pte))
 
 
+@on_write(Device.attached)
+def begin_to_translate(device: Device, old: AddressSpace | None, new: AddressSpace | None) -> None:
+    """... and what there is in the page table that a device is attached to."""
+    if TLB == "may" and IOTLB != "explicit" and new is not None:
+        for page in Page:
+            pte = new.pte[page]
+            if pte.present and pte.accessed:
+                device.iotlb[page].add(cached(pte))
+
+
 @rule(show="IOTLB fill of {page}")
 def iotlb_fill(device: Device, page: Page) -> None:
     """A device may ask for a translation at any time, also ahead of use (ATS), and the IOMMU may
@@ -236,6 +246,6 @@ def with_iommu(machine: Hardware) -> Hardware:
         machine,
         name=f"{machine.name} with IOMMU",
         rules=(*machine.rules, iotlb_fill, iotlb_evict),
-        observers=(*machine.observers, iotlb_remember),
+        observers=(*machine.observers, iotlb_remember, begin_to_translate),
         assumptions=(*machine.assumptions, *IOMMU_ASSUMPTIONS),
     )

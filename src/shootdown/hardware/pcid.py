@@ -27,7 +27,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shootdown.hardware.machine import AddressSpace, Cpu, Page, TlbEntry
-from shootdown.hardware.tlb import TLB, invalidate, remember_all
+from shootdown.hardware.tlb import TLB, invalidate
 from shootdown.hardware.walker import Pcid
 from shootdown.hardware.x86 import x86
 from shootdown.lang import Array, atomic, path, rule, wait_until, when
@@ -67,8 +67,6 @@ def load_cr3(cpu: TaggedCpu, mm: AddressSpace | None, tag: Pcid, noflush: bool) 
         for page in Page:
             cpu.tlb[page] = set()
     cpu.walks = mm
-    if mm is not None:
-        remember_all(cpu, mm)
 
 
 @atomic

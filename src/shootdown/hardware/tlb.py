@@ -63,7 +63,7 @@ CLEAN_STORE = Option(
 # ------------------------------------------------------------------ what a CPU may cache
 
 
-@atomic(looks=False)
+@atomic(looks="outside")
 def can_walk(cpu: Cpu, mm: AddressSpace) -> bool:
     """Can this CPU walk that page table now? A virtual CPU that does not run walks nothing."""
     return cpu.walks == mm and not cpu.steal.preempted
@@ -79,6 +79,7 @@ def cached(pte: Pte) -> TlbEntry:
 def remember(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
     """The may-set grows when a PTE becomes cacheable: present, and with its accessed flag set
     (Intel SDM 3A 4.10.2: nothing is cached while an accessed flag on the way to it is clear)."""
+    assert PTE_WIDTH != "pae", "pte=pae: this model writes mm.pte, and no pte_low and pte_high"
     if TLB == "may" and new.present and new.accessed:
         for cpu in Cpu:
             if can_walk(cpu, mm):
@@ -126,6 +127,13 @@ def remember_all(cpu: Cpu, mm: AddressSpace) -> None:
     if TLB == "may":
         for page in Page:
             learn(cpu, mm, page)
+
+
+@on_write(Cpu.walks)
+def begin_to_walk(cpu: Cpu, old: AddressSpace | None, new: AddressSpace | None) -> None:
+    """The may-set gets what there is in a page table that the CPU begins to walk."""
+    if new is not None and can_walk(cpu, new):
+        remember_all(cpu, new)
 
 
 @rule(show="TLB fill of {page}", looks=False)

@@ -29,7 +29,7 @@ PREEMPTION = Option(
 )
 
 
-@atomic(looks=False)
+@atomic(looks="outside")
 def runs(cpu: Cpu) -> bool:
     """Is this CPU running? The guard of every thread on a virtual CPU."""
     return not cpu.steal.preempted

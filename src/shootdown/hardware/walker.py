@@ -160,20 +160,36 @@ def learn_table(cpu: Walker, table: Table, region: Region) -> None:
 
 
 @atomic
+def learn_directory(cpu: Walker, region: Region, pmd: Pmd) -> None:
+    """May-set: what the CPU can reach from an upper-level entry, or from a cached table."""
+    if pmd.present and pmd.large:
+        for page in Page:
+            if region_of(page) == region:
+                cpu.leaves[cpu.pcid][page].add(large(pmd, region))
+    if pmd.present and not pmd.large:
+        cpu.tables[cpu.pcid][region].add(pmd.table)
+    for table in cpu.tables[cpu.pcid][region]:
+        learn_table(cpu, table, region)
+
+
+@atomic
 def learn(cpu: Walker) -> None:
     """May-set: everything that the CPU can reach now, from its root or from a cached table."""
     space = cpu.root
     if TLB == "may" and space is not None:
         for region in Region:
-            pmd = seen_by(cpu, space.pmd[region])
-            if pmd.present and pmd.large:
-                for page in Page:
-                    if region_of(page) == region:
-                        cpu.leaves[cpu.pcid][page].add(large(pmd, region))
-            if pmd.present and not pmd.large:
-                cpu.tables[cpu.pcid][region].add(pmd.table)
-            for table in cpu.tables[cpu.pcid][region]:
-                learn_table(cpu, table, region)
+            learn_directory(cpu, region, seen_by(cpu, space.pmd[region]))
+
+
+@on_write(Walker.root)
+def root_changed(cpu: Walker, old: Space | None, new: Space | None) -> None:
+    """May-set: what can be reached from a root that the CPU begins to walk. Its PCID is written
+    before."""
+    if TLB == "may" and new is not None:
+        for walker in Walker:  # whose store buffer it is must be known when compiling
+            if walker == cpu:
+                for region in Region:
+                    learn_directory(walker, region, seen_by(walker, new.pmd[region]))
 
 
 @on_write(Table.pte)

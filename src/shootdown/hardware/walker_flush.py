@@ -32,6 +32,7 @@ from shootdown.hardware.walker import (
     fill_leaf,
     learn,
     region_of,
+    root_changed,
     walk_given_away,
 )
 from shootdown.lang import Hardware, atomic
@@ -75,18 +76,16 @@ def drop_page(cpu: Walker, page: Page) -> None:
 def load_cr3(cpu: Walker, space: Space, pcid: Pcid) -> None:
     """Walk another root under a tag, and forget what the tag had."""
     drop_pcid(cpu, pcid)
-    cpu.root = space
     cpu.pcid = pcid
-    learn(cpu)
+    cpu.root = space
 
 
 @atomic(show="MOV to CR3 (NOFLUSH)")
 def load_cr3_noflush(cpu: Walker, space: Space, pcid: Pcid) -> None:
     """Walk another root under a tag that keeps what it had. A table that was cached under it can be
     walked again from here on."""
-    cpu.root = space
     cpu.pcid = pcid
-    learn(cpu)
+    cpu.root = space
 
 
 @atomic(show="INVLPG {page}")
@@ -113,7 +112,7 @@ def invpcid_all_relaxed(cpu: Walker) -> None:
 walker = Hardware(
     "x86 walker",
     rules=(cache_table, fill_leaf, walk_given_away, evict_leaf, evict_table),
-    observers=(entry_changed, directory_changed),
+    observers=(entry_changed, directory_changed, root_changed),
     witness={"tlb": "explicit"},
     assumptions=(
         "a CPU may cache any entry that it can reach, of each level, until it invalidates it",

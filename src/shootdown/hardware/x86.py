@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shootdown.hardware.ipi import handle_call
 from shootdown.hardware.tlb import (
+    begin_to_walk,
     evict,
     evict_elsewhere,
     fill,
@@ -18,7 +19,7 @@ from shootdown.lang import Hardware
 x86 = Hardware(
     "x86",
     rules=(fill, evict, handle_call, fill_elsewhere, evict_elsewhere),
-    observers=(remember, remember_low, remember_high),
+    observers=(remember, remember_low, remember_high, begin_to_walk),
     options={"arch": "x86"},
     witness={"tlb": "explicit"},
     assumptions=(

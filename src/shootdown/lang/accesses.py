@@ -206,7 +206,10 @@ class Accesses(Builder):
 
     def touch(self, place: PlaceV) -> None:
         """Note that the present step may read or write a place, for ``looked_at()``."""
-        if self.starting or not self.frame.source.function.looks:
+        looks = self.frame.source.function.looks
+        if looks == "outside":
+            looks = self.process < 0 and bool(self.frames[0].source.function.looks)
+        if self.starting or not looks:
             return
         if self.process < 0:
             self.unit.looked.update(place.place.variables())
@@ -268,14 +271,7 @@ class Accesses(Builder):
                 f"'{place.text.render()}' is given by the scenario: nothing writes it",
                 "declare the field without given()",
             )
-        observers = [
-            o
-            for o in self.unit.observers
-            if isinstance(place.field, FieldRef)
-            and o.field is not None
-            and o.field.name == place.field.name
-            and population(o.field.owner) is population(place.field.owner)
-        ]
+        observers = [o for o in self.unit.observers if self.observes(o, place)]
         if not observers:
             self.emit(ir.Store(place.place, value))
             return
@@ -286,6 +282,15 @@ class Accesses(Builder):
         self.emit(ir.Store(place.place, new.expr))
         for observer in observers:
             self.observe(observer, [*place.keys, Dyn(ir.Reg(old), place.kind), new], node)
+
+    def observes(self, function: Any, place: PlaceV) -> bool:
+        """Whether an ``@on_write`` function is about a place."""
+        return (
+            isinstance(place.field, FieldRef)
+            and function.field is not None
+            and function.field.name == place.field.name
+            and population(function.field.owner) is population(place.field.owner)
+        )
 
     def observe(self, function: Any, values: list[Value], node: ast.AST) -> None:
         """Run an atomic function inside the present step."""

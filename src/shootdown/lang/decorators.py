@@ -5,12 +5,15 @@ from __future__ import annotations
 import linecache
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overload
 
 from shootdown.lang.types import FieldRef
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+Looks: TypeAlias = bool | Literal["outside"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +22,8 @@ class Function(Generic[P, R]):
 
     ``kind`` is ``path``, ``atomic``, ``extern``, ``rule``, ``on_write``, ``invariant``, ``goal`` or
     ``progress``. ``role`` says what a call of it is for (``flush``, ``barrier``, ...), so that
-    mutants can leave it out. ``looks``: its accesses count for ``looked_at()``.
+    mutants can leave it out. ``looks``: its accesses count for ``looked_at()``; ``"outside"``:
+    those on behalf of rules and properties that look do.
     """
 
     source: Callable[P, R]
@@ -29,7 +33,7 @@ class Function(Generic[P, R]):
     role: str | None = None
     fair: bool = False
     fence: bool = True
-    looks: bool = True
+    looks: Looks = True
     field: FieldRef | None = None
     doc: str = ""
 
@@ -76,7 +80,7 @@ def path(source: Any = None, /, *, show: str | None = None, role: str | None = N
 def atomic(source: Callable[P, R], /) -> Function[P, R]: ...
 @overload
 def atomic(
-    *, show: str | None = None, role: str | None = None, fence: bool = True, looks: bool = True
+    *, show: str | None = None, role: str | None = None, fence: bool = True, looks: Looks = True
 ) -> Callable[[Callable[P, R]], Function[P, R]]: ...
 def atomic(
     source: Any = None,
@@ -85,13 +89,14 @@ def atomic(
     show: str | None = None,
     role: str | None = None,
     fence: bool = True,
-    looks: bool = True,
+    looks: Looks = True,
 ) -> Any:
     """An action that is one step whatever it touches: an instruction, a hardware primitive.
 
     As a step of a thread it waits until the CPU's stores have reached memory, as a locked or
     serialising instruction does; ``fence=False``: it does not (an ordinary load or store).
-    ``looks=False``: what it accesses does not count for ``looked_at()``.
+    ``looks=False``: what it accesses does not count for ``looked_at()``; ``looks="outside"``: only
+    where a rule or property calls it that looks itself, as all do that do not say otherwise.
     """
     if source is not None:
         return _make(source, "atomic")

@@ -14,6 +14,8 @@ from shootdown.lang.folding import Folding
 from shootdown.lang.kinds import (
     BoolKind,
     IntKind,
+    LockKind,
+    RwSemKind,
     SetKind,
     WordKind,
 )
@@ -226,8 +228,14 @@ class Operations(Folding):
             raise self.error(node, "looked_at() stands in rules")
         self.unit.asked = True
         base = place.base if isinstance(place, FieldV) else place
+        if base.ghost or isinstance(base.kind, (LockKind, RwSemKind)):
+            raise self.error(
+                node,
+                "looked_at() is about memory: nobody stands before an access to a lock or to ghost "
+                "state",
+            )
         wanted = set(base.place.variables())
-        if wanted & self.unit.looked:
+        if wanted & self.unit.looked or any(self.observes(o, base) for o in self.unit.observers):
             return Static(True)
         looked: ir.Expr | None = None
         for process, cut in enumerate(self.unit.cuts):

@@ -290,7 +290,7 @@ def _reductions(result: Result) -> list[str]:
         names = " and ".join(unknown)
         texts.append(f"what {names} left out is not counted; --factors searches it too, to compare")
     if result.asked and not texts:  # the others apply to every system
-        texts = ["none apply: nothing is interchangeable"]
+        texts = ["none apply: nothing was proven to be interchangeable"]
     if result.before is not None:
         seen = f"{count(result.before.states, 'state')}, depth {result.before.depth:,}"
         texts.append(f"the ordinary search before saw {seen}: no violation")

@@ -18,9 +18,8 @@ def write_cr3(cpu: TlbState, mm: ContextMm | None, asid: Pcid, noflush: bool) ->
     if PAGING == "tree":
         if not noflush:
             drop_pcid(cpu, asid)
-        cpu.root = mm
         cpu.pcid = asid
-        learn(cpu)
+        cpu.root = mm
     else:
         load_cr3(cpu, mm, asid, noflush)
 
