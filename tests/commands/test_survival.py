@@ -64,7 +64,7 @@ def killed_after(event: str, *words: str) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(("name", "cpus"), [("safe", 11), ("race", 7)])
+@pytest.mark.parametrize(("name", "cpus"), [("safe", 11), ("race", 8)])
 def test_kill_and_resume(models: Path, name: str, cpus: int) -> None:
     words = (f"mine.py::{name}", "--bound", f"cpus={cpus}", "--reduce", "none")
     killed_after("checkpoint", *words, "--checkpoint", "c", "--checkpoint-every", "0.05")
