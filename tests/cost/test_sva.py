@@ -32,7 +32,7 @@ TOLD = {
 }
 
 
-COMMON = ("N.a", "N.conly_end", "N.arch")
+COMMON = ("N.conly_end", "N.arch")
 
 
 @pytest.mark.slow
