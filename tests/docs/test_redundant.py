@@ -1,8 +1,9 @@
 """``docs/redundant.md`` is what ``models/redundant`` says.
 
-``UPDATE_DOCS=1 pytest -m deep tests/docs/test_redundant.py`` writes it anew. What looks at the sites
-of all safe scenarios is here, one after the other, since finding them takes long. They are deep: by
-default ``models/test_mutants.py`` holds the tables to what the checker finds, for some scenarios.
+``UPDATE_DOCS=1 pytest -m deep tests/docs/test_redundant.py`` writes it anew. What looks at the
+sites of all safe scenarios is here, one after the other, since finding them takes long. They are
+deep: by default ``models/test_mutants.py`` holds the tables to what the checker finds, for some
+scenarios.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def explore_auto(
     if first is not None:
         on_reduced(first, reduce)
     found = explore(system, time_left(limits, began), on_progress, reduce=reduce)
-    if first is None or found.stopped is None:
+    if first is None or found.stopped is None or (not reduce and found.states >= first.states):
         return found
     if found.stopped == "time" and not found.states:  # its code took the time
         return only(first)
