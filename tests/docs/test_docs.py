@@ -42,7 +42,14 @@ def read(path: Path) -> str:
 # --------------------------------------------------------------------------- examples
 
 
-SHOWN_ELSEWHERE = {"questions.md": "test_questions.py runs some, models/test_pages.py has the rest"}
+SHOWN_ELSEWHERE = {
+    "questions.md": "test_questions.py runs some, models/test_pages.py has the rest",
+    # making the code of their workloads takes long on a new machine; pricing.md, pricing-s0.md and
+    # pricing-s3.md run the commands by default
+    "pricing-s1.md": "workloads/test_vmalloc.py",
+    "pricing-s2.md": "cost/test_reclaim.py",
+    "pricing-s4.md": "cost/test_sva.py",
+}
 EXAMPLES = [
     pytest.param(path, marks=pytest.mark.deep)
     if path.name in SHOWN_ELSEWHERE and not UPDATE

@@ -232,7 +232,10 @@ class Statements(Calls):
     ) -> None:
         """``n: int = ranged(0, 3)``, or an ordinary assignment with an annotation."""
         marker = None
-        if isinstance(value, ast.Call) and self.callee(value.func) in (ranged, counter):
+        # by identity, since options refuse to be compared here
+        if isinstance(value, ast.Call) and any(
+            self.callee(value.func) is function for function in (ranged, counter)
+        ):
             marker = self.range_marker(value)
         if marker is None:
             if value is None:
