@@ -32,7 +32,7 @@ from shootdown.native import jit, subset
 from shootdown.races import library
 from small_ir import action, binary, body, load, put, system
 
-EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "25"))
 COMPACT = Fingerprints()
 WEAK = Fingerprints(bits=8)
 

@@ -14,7 +14,7 @@ from shootdown.check.native import engine, explore
 from shootdown.check.result import Limits, Result
 from shootdown.lang.ir import System
 
-EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "250"))
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "150"))
 
 
 def facts(result: Result) -> dict[str, object]:

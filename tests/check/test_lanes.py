@@ -42,7 +42,7 @@ from shootdown.lang.ir import (
 from shootdown.races import library
 from small_ir import action, binary, body, load, process, prop, put, system
 
-EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "25"))
 
 
 @pytest.mark.slow

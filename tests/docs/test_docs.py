@@ -44,8 +44,9 @@ def read(path: Path) -> str:
 
 SHOWN_ELSEWHERE = {
     "questions.md": "test_questions.py runs some, models/test_pages.py has the rest",
-    # making the code of their workloads takes long on a new machine; pricing.md, pricing-s0.md and
-    # pricing-s3.md run the commands by default
+    # making the code of their workloads takes long on a new machine; pricing.md and pricing-s3.md
+    # run the commands by default
+    "pricing-s0.md": "cost/test_memory.py",
     "pricing-s1.md": "workloads/test_vmalloc.py",
     "pricing-s2.md": "cost/test_reclaim.py",
     "pricing-s4.md": "cost/test_sva.py",
