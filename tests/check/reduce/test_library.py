@@ -12,7 +12,7 @@ from shootdown.lang.scenario import Scenario
 from shootdown.races import library
 
 SCENARIOS = {scenario.name: scenario for scenario in library()}
-SOME = ("S0.V6", "S0.V4", "S2a.V8.munmap", "S3.LOCKLESS.clean", "N.a.dontneed", "K.V0")
+SOME = ("S0.V6", "S0.V4", "S2a.V8.munmap", "S3.O1", "N.a.dontneed", "K.V0")
 MOST = 100_000  # states of an ordinary search
 FEW = 150  # states of a reduced search that the reference engine does too
 
