@@ -5,8 +5,10 @@ keeps between runs (compiled scenarios, machine code) all tests share, and nothi
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +47,19 @@ def _users_models() -> Iterator[None]:
     yield
     for name in [name for name in sys.modules if name.startswith("shootdown_model_")]:
         del sys.modules[name]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a tmpfs is not possible here (it needs root)")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)

@@ -7,7 +7,6 @@ import resource
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -150,22 +149,6 @@ def test_what_a_killed_writer_left_is_used_again(tmp_path: Path) -> None:
 def test_two_writers_do_not_mix(tmp_path: Path) -> None:
     with checkpoint._partial(tmp_path / "c"), pytest.raises(BlockingIOError):
         put(tmp_path / "c")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a tmpfs is not possible here (it needs root)")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.mark.parametrize("known_before", [True, False], ids=["asked", "written"])

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from command_line import Shootdown
+from long_searches import RUN, checked, facts, killed_after
 from shootdown.check.native import keep
 
-Json = dict[str, Any]
-RUN = (sys.executable, "-m", "shootdown")
 BITS = '''
 from shootdown.lang import (
     Hardware, Object, Setup, Thread, invariant, path, ranged, rule, scenario, this,
@@ -73,39 +69,6 @@ def safe(bits: int = 8, cpus: int = 2) -> Setup:
 @pytest.fixture(autouse=True)
 def model(models: Path) -> None:
     (models / "bits.py").write_text(BITS)
-
-
-def facts(document: Json) -> Json:
-    """A JSON document without what depends on the machine."""
-    (result,) = document["results"]
-    for name in ("seconds", "memory_bytes", "checkpoint"):
-        del result[name]
-    return document
-
-
-def checked(*words: str) -> Json:
-    done = subprocess.run(
-        [*RUN, "check", *words, "--json"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode in (0, 1, 3), done.stderr
-    document: Json = json.loads(done.stdout)
-    return document
-
-
-def killed_after(event: str, *words: str) -> None:
-    """Start a search, and kill it when it tells of an event."""
-    with subprocess.Popen(
-        [*RUN, "check", *words, "--json-events"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if json.loads(line)["event"] == event:
-                process.kill()
-                break
-    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("name", ["safe", "race"])
@@ -215,22 +178,6 @@ def test_a_damaged_and_a_cut_file(shootdown: Shootdown) -> None:
         assert ran.code == 2
         assert said in ran.err
         assert Path("c").read_bytes() == wrong
-
-
-@pytest.fixture
-def small_disk(models: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    place = models / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a tmpfs is not possible here (it needs root)")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_disk(shootdown: Shootdown, small_disk: Path) -> None:

@@ -10,34 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
 
 from command_line import Shootdown
+from long_searches import RUN, Json, checked, facts, killed_after
 from shootdown.check.native import keep
 from shootdown.report.json import schema
-
-Json = dict[str, Any]
-RUN = (sys.executable, "-m", "shootdown")
-
-
-def facts(document: Json) -> Json:
-    """A JSON document without what depends on the machine."""
-    (result,) = document["results"]
-    for name in ("seconds", "memory_bytes", "checkpoint"):
-        del result[name]
-    return document
-
-
-def checked(*words: str) -> Json:
-    done = subprocess.run(
-        [*RUN, "check", *words, "--json"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode in (0, 1, 3), done.stderr
-    document: Json = json.loads(done.stdout)
-    return document
 
 
 def events(lines: str) -> list[Json]:
@@ -46,22 +26,6 @@ def events(lines: str) -> list[Json]:
     for event in found:
         jsonschema.validate(event, schema("events"), cls=jsonschema.Draft202012Validator)
     return found
-
-
-def killed_after(event: str, *words: str) -> None:
-    """Start a search, and kill it when it tells of an event."""
-    with subprocess.Popen(
-        [*RUN, "check", *words, "--json-events"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if json.loads(line)["event"] == event:
-                process.kill()
-                break
-    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(("name", "cpus"), [("safe", 11), ("race", 8)])
@@ -236,22 +200,6 @@ def test_a_search_of_a_minute_is_kept_unasked(
     assert f"--resume {file}" in ran.out.replace("\\\n    ", "")
     assert shootdown("check", "mine.py::safe", "--resume", str(file)).code == 0
     assert not file.exists()
-
-
-@pytest.fixture
-def small_disk(models: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    place = models / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(place)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a tmpfs is not possible here (it needs root)")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def test_a_full_disk(shootdown: Shootdown, small_disk: Path) -> None:
