@@ -84,9 +84,12 @@ def test_a_search_that_ends_before_writes_no_file_and_says_so(shootdown: Shootdo
         )
         assert not Path("c").exists()
     assert shootdown("check", "mine.py::safe", "--checkpoint", "c", "--quiet").err == ""
+    # the events themselves go to the file descriptor
+    words = ("check", "mine.py::safe", "--checkpoint", "c", "--json-events")
+    assert shootdown(*words).err == ""
     assert shootdown("check", "mine.py::safe", "--checkpoint", "c", "--max-states", "9").err == ""
-    words = ("--bound", "cpus=9", "--checkpoint-every", "1e-9", "--reduce", "none")
-    ran = shootdown("check", "mine.py::safe", *words, "--checkpoint", "d")
+    due = ("--bound", "cpus=9", "--checkpoint-every", "1e-9", "--reduce", "none")
+    ran = shootdown("check", "mine.py::safe", *due, "--checkpoint", "d")
     assert (ran.code, ran.err, Path("d").exists()) == (0, "", True)  # it was due
 
 
@@ -241,7 +244,7 @@ def test_events(shootdown: Shootdown) -> None:
 def test_events_of_a_long_search(models: Path) -> None:
     words = ("check", "mine.py::safe", "--bound", "cpus=11", "--reduce", "none")
     done = subprocess.run(
-        [*RUN, *words, "--json-events", "--checkpoint", "c", "--checkpoint-every", "0.3"],
+        [*RUN, *words, "--json-events", "--checkpoint", "c", "--checkpoint-every", "0.05"],
         capture_output=True,
         text=True,
         check=True,

@@ -78,6 +78,8 @@ def say_if_not_written(keeper: Keeper, run: Run | Broken, arguments: argparse.Na
 
     if arguments.checkpoint is None or arguments.quiet or keeper.wrote_or_said:
         return
+    if arguments.json_events == "-":
+        return  # there is nothing but events on stderr
     if isinstance(run, Run):
         ended = "the search came to its end before a checkpoint was due"
         why = ended if run.result.states else "nothing was searched yet"
