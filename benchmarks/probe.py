@@ -42,7 +42,7 @@ def reads(table, lines, count):  # type: ignore[no-untyped-def]
 def rate(size: int) -> float:
     """Reads per CPU second from ``size`` bytes."""
     code = jit.load(subset.compile_functions((reads,), (), {"BATCH": BATCH}), ("reads",), jit.GOOD)
-    memory = store._Memory(size)
+    memory = store.Memory(size)
     probe = store._THREE(code.addresses["reads"])
     ctypes.memset(memory.address, 1, size)  # what was never written is all one page
     began = time.process_time()

@@ -48,6 +48,7 @@ class Library:
             builder.export_symbol(name)
         self._tracker = builder.link(_jit(), f"shootdown{next(_serial)}")
         self.addresses: dict[str, int] = {name: self._tracker[name] for name in names}
+        self.memory: object = None  # that the code has been given
 
 
 FAST, GOOD = 0, 2

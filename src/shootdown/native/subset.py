@@ -152,6 +152,14 @@ define internal i64 @atomic_add(i64 %a, i64 %v) alwaysinline {
   ret i64 %r
 }
 """,
+    # atomic_swap(address, value): what was at an address before
+    "atomic_swap": """\
+define internal i64 @atomic_swap(i64 %a, i64 %v) alwaysinline {
+  %p = inttoptr i64 %a to ptr
+  %r = atomicrmw xchg ptr %p, i64 %v seq_cst
+  ret i64 %r
+}
+""",
     # atomic_load(address)
     "atomic_load": """\
 define internal i64 @atomic_load(i64 %a) alwaysinline {

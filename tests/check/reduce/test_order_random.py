@@ -12,6 +12,7 @@ from random_ir import Generator
 from random_steps import Steps
 from random_threads import Threads
 from shootdown.check import native, reference
+from shootdown.check.native import reduced
 from shootdown.check.reduce import order, reductions
 from shootdown.check.reduce.cells import Effect
 from shootdown.check.reduce.flow import Flow
@@ -71,6 +72,19 @@ def test_threads(start: int) -> None:
         compared(
             Threads(seed).system(), SETS[seed % len(SETS)], fast=seed % 5 == 0, good=seed % 2 == 0
         )
+
+
+def test_what_is_remembered_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a record for each action, which is written again and again, and with threads."""
+    monkeypatch.setattr(reduced, "_MEMO", 1)
+    for seed in (508, 509, 517, 527, 531, 535, 536):
+        for kind in (Steps, Threads):
+            system = kind(seed).system()
+            reduce = reductions(system, NAMES)
+            found = reference.explore(system, Limits(states=MOST), reduce=reduce)
+            for threads in (1, 3) if seed > 530 else (1,):
+                fast = native.explore(system, Limits(states=MOST), reduce=reduce, threads=threads)
+                assert facts(fast) == facts(found)
 
 
 @pytest.mark.parametrize("start", range(0, 36, 12))

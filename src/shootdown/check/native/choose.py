@@ -11,38 +11,57 @@ for one call of ``expand``. Sets of cells are ``W`` words in the packing of the 
 
 from __future__ import annotations
 
-from shootdown.check.native.settle import is_over, rest, settle, stays, used, watch, watched
+from shootdown.check.native.futures import (
+    begin,
+    compute,
+    copy_effect,
+    go_on,
+    go_through,
+    look_ahead,
+    look_alone,
+    look_at,
+    may_pass,
+    place_of,
+    result,
+    used,
+    widen,
+)
+from shootdown.check.native.settle import is_over, settle, stays, watch, watched
 from shootdown.check.native.visible import closed, differs, matters, past, shows, shows_at
 from shootdown.native import subset
 
 CONTEXT = (
-    "NODES",  # tables: ``NODE`` words for each node, ``EDGE`` words for each edge
+    "ACTIONS",  # tables: ``ACTION`` words for each action, and so on
+    "SUPPORTS",  # for each agent: the cells that its actions look at
+    "NODES",
     "EDGES",
-    "FOLLOWING",  # the node of the next step of a process
+    "FOLLOWING",  # places to which a process goes on
     "SEEN_PARTS",  # ``PART`` words for each part of an invariant or goal
     "VISIBLE",
     "KEPT",  # cells that are never dead
-    "ENTRIES",  # for each agent: the node where it stands, -1 for none
+    "MEMO",  # ``RECORDS`` records for each action, or 0
+    "RECORD",  # one record, where there is no memo
+    "SEEN",  # for each node: the mark of the last walk that came there
+    "MARK",  # of the latest walk
+    "TODO",
+    "ENTRIES",  # for each agent: the action where it stands, -1 for none
     "STARTS",  # for each agent: the number of its first outcome, with one more at the end
     "TRUTH",  # for each condition: 0 or 1
+    "TRUTH_KNOWN",
     "BEFORE",  # the values of the parts
     "AFTER",
-    "SEEN",  # for each node: the mark of the last walk that came there
-    "SEEN_NOW",  # the same for walks through one action
-    "MARK",  # of the latest walk
-    "ALONE_MARK",  # of the walks of :func:`look_alone`
-    "TODO",
-    "WAITING",  # edges whose literal is false; those of an agent alone, then those of all
-    "HELD",  # how many of them
-    "HELD_FROM",  # for each agent: its first one; with one more at the end
-    "ALONE",  # for each agent: the effect of what it can do by itself
-    "MORE",  # for each agent: the effect of what it can do besides, because of the others
-    "MORE_MARK",  # for each agent: the walk that MORE is of
     "NOW",  # for each agent: the effect of its current action
     "NOW_ENDS",  # can it be done?
     "CHANGES",  # for each agent: the cells that its current action changes
-    "FUTURE",  # effects: reads, ones, zeros, any, of W words each
-    "MINE",
+    "ALONE",  # for each agent: the effect of what it can do by itself
+    "THERE",  # for each agent: the places where it comes by itself
+    "LOOKED",  # for each agent: what changed when that was looked at last
+    "PART_OF",  # for each agent outside T: the same in the future of these
+    "AHEAD",
+    "LOOKED_AHEAD",
+    "CLASHES",  # for each agent: whom its current action clashes with
+    "CLASHES_KNOWN",
+    "FUTURE",  # an effect: reads, ones, zeros, any, of W words each
     "WRITTEN",  # sets of cells
     "NOTHING",
     "USED",
@@ -52,22 +71,28 @@ CONTEXT = (
     "OVER",  # for each part: is it a root that is over?
     "FORWARD",  # for each agent: do all its outcomes go forward?
     "INSIDE",  # for each agent: is it in T?
+    "TRIED",  # the sets T of this choice, a bit for each agent
+    "TRIES",  # how many of them
     "BEST",
     "STATE",  # the state that is looked at
     "OUT",  # its outcomes
 )
 
+ACTION_FIELDS = (
+    "ENTRY",  # its first node
+    "FIRST",  # the number of the first action of its agent
+    "FAIR",
+    "SUPPORT",  # cells that its nodes look at: ``W`` words
+)
 NODE_FIELDS = (
-    "AGENT",
     "EMPTY",
     "ENDS",
-    "FAIR",
     "EDGE_FROM",
     "EDGE_TO",
     "NEXT_FROM",
     "NEXT_TO",
     "EFFECT",
-)
+)  # and USES: ``W`` words
 PART_FIELDS = (
     "KNOWN",
     "SKIP",
@@ -84,7 +109,6 @@ def choose(c, state, out, count):
     """Which outcomes are enough: their number, plus 1 << 32 if they are; ``BEST`` has the agents.
 
     ``STARTS`` is filled in."""
-    c[STATE] = state
     c[OUT] = out
     moving = 0
     a = 0
@@ -95,9 +119,7 @@ def choose(c, state, out, count):
         a += 1
     if count == 0:
         return 0
-    conditions(state, c[TRUTH])
-    parts(state, c[BEFORE])
-    entries(state, c[ENTRIES])
+    look_at(c, state)
     useful = 0
     a = 0
     while a < AGENTS:
@@ -106,6 +128,7 @@ def choose(c, state, out, count):
         a += 1
     if useful == 0:
         return count
+    parts(state, c[BEFORE])
     if moving == 1:
         clear(c[FUTURE], 4 * W)
         clear(c[WRITTEN], W)
@@ -115,6 +138,7 @@ def choose(c, state, out, count):
             a += 1
         return count | (good(c) << 32)
     look_alone(c)
+    c[TRIES] = 0
     best = count
     enough = 0
     agent = 0
@@ -146,6 +170,8 @@ def closure(c, agent):
     more = 1
     while more:
         close(c)
+        if tried(c):
+            return 0
         outside = 0
         taken = 0
         a = 0
@@ -168,6 +194,31 @@ def closure(c, agent):
     return taken
 
 
+def tried(c):
+    """Whether T was tried before in this choice, on the way to the set of another agent: what
+    comes of it is known, and no better a second time."""
+    here = c[TRIED] + c[TRIES] * (8 * AGENT_WORDS)
+    clear(here, AGENT_WORDS)
+    a = 0
+    while a < AGENTS:
+        if c[INSIDE][a]:
+            here[a >> 6] = here[a >> 6] | (1 << (a & 63))
+        a += 1
+    i = 0
+    while i < c[TRIES]:
+        other = 0
+        k = 0
+        while k < AGENT_WORDS:
+            other = other | (here[k] ^ c[TRIED][i * AGENT_WORDS + k])
+            k += 1
+        if other == 0:
+            return 1
+        i += 1
+    if c[TRIES] < MOST_TRIES - 1:
+        c[TRIES] += 1
+    return 0
+
+
 def close(c):
     """Put agents into T that clash with it by themselves. In ``INSIDE``, 2 is for one whose clashes
     were not looked for yet."""
@@ -178,265 +229,55 @@ def close(c):
         while agent < AGENTS:
             if c[INSIDE][agent] == 2:
                 c[INSIDE][agent] = 1
-                if c[ENTRIES][agent] >= 0:
-                    if c[NOW_ENDS][agent]:
-                        a = 0
-                        while a < AGENTS:
-                            if c[INSIDE][a] == 0 and c[ENTRIES][a] >= 0:
-                                if (
-                                    commutes(
-                                        c, agent, c[NOW] + agent * (32 * W), c[ALONE] + a * (32 * W)
-                                    )
-                                    == 0
-                                ):
-                                    c[INSIDE][a] = 2
-                                    again = 1
-                            a += 1
+                clashes = c[CLASHES] + agent * (8 * AGENT_WORDS)
+                if c[CLASHES_KNOWN][agent] == 0:
+                    find_clashes(c, agent, clashes)
+                a = 0
+                while a < AGENTS:
+                    if c[INSIDE][a] == 0 and (clashes[a >> 6] >> (a & 63)) & 1:
+                        c[INSIDE][a] = 2
+                        again = 1
+                    a += 1
             agent += 1
     return 0
 
 
-def look_alone(c):
-    """What each agent can do if all others stand still, a part of every future; and what its
-    current action does."""
-    c[MARK] += 1
-    c[ALONE_MARK] = c[MARK]
-    held = 0
-    a = 0
-    while a < AGENTS:
-        c[HELD_FROM][a] = held
-        effect = c[ALONE] + a * (32 * W)
-        if c[ENTRIES][a] >= 0:
-            c[TODO][0] = c[ENTRIES][a]
-            c[HELD] = held
-            walk(c, c[SEEN], effect, c[NOTHING], 1)
-            held = c[HELD]
-        a += 1
-    c[HELD_FROM][AGENTS] = held
-    c[HELD] = held
-    c[MARK] += 1
-    a = 0
-    while a < AGENTS:
-        if c[ENTRIES][a] >= 0:
-            c[TODO][0] = c[ENTRIES][a]
-            c[NOW_ENDS][a] = walk(c, c[SEEN_NOW], c[NOW] + a * (32 * W), c[NOTHING], 0)
-            c[HELD] = held
-            change(c, a, c[NOW] + a * (32 * W))
-        a += 1
-    return 0
-
-
-def walk(c, seen, effect, written, onward):
-    """What can be done from the node in ``TODO`` on, added up in ``effect``; the edges that cannot
-    be passed are held. Whether an outcome can end."""
-    clear(effect, 4 * W)
-    mark = c[MARK]
-    todo = c[TODO]
-    waiting = c[WAITING] + c[HELD] * 8
-    n = 1
-    held = 0
-    ends = 0
-    while n > 0:
-        while n > 0:
-            n -= 1
-            number = todo[n]
-            if seen[number] != mark:
-                seen[number] = mark
-                node = c[NODES] + number * (8 * NODE)
-                if node[EMPTY] == 0:
-                    add_effect(effect, node + 8 * EFFECT)
-                    ends = ends | node[ENDS]
-                    if onward:
-                        n = go_on(c, node, n)
-                i = node[EDGE_FROM]
-                stop = node[EDGE_TO]
-                while i < stop:
-                    edge = c[EDGES] + i * (8 * EDGE)
-                    if true_now(c, edge):
-                        add_reads(effect, edge)
-                        todo[n] = edge[TARGET]
-                        n += 1
-                    else:
-                        waiting[held] = i
-                        held += 1
-                    i += 1
-        kept = 0
-        i = 0
-        while i < held:
-            number = waiting[i]
-            edge = c[EDGES] + number * (8 * EDGE)
-            if may_turn(c, edge, effect, written, onward):
-                add_reads(effect, edge)
-                todo[n] = edge[TARGET]
-                n += 1
-            else:
-                waiting[kept] = number
-                kept += 1
-            i += 1
-        held = kept
-    c[HELD] += held
-    return ends
-
-
-def go_on(c, node, n):
-    """Put the next steps of a process into ``TODO``; how many are there then."""
-    i = node[NEXT_FROM]
-    while i < node[NEXT_TO]:
-        c[TODO][n] = c[FOLLOWING][i]
-        n += 1
-        i += 1
-    return n
-
-
-def look_ahead(c):
-    """The future of the agents outside T: what each can do alone, and what follows from that."""
-    clear(c[FUTURE], 4 * W)
-    a = 0
-    while a < AGENTS:
-        if c[INSIDE][a] == 0 and c[ENTRIES][a] >= 0:
-            add_effect(c[FUTURE], c[ALONE] + a * (32 * W))
-        a += 1
-    c[MARK] += 1
-    held_from = c[HELD_FROM][AGENTS]
-    held = held_from
-    fresh = 1
-    while fresh:
-        n = 0
-        a = 0
-        while a < AGENTS:
-            if c[INSIDE][a] == 0:
-                n = pass_on(c, c[HELD_FROM][a], c[HELD_FROM][a + 1], n)
-            a += 1
-        n = pass_on(c, held_from, held, n)
-        fresh = 0
-        while n > 0:
-            n -= 1
-            number = c[TODO][n]
-            if c[SEEN][number] != c[MARK] and c[SEEN][number] != c[ALONE_MARK]:
-                c[SEEN][number] = c[MARK]
-                fresh = 1
-                node = c[NODES] + number * (8 * NODE)
-                if node[EMPTY] == 0:
-                    add_effect(c[FUTURE], node + 8 * EFFECT)
-                    add_effect(more_of(c, node[AGENT]), node + 8 * EFFECT)
-                    n = go_on(c, node, n)
-                i = node[EDGE_FROM]
-                stop = node[EDGE_TO]
-                while i < stop:
-                    edge = c[EDGES] + i * (8 * EDGE)
-                    if true_now(c, edge):
-                        add_reads(c[FUTURE], edge)
-                        add_reads(more_of(c, node[AGENT]), edge)
-                        c[TODO][n] = edge[TARGET]
-                        n += 1
-                    else:
-                        c[WAITING][held] = i
-                        held += 1
-                    i += 1
-    c[HELD] = held
-    k = 0
-    while k < W:
-        c[WRITTEN][k] = changed_word(c, c[FUTURE], k)
-        k += 1
-    return 0
-
-
-def more_of(c, agent):
-    """The effect in ``MORE`` of an agent, for this walk."""
-    effect = c[MORE] + agent * (32 * W)
-    if c[MORE_MARK][agent] != c[MARK]:
-        c[MORE_MARK][agent] = c[MARK]
-        clear(effect, 4 * W)
-    return effect
-
-
-def pass_on(c, start, stop, n):
-    """Put where some of the held edges lead into ``TODO``, if they can be passed now."""
-    i = start
-    while i < stop:
-        edge = c[EDGES] + c[WAITING][i] * (8 * EDGE)
-        if may_turn(c, edge, c[FUTURE], c[NOTHING], 1):
-            add_reads(c[FUTURE], edge)
-            node = c[NODES] + edge[TARGET] * (8 * NODE)
-            add_reads(more_of(c, node[AGENT]), edge)
-            c[TODO][n] = edge[TARGET]
-            n += 1
-        i += 1
-    return n
-
-
-def add_reads(effect, edge):
-    """An edge that is passed reads the cells of its condition."""
-    k = 0
-    while k < W:
-        effect[k] = effect[k] | edge[READS + k]
-        k += 1
-    return 0
-
-
-def true_now(c, edge):
-    """Whether the literal of an edge is true."""
-    condition = edge[CONDITION]
-    if condition < 0:
-        return 1
-    if c[TRUTH][condition] == edge[VALUE]:
-        return 1
-    return 0
-
-
-def may_turn(c, edge, effect, written, onward):
-    """Whether the literal of an edge may become true, while the cells ``written`` change, and with
-    ``onward`` those that ``effect`` changes."""
-    changing = 0
-    k = 0
-    while k < W:
-        others = written[k]
-        if onward:
-            others = others | changed_word(c, effect, k)
-        changing = changing | (edge[READS + k] & others)
-        k += 1
-    if changing:
-        return 1
+def find_clashes(c, agent, clashes):
+    """The set of agents that the current action of one may not commute with."""
+    c[CLASHES_KNOWN][agent] = 1
+    clear(clashes, AGENT_WORDS)
+    if c[ENTRIES][agent] >= 0:
+        if c[NOW_ENDS][agent]:
+            a = 0
+            while a < AGENTS:
+                if c[ENTRIES][a] >= 0:
+                    mine = c[NOW] + agent * (32 * W)
+                    if commutes(c, agent, mine, c[ALONE] + a * (32 * W)) == 0:
+                        clashes[a >> 6] = clashes[a >> 6] | (1 << (a & 63))
+                a += 1
     return 0
 
 
 def disturbed(c):
     """Put agents into T whose actions may not commute with those of T; whether there were any."""
     more = 0
-    ahead = c[MARK]
     agent = 0
     while agent < AGENTS:
         if c[INSIDE][agent] == 1 and c[ENTRIES][agent] >= 0:
-            c[TODO][0] = c[ENTRIES][agent]
-            c[MARK] += 1
-            held = c[HELD]
-            ends = walk(c, c[SEEN_NOW], c[MINE], c[WRITTEN], 0)
-            c[HELD] = held
-            if ends:
-                change(c, agent, c[MINE])
-                if commutes(c, agent, c[MINE], c[FUTURE]) == 0:
-                    more = more | blame(c, agent, ahead)
+            record = result(c, c[ENTRIES][agent], c[WRITTEN])
+            if record[ENDS_HERE]:
+                mine = record + 8 * RESULT
+                change(c, agent, mine)
+                if commutes(c, agent, mine, c[FUTURE]) == 0:
+                    a = 0
+                    while a < AGENTS:
+                        if c[INSIDE][a] == 0 and c[ENTRIES][a] >= 0:
+                            if commutes(c, agent, mine, c[PART_OF] + a * (32 * W)) == 0:
+                                c[INSIDE][a] = 2
+                                more = 1
+                        a += 1
                 change(c, agent, c[NOW] + agent * (32 * W))
         agent += 1
-    return more
-
-
-def blame(c, agent, ahead):
-    """Put into T whom the action of an agent in ``MINE`` does not commute with."""
-    more = 0
-    a = 0
-    while a < AGENTS:
-        if c[INSIDE][a] == 0 and c[ENTRIES][a] >= 0:
-            clash = 1
-            if commutes(c, agent, c[MINE], c[ALONE] + a * (32 * W)):
-                clash = 0
-                if c[MORE_MARK][a] == ahead:
-                    if commutes(c, agent, c[MINE], c[MORE] + a * (32 * W)) == 0:
-                        clash = 1
-            if clash:
-                c[INSIDE][a] = 2
-                more = 1
-        a += 1
     return more
 
 
@@ -493,7 +334,7 @@ def good(c):
                 return 0
             while i < c[STARTS][agent + 1]:
                 after = c[OUT] + i * (8 * W)
-                if c[NODES][c[ENTRIES][agent] * NODE + FAIR]:
+                if c[ACTIONS][c[ENTRIES][agent] * ACTION + FAIR]:
                     k = 0
                     while k < W:
                         if (after[k] ^ c[STATE][k]) & (c[WRITTEN][k] ^ ALL_BITS):
@@ -611,13 +452,10 @@ def same_words(one, two):
     return 1
 
 
-def edges(c, state, out, cover):
+def edges(c, state, out, cover, memo):
     """What ``expand`` of :mod:`.emit` gives, for the reduced graph."""
-    clear(c[SEEN], NODE_COUNT)
-    clear(c[SEEN_NOW], NODE_COUNT)
-    clear(c[MORE_MARK], AGENTS)
     clear(c[NOTHING], W)
-    c[MARK] = 0
+    area = claim(memo, c)
     found = everything(state, out, cover, c[STARTS])
     if found >> 32:
         count = found & 0xFFFF_FFFF
@@ -637,45 +475,72 @@ def edges(c, state, out, cover):
         if MERGE and wrong == 0:
             follow(c, target, out + MOST * (8 * W), cover)
         i += 1
+    if area:
+        area[1] = c[MARK]
+        atomic_store(area, 0)
     return (found - (found & 0xFFFF_FFFF)) | count
 
 
+def claim(memo, c):
+    """Take one of the areas of the memo that no other thread has now: its address, or 0. It has a
+    word that says whether it is taken, the last mark, the marks of the nodes, and the records."""
+    tries = 0
+    while tries < memo[1]:
+        # threads have stacks of their own, so each mostly gets the same area again
+        number = ((c >> 20) + tries) & (memo[1] - 1)
+        area = memo[0] + number * AREA
+        if atomic_swap(area, 1) == 0:
+            c[MARK] = area[1]
+            c[SEEN] = area + 16
+            c[MEMO] = area + 16 + 8 * NODE_COUNT
+            return area
+        tries += 1
+    c[MARK] = 0
+    c[MEMO] = 0
+    clear(c[SEEN], NODE_COUNT)
+    return 0
+
+
 HELPERS = (
-    more_of,
     differs,
     shows,
     written_word,
     changed_word,
     add_effect,
-    add_reads,
-    go_on,
+    copy_effect,
     clear,
     copy,
     same_words,
-    true_now,
-    may_turn,
+    may_pass,
+    place_of,
+    begin,
+    look_at,
+    widen,
 )
 FUNCTIONS = (
+    claim,
+    compute,
+    result,
+    go_through,
+    go_on,
+    look_alone,
+    look_ahead,
+    used,
     commutes,
     shows_at,
     stays,
     closed,
     past,
     is_over,
-    rest,
-    used,
     watch,
     watched,
-    pass_on,
-    walk,
-    look_alone,
-    look_ahead,
     goes_forward,
     change,
-    blame,
     disturbed,
     matters,
     good,
+    tried,
+    find_clashes,
     close,
     closure,
     choose,
@@ -688,6 +553,7 @@ FUNCTIONS = (
 def text(constants: dict[str, int]) -> str:
     """LLVM IR of ``edges`` and what it calls."""
     fixed = {name: i for i, name in enumerate(CONTEXT)}
+    fixed |= {name: i for i, name in enumerate(ACTION_FIELDS)}
     fixed |= {name: i for i, name in enumerate(NODE_FIELDS)}
     fixed |= {name: i for i, name in enumerate(EDGE_FIELDS)}
     fixed |= {name: i for i, name in enumerate(PART_FIELDS)}

@@ -12,7 +12,7 @@ from typing import ClassVar
 from shootdown.check.memory import Watch
 from shootdown.check.native import compact_core, core
 from shootdown.check.native.interface import Numbers
-from shootdown.check.native.store import _NOTHING, Store, _Memory
+from shootdown.check.native.store import _NOTHING, Memory, Store
 from shootdown.check.omission import Fingerprints
 from shootdown.errors import UnfinishedError
 from shootdown.native import jit
@@ -91,13 +91,13 @@ class CompactStore(Store):
         places = _least(self.capacity) + _FIRST_PLACES
         try:
             size = self.capacity * self.words * 8
-            self._states = _Memory(size, huge_from=size)  # huge pages are not given back in parts
-            self._levels = _Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
-            self._skips = _Memory(self.capacity * 4)
-            self._ways = _Memory(self.capacity)
-            self._tree = _Memory((self.capacity // 32 + 2) * 8)
+            self._states = Memory(size, huge_from=size)  # huge pages are not given back in parts
+            self._levels = Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
+            self._skips = Memory(self.capacity * 4)
+            self._ways = Memory(self.capacity)
+            self._tree = Memory((self.capacity // 32 + 2) * 8)
             # the last places may overflow by as many as there are states
-            self._table = _Memory((places + self.capacity) * _PLACE, huge_from=_HUGE_PAGE)
+            self._table = Memory((places + self.capacity) * _PLACE, huge_from=_HUGE_PAGE)
         except OSError:
             self._states = self._levels = self._skips = _NOTHING
             self._ways = self._tree = self._table = _NOTHING

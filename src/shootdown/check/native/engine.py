@@ -20,7 +20,7 @@ from shootdown.check.native import core
 from shootdown.check.native.interface import FAILURE, FUNCTIONS, INVARIANT, Counts, StateStore
 from shootdown.check.native.layout import WORD, Layout, plan
 from shootdown.check.native.starts import Start, keep_start, kept_start
-from shootdown.check.native.store import Store, load_core
+from shootdown.check.native.store import Memory, Store, load_core
 from shootdown.check.reduce.reduction import NONE, Reduction
 from shootdown.check.result import (
     Limits,
@@ -247,7 +247,7 @@ class _Search:
             return
         layout = self.layout
         self.functions = functions
-        provide(functions, self.system, self.layout)
+        self.provide(functions)
         lines, goals = len(system.lines), len(system.goals)
         self.memory_limit = memory_limit(self.limits)
         prepared = self.prepared
@@ -321,7 +321,7 @@ class _Search:
             self.layout, self.outcomes = plan(self.system), most_outcomes(self.system)
             self.lines = self.ir.count("\n")
             file = jit.cache_file(self.ir).name
-        functions = jit.load_file(kept_file(file), FUNCTIONS)
+        functions = jit.load_file(kept_file(file), self.names)
         if functions is None and self.good_code_after > 0:
             if self.reduce.order is not None or self.reduce.merge is not None:
                 # the choice of outcomes takes most of the time: good code as soon as it pays
@@ -329,9 +329,25 @@ class _Search:
             code = jit.compiled(self.ir, jit.FAST) if start is None else start.code
             if digest and start is None:
                 keep_start(digest, Start(self.layout, self.outcomes, self.lines, file, code))
-            return jit.Library(code, FUNCTIONS)
+            return jit.Library(code, self.names)
         self.good_code_after = math.inf
-        return functions or jit.load(self.ir, FUNCTIONS, jit.GOOD)
+        return functions or jit.load(self.ir, self.names, jit.GOOD)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the code offers."""
+        chooses = self.reduce.order is not None or self.reduce.merge is not None
+        return (*FUNCTIONS, "memo") if chooses else FUNCTIONS
+
+    def provide(self, functions: jit.Library) -> None:
+        """Give the code what it needs of this search."""
+        provide(functions, self.system, self.layout)
+        if "memo" in functions.addresses:
+            memo = (ctypes.c_int64 * 3).from_address(functions.addresses["memo"])
+            areas = 1 << (self.threads - 1).bit_length()
+            memory = Memory(areas * memo[2])
+            memo[:2] = [memory.address, areas]
+            functions.memory = memory
 
     @cached_property
     def ir(self) -> str:
@@ -374,9 +390,9 @@ class _Search:
         if elapsed >= self.good_code_after + self.patience * cost:
             self.good_code_after = math.inf
             prepared = self.prepared
-            functions = prepared.improve() if prepared else jit.load(self.ir, FUNCTIONS, jit.GOOD)
+            functions = prepared.improve() if prepared else jit.load(self.ir, self.names, jit.GOOD)
             self.preparing += time.perf_counter() - self.began - elapsed
-            provide(functions, self.system, self.layout)
+            self.provide(functions)
             store.use(functions)
 
     def over_limit(self, store: StateStore) -> bool:

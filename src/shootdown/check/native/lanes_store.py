@@ -11,7 +11,7 @@ from shootdown.check.native.interface import Counts, Numbers
 from shootdown.check.native.lanes_cover import covered
 from shootdown.check.native.lanes_emit import Covering
 from shootdown.check.native.store import _ASK as ASK
-from shootdown.check.native.store import _Memory
+from shootdown.check.native.store import Memory
 from shootdown.errors import UnfinishedError
 from shootdown.native import jit
 
@@ -80,14 +80,14 @@ class EntryStore:
             entries = min(_MOST_ENTRIES, most // self.entry_bytes)
             records = most // self.record_bytes
             try:
-                self._out = _Memory(batch * (self.words + self.sets + 1) * 8)
-                self._hashes = _Memory(batch * 16)
-                self._made = _Memory((lanes_core.BATCH + 1) * (self.sets + 3) * 8)
-                self._entries = _Memory(entries * self.entry_bytes)
-                self._here = _Memory(records * self.record_bytes)
-                self._next = _Memory(records * self.record_bytes)
-                self._kept = _Memory(most)
-                self._levels = _Memory(most // 16 * 8)
+                self._out = Memory(batch * (self.words + self.sets + 1) * 8)
+                self._hashes = Memory(batch * 16)
+                self._made = Memory((lanes_core.BATCH + 1) * (self.sets + 3) * 8)
+                self._entries = Memory(entries * self.entry_bytes)
+                self._here = Memory(records * self.record_bytes)
+                self._next = Memory(records * self.record_bytes)
+                self._kept = Memory(most)
+                self._levels = Memory(most // 16 * 8)
                 break
             except (OSError, OverflowError) as error:  # an address space limit: `ulimit -v`
                 most //= 2
@@ -265,8 +265,8 @@ class EntryStore:
         return keys * self.entry_bytes + records + kept * 8 + slots * 8
 
     def _new_table(self, slots: int) -> None:
-        self._table: _Memory | None = None  # the old one goes first: both could be too much
-        self._table = _Memory(slots * 8)
+        self._table: Memory | None = None  # the old one goes first: both could be too much
+        self._table = Memory(slots * 8)
         self.slots = slots
         buckets = slots // 8
         self["TABLE"] = self._table.address

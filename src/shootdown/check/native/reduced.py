@@ -24,6 +24,8 @@ define internal i64 @judge(i64 %state, i64 %goals, i64 %cover) {
   ret i64 %r
 }
 """
+_MEMO = 32 << 20  # bytes, about, of which a short search touches few
+_MOST_TRIES = 64  # sets T that are remembered in one choice
 _FAR = 1 << 20  # height: one step of a process is worth more than all tokens
 
 
@@ -49,26 +51,41 @@ class _Reduced:
         self.packed: dict[int, list[int]] = {}
 
     def texts(self, reduce: Reduction) -> list[str]:
-        flow, order = self.flow, self.order
-        edges = [edge for node in flow.nodes for edge in node.edges]
-        following = [pc for node in flow.nodes for pc in self._next(node.agent, node.following)]
+        flow, order, words = self.flow, self.order, self.layout.words
+        places = agent_words(max([1, *(len(steps) for steps in flow.steps)]))
+        record = {"VALID": 0, "KEY": 1, "ENDS_HERE": 1 + 2 * words + 4 * words}
+        record["RESULT"] = record["KEY"] + 2 * words
+        record["USED_HERE"] = record["ENDS_HERE"] + 1
+        record["PLACES"] = record["USED_HERE"] + words
+        record["RECORD_WORDS"] = record["PLACES"] + places
+        actions = flow.agents - len(flow.steps) + sum(len(steps) for steps in flow.steps)
         counts = {
-            "W": self.layout.words,
+            "W": words,
             "AGENTS": flow.agents,
             "PARTS": len(order.parts),
-            "PART": len(choose.PART_FIELDS) - 1 + 3 * self.layout.words,
-            "SETS": len(choose.PART_FIELDS) - 1 + self.layout.words,
-            "CLEARS": len(choose.PART_FIELDS) - 1 + 2 * self.layout.words,
-            "NODE": len(choose.NODE_FIELDS) - 1 + 5 * self.layout.words,
-            "USES": len(choose.NODE_FIELDS) - 1 + 4 * self.layout.words,
-            "EDGE": len(choose.EDGE_FIELDS) - 1 + self.layout.words,
-            "NODE_COUNT": len(flow.nodes),
+            "PART": len(choose.PART_FIELDS) - 1 + 3 * words,
+            "SETS": len(choose.PART_FIELDS) - 1 + words,
+            "CLEARS": len(choose.PART_FIELDS) - 1 + 2 * words,
+            "ACTION": len(choose.ACTION_FIELDS) - 1 + words,
+            "NODE": len(choose.NODE_FIELDS) - 1 + 5 * words,
+            "USES": len(choose.NODE_FIELDS) - 1 + 4 * words,
+            "EDGE": len(choose.EDGE_FIELDS) - 1 + words,
             "MOST": most_outcomes(self.system),
             "LINES": len(self.system.lines),
             "ORDER": int(reduce.order is not None),
             "MERGE": int(reduce.merge is not None),
+            "AGENT_WORDS": agent_words(flow.agents),
+            "PLACE_WORDS": places,
+            "MOST_TRIES": _MOST_TRIES,
+            "NODE_COUNT": len(flow.nodes),
+            "RECORDS": records_of(actions, record["RECORD_WORDS"]),
+            "MIX": 0x9E3779B97F4A7C15,
+            **record,
         }
-        expand = self._expand(len(edges), len(following))
+        counts["AREA"] = 8 * (
+            2 + len(flow.nodes) + actions * counts["RECORDS"] * record["RECORD_WORDS"]
+        )
+        expand = self._expand(counts)
         functions = [
             self._fill(
                 "conditions", flow.conditions, lambda w, e, env: w.number(w.condition(e, env)).text
@@ -84,7 +101,8 @@ class _Reduced:
             self._represent(reduce.symmetry is not None),
             _JUDGE,
         ]
-        return [*self.constants, *functions, choose.text(counts), expand]
+        memo = f"@memo = global [3 x i64] [i64 0, i64 0, i64 {counts['AREA']}]"
+        return [*self.constants, memo, *functions, choose.text(counts), expand]
 
     # ---------------------------------------------------------------------- tables
 
@@ -119,36 +137,66 @@ class _Reduced:
             out += [*self.words(part.cells), *self.words(part.sets), *self.words(part.clears)]
         return out
 
-    def _next(self, agent: int, following: list[int]) -> list[int]:
-        steps = self.flow.steps[agent] if following else []
-        return [steps[pc] for pc in following if pc < len(steps)]
+    def _actions(self) -> list[int]:
+        """The table of actions: the steps of each process, then the rules."""
+        flow = self.flow
+        out: list[int] = []
+        for steps in [*flow.steps, *([entry] for entry in flow.rules)]:
+            first = len(out) // (len(choose.ACTION_FIELDS) - 1 + self.layout.words)
+            for entry in steps:
+                out += [entry, first, flow.nodes[entry].fair]
+                out += self.words(self._support(entry))
+        return out
 
-    def _expand(self, edges: int, following: int) -> str:
+    def _supports(self) -> list[int]:
+        """The cells that each agent looks at."""
+        out: list[int] = []
+        for steps in [*self.flow.steps, *([entry] for entry in self.flow.rules)]:
+            support = 0
+            for entry in steps:
+                support |= self._support(entry)
+            out += self.words(support)
+        return out
+
+    def _support(self, entry: int) -> int:
+        """The cells that an action looks at."""
+        seen, todo, out = {entry}, [entry], 0
+        while todo:
+            for edge in self.flow.nodes[todo.pop()].edges:
+                out |= edge.reads
+                if edge.target not in seen:
+                    seen.add(edge.target)
+                    todo.append(edge.target)
+        return out
+
+    def _expand(self, counts: dict[str, int]) -> str:
         flow, order, words = self.flow, self.order, self.layout.words
         nodes: list[int] = []
-        edge_table: list[int] = []
-        next_table: list[int] = []
+        edges: list[int] = []
+        following: list[int] = []
         edge_count = 0
         for node in flow.nodes:
-            nexts = self._next(node.agent, node.following)
+            steps = flow.steps[node.agent] if node.following else []
+            nexts = [place for place in node.following if place < len(steps)]
             ranges = [edge_count, edge_count + len(node.edges)]
-            ranges += [len(next_table), len(next_table) + len(nexts)]
+            ranges += [len(following), len(following) + len(nexts)]
             effect = self.effect(node.effect)
             empty = not (any(effect) or node.ends or nexts)
-            nodes += [node.agent, empty, node.ends, node.fair, *ranges, *effect]
-            nodes += self.words(node.uses)
-            next_table += nexts
+            nodes += [empty, node.ends, *ranges, *effect, *self.words(node.uses)]
+            following += nexts
             edge_count += len(node.edges)
             for edge in node.edges:
                 literal = edge.literal
                 condition, value = (
                     (-1, 0) if literal is None else (literal.condition, literal.value)
                 )
-                edge_table += [edge.target, condition, int(value), *self.words(edge.reads)]
+                edges += [edge.target, condition, int(value), *self.words(edge.reads)]
         fixed = {
+            "ACTIONS": self.table("reduced.actions", self._actions()),
+            "SUPPORTS": self.table("reduced.supports", self._supports()),
             "NODES": self.table("reduced.nodes", nodes),
-            "EDGES": self.table("reduced.edges", edge_table),
-            "FOLLOWING": self.table("reduced.following", next_table),
+            "EDGES": self.table("reduced.edges", edges),
+            "FOLLOWING": self.table("reduced.following", following),
             "SEEN_PARTS": self.table("reduced.parts", self._seen()),
             "VISIBLE": self.table("reduced.visible", self.words(order.visible)),
             "KEPT": self.table("reduced.kept", self.words(order.kept)),
@@ -157,15 +205,19 @@ class _Reduced:
         room = {
             "ENTRIES": agents, "STARTS": agents + 1, "TRUTH": len(flow.conditions),
             "BEFORE": len(order.parts), "AFTER": len(order.parts),
-            "SEEN": count, "SEEN_NOW": count, "MORE_MARK": agents,
+            "RECORD": counts["RECORD_WORDS"],
             "NOW": agents * 4 * words, "NOW_ENDS": agents, "CHANGES": agents * words,
-            "TODO": edges + following + agents, "WAITING": 2 * edges,
-            "HELD_FROM": agents + 1, "ALONE": agents * 4 * words, "MORE": agents * 4 * words,
-            "FUTURE": 4 * words, "MINE": 4 * words,
+            "ALONE": agents * 4 * words, "THERE": agents * counts["PLACE_WORDS"],
+            "PART_OF": agents * 4 * words, "AHEAD": agents * counts["PLACE_WORDS"],
+            "LOOKED": agents * words, "LOOKED_AHEAD": agents * words,
+            "CLASHES": agents * counts["AGENT_WORDS"], "CLASHES_KNOWN": agents,
+            "FUTURE": 4 * words,
             "WRITTEN": words, "NOTHING": words, "USED": words, "CORNER": words,
             "SETTLED": words, "WATCHED": words,
             "OVER": len(order.parts),
             "FORWARD": agents, "INSIDE": agents, "BEST": agents,
+            "TRIED": agent_words(agents) * _MOST_TRIES,
+            "TODO": edge_count + 1, "SEEN": count,
         }  # fmt: skip
         lines = [f"  %c = alloca [{len(choose.CONTEXT)} x i64]"]
         for name, size in room.items():
@@ -180,7 +232,8 @@ class _Reduced:
                 ]
         lines += [
             *(f"  %n.{x} = ptrtoint ptr %{x} to i64" for x in ("c", "state", "out", "cover")),
-            "  %r = call i64 @edges(i64 %n.c, i64 %n.state, i64 %n.out, i64 %n.cover)",
+            "  %n.memo = ptrtoint ptr @memo to i64",
+            "  %r = call i64 @edges(i64 %n.c, i64 %n.state, i64 %n.out, i64 %n.cover, i64 %n.memo)",
             "  ret i64 %r",
         ]
         pointers = "ptr noalias %state, ptr noalias %out, ptr noalias %cover"
@@ -224,16 +277,21 @@ class _Reduced:
 
     def _entries(self) -> str:
         writer, env = self._writer()
+        first = 0
         for agent, process in enumerate(self.system.processes):
-            name = self.table(f"reduced.steps{agent}", [*self.flow.steps[agent], -1])
+            steps = len(self.flow.steps[agent])
+            numbers = [*range(first, first + steps), -1]
+            name = self.table(f"reduced.steps{agent}", numbers)
             pc = writer.value(Load(Place(process.pc)), env).text
             at = writer.new(f"getelementptr i64, ptr {name}, i64 {pc}")
             entry = writer.new(f"load i64, ptr {at}")
             address = writer.new(f"getelementptr i64, ptr %to, i64 {agent}")
             writer.do(f"store i64 {entry}, ptr {address}")
-        for agent, entry_node in enumerate(self.flow.rules, len(self.system.processes)):
+            first += steps
+        for rule in range(len(self.flow.rules)):
+            agent = len(self.system.processes) + rule
             address = writer.new(f"getelementptr i64, ptr %to, i64 {agent}")
-            writer.do(f"store i64 {entry_node}, ptr {address}")
+            writer.do(f"store i64 {first + rule}, ptr {address}")
         writer.do("ret i64 0")
         return as_numbers(writer, "entries", ("state", "to"))
 
@@ -265,6 +323,17 @@ class _Reduced:
 
 
 # --------------------------------------------------------------------------- text
+
+
+def agent_words(agents: int) -> int:
+    """The words of a set of agents."""
+    return max(1, -(-agents // 64))
+
+
+def records_of(actions: int, words: int) -> int:
+    """How many records the memo has for each action: a power of two."""
+    most = _MEMO // (8 * words * max(1, actions))
+    return 1 << min(13, max(0, most.bit_length() - 1))
 
 
 def read_state(writer: Writer) -> list[str]:

@@ -48,7 +48,7 @@ _FOUR = ctypes.CFUNCTYPE(ctypes.c_int64, *(ctypes.c_int64,) * 4)
 _THREE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
 
-class _Memory:
+class Memory:
     """Zeroed memory that takes up room only where it is written."""
 
     def __init__(self, size: int, huge_from: int = 0) -> None:
@@ -71,7 +71,7 @@ class _Memory:
             self.forgotten = stop
 
 
-_NOTHING = _Memory(1)
+_NOTHING = Memory(1)
 
 
 class Batch:
@@ -80,8 +80,8 @@ class Batch:
     def __init__(self, words: int, most_outcomes: int) -> None:
         batch = core.BATCH + most_outcomes + 1
         try:
-            self._out = _Memory(batch * words * 8)
-            self._lists = _Memory((len(_OF_BATCH) * batch + len(_OF_STATES) * core.BATCH) * 8)
+            self._out = Memory(batch * words * 8)
+            self._lists = Memory((len(_OF_BATCH) * batch + len(_OF_STATES) * core.BATCH) * 8)
         except (OSError, OverflowError) as error:
             raise UnfinishedError(
                 f"a state of this model has up to {most_outcomes:,} successors: "
@@ -173,10 +173,10 @@ class Store:
         try:
             # small searches stay on small pages: clearing a huge one takes 0.1 ms
             states = self.capacity + self.beyond
-            self._states = _Memory(states * self.words * 8, huge_from=_HUGE_PAGE)
-            self._levels = _Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
-            self._skips = _Memory(self.capacity * 4)
-            _Memory(_least(self.capacity) * 2 * _BUCKET)
+            self._states = Memory(states * self.words * 8, huge_from=_HUGE_PAGE)
+            self._levels = Memory((self.capacity // core.LEVEL_GAP + 1) * 4)
+            self._skips = Memory(self.capacity * 4)
+            Memory(_least(self.capacity) * 2 * _BUCKET)
         except OSError:
             self._states = self._levels = self._skips = _NOTHING
             return False
@@ -268,7 +268,7 @@ class Store:
     def _new_table(self, buckets: int) -> None:
         """An empty table instead of the one that is there, which is given back first."""
         self._table = _NOTHING
-        self._table = _Memory(buckets * _BUCKET)
+        self._table = Memory(buckets * _BUCKET)
         self["TABLE"] = self._table.address
         self["BUCKETS"] = buckets
         self._set_room()

@@ -18,8 +18,8 @@ from shootdown.check.native.store import (
     _THREE,
     _TWO,
     Batch,
+    Memory,
     Store,
-    _Memory,
 )
 from shootdown.native import jit
 
@@ -47,12 +47,12 @@ class _Member:
     """What one thread has for itself."""
 
     def __init__(self, me: int, store: TeamStore, most_outcomes: int, marks: int) -> None:
-        self.context = _Memory(len(rounds.CONTEXT) * 8)
+        self.context = Memory(len(rounds.CONTEXT) * 8)
         self._batch = Batch(store.words, most_outcomes)
-        self._chunks = _Memory((rounds.CHUNKS + 1) * 8)
+        self._chunks = Memory((rounds.CHUNKS + 1) * 8)
         self._own_slots = (ctypes.c_int64 * core.PARTS)(*_own_slots(me, store.team))
-        self.marks = _Memory(2 * marks)
-        self._lists = _Memory(2 * store.team * rounds.LIST_BYTES)
+        self.marks = Memory(2 * marks)
+        self._lists = Memory(2 * store.team * rounds.LIST_BYTES)
         self.own = self._batch.addresses | {
             "ME": me,
             "LISTS": self._lists.address,
@@ -115,12 +115,12 @@ class TeamStore(Store):
         self._members = [
             _Member(me, self, most_outcomes, sum(self._sizes)) for me in range(threads)
         ]
-        self._gate = _Memory(_GIVEN_UP + 64)
-        self._shared = _Memory((rounds.TROUBLE + 1) * 8)
-        self._found = _Memory((rounds.CHUNKS + 1) * rounds.LINE * 8)
+        self._gate = Memory(_GIVEN_UP + 64)
+        self._shared = Memory((rounds.TROUBLE + 1) * 8)
+        self._found = Memory((rounds.CHUNKS + 1) * rounds.LINE * 8)
         listed = rounds.CHUNKS * self._most_found * 8
-        self._lists = [_Memory(listed + rounds.AHEAD * 8) for _ in range(3)]
-        self._lead_places = _Memory(_MOST * _FOUND * 8)
+        self._lists = [Memory(listed + rounds.AHEAD * 8) for _ in range(3)]
+        self._lead_places = Memory(_MOST * _FOUND * 8)
         self._others = (ctypes.c_int64 * threads)(*(m.context.address for m in self._members))
         self._yield = ctypes.CDLL(None).sched_yield
         self._together_from = 0.0  # by the clock
