@@ -85,7 +85,7 @@ class Memory:
         return self.buffers[owner]
 
     def buffer_of(self, owner: Any) -> StoreBuffer | None:
-        """The buffer of an object, also if its threads are compiled later; ``None`` if it runs none,
+        """The buffer of an object, also if its threads are compiled later; ``None`` if it has none,
         or memory is consistent."""
         return self.buffer(owner, self.owners[owner]) if owner in self.owners else None
 
