@@ -228,3 +228,30 @@ def test_walkers_and_observers(explore: Engine, depth: int) -> None:
     ]
     options = {"memory": "tso", "store_buffer": depth}
     assert checked(explore, threads, options, walk) is Verdict.HOLDS
+
+
+@atomic(fence=False)
+def under_way(shared: Shared) -> bool:
+    """Whether CPU1 has stored what memory has not yet."""
+    return seen_by(Cpu(1), shared.x) and not shared.x
+
+
+@path
+def watch(shared: Shared) -> None:
+    """Looks into the store buffer of the other CPU."""
+    found = under_way(shared)
+    assert not found, "under way: the store is in the buffer"
+
+
+@ENGINES
+@DEPTHS
+@pytest.mark.parametrize("first", ["watcher", "owner"])
+def test_a_thread_sees_the_buffer_of_a_cpu_whose_threads_come_later(
+    explore: Engine, depth: int, first: str
+) -> None:
+    threads = [Thread(watch, Shared(0), on=Cpu(0)), Thread(store_only, Shared(0), on=Cpu(1))]
+    if first == "owner":
+        threads.reverse()
+    options = {"memory": "tso", "store_buffer": depth}
+    assert checked(explore, threads, options) is Verdict.VIOLATED
+    assert checked(explore, threads, {"memory": "sc"}) is Verdict.HOLDS

@@ -17,7 +17,8 @@ With ``pte=word`` nothing of this is left in a model.
 from __future__ import annotations
 
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, Pte, PteHigh, PteLow
-from shootdown.lang import Option, atomic, replace
+from shootdown.lang import Option, atomic, replace, seen_by
+from shootdown.lang.order import MEMORY
 
 PTE_WIDTH = Option(
     "pte",
@@ -61,6 +62,33 @@ def entry_of(mm: AddressSpace, page: Page) -> Pte:
     if PTE_WIDTH == "pae":
         return joined(mm.pte_low[page], mm.pte_high[page])
     return mm.pte[page]
+
+
+@atomic
+def on_its_way(mm: AddressSpace, page: Page, frame: Frame) -> bool:
+    """For properties: whether an entry that names the frame was stored, and is still in a store
+    buffer, where no walk finds it. Nobody has seen that store, so it could as well be made later:
+    who looks at what comes after it loses no race."""
+    return MEMORY == "tso" and any(
+        entry_seen(cpu, mm, page).present and entry_seen(cpu, mm, page).frame == frame
+        for cpu in Cpu
+    )
+
+
+@atomic
+def right_on_its_way(mm: AddressSpace, page: Page) -> bool:
+    """The same for an entry that lets write."""
+    return MEMORY == "tso" and any(
+        entry_seen(cpu, mm, page).present and entry_seen(cpu, mm, page).writable for cpu in Cpu
+    )
+
+
+@atomic
+def entry_seen(cpu: Cpu, mm: AddressSpace, page: Page) -> Pte:
+    """The entry as loads of that CPU find it: its own stores first."""
+    if PTE_WIDTH == "pae":
+        return joined(seen_by(cpu, mm.pte_low[page]), seen_by(cpu, mm.pte_high[page]))
+    return seen_by(cpu, mm.pte[page])
 
 
 @atomic

@@ -213,6 +213,9 @@ class _Compilation:
     def _cuts(self) -> tuple[list[str], list[Cut]]:
         self._check_counters([])
         check_objects(self.setup, self.unit.kinds, self.fail)
+        self.unit.memory.owners = {
+            thread.on: self._show(thread.on) for thread in self.setup.threads if thread.on
+        }
         names = self._thread_names()
         cuts: list[Cut] = []
         for i, (thread, name) in enumerate(zip(self.setup.threads, names, strict=True)):

@@ -250,7 +250,7 @@ class Operations(Folding):
             if not self.unit.memory.depth:
                 return None
             raise self.error(node, "which CPU this is must be known when compiling")
-        return self.unit.memory.buffers.get(owner.value)
+        return self.unit.memory.buffer_of(owner.value)
 
     def do_choose(self, node: ast.Call) -> Value:
         """choose(...): any one."""

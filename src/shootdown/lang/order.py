@@ -57,6 +57,7 @@ class Memory:
         self.depth = 0
         if options[MEMORY.name] == "tso":
             self.depth = self.options[STORE_BUFFER.name] = options[STORE_BUFFER.name]
+        self.owners: dict[Any, str] = {}  # the objects that threads run on, and how they are shown
         self.buffers: dict[Any, StoreBuffer] = {}
         self.first: dict[int, int] = {}  # storage -> its first location number
         self.count = 0  # location numbers given
@@ -82,6 +83,11 @@ class Memory:
 
             self.buffers[owner] = StoreBuffer(name, slots("place"), slots("value"))
         return self.buffers[owner]
+
+    def buffer_of(self, owner: Any) -> StoreBuffer | None:
+        """The buffer of an object, also if its threads are compiled later; ``None`` if it has none,
+        or memory is consistent."""
+        return self.buffer(owner, self.owners[owner]) if owner in self.owners else None
 
     def location(self, place: PlaceV) -> ir.Expr:
         """The number of the location that a place names: 1 and up."""

@@ -91,7 +91,8 @@ CLEAR_BARRIER = Option(
     "clear_barrier",
     "none",
     choices=("none", "smp_mb"),
-    doc="a full barrier between the removal of kernel PTEs and the look at who needs an IPI.",
+    doc="a full barrier between the removal of kernel PTEs, or of a PMD whose flush is deferred, "
+    "and the look at who needs an IPI.",
 )
 
 VMAP_PURGE = Option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shootdown.hardware.access import user_load, user_store
 from shootdown.hardware.machine import Cpu, Frame, Page
-from shootdown.hardware.pae import entry_of
+from shootdown.hardware.pae import entry_of, on_its_way
 from shootdown.lang import atomic, mark, note, path, this
 from shootdown.linux.mm_types import Folio, Mm, Pages
 
@@ -15,7 +15,7 @@ def return_to_user(mm: Mm, pages: Pages) -> None:
     for page in pages:
         pte = entry_of(mm, page)
         for frame in Frame:
-            if not (pte.present and pte.frame == frame):
+            if not (pte.present and pte.frame == frame) and not on_its_way(mm, page, frame):
                 mm.revoked[page].add(frame)
 
 

@@ -9,8 +9,10 @@ from typing import cast
 
 from shootdown.hardware.arm64_walker import Walker, conflict, matches
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, Pte
+from shootdown.hardware.pae import entry_seen
 from shootdown.hardware.tlbi import Pe
-from shootdown.lang import Word, atomic, ghost, goal, invariant, on_write
+from shootdown.lang import Word, atomic, ghost, goal, invariant, on_write, seen_by
+from shootdown.lang.order import MEMORY
 from shootdown.linux.arch.arm64.pgtable import Arm64Mm
 from shootdown.linux.mm_types import Folio
 
@@ -101,6 +103,32 @@ def flush_after_clear(pe: Pe, target: Cpu, old: set[Page], new: set[Page]) -> No
 # ------------------------------------------------------------------ invariants
 
 
+@atomic
+def dirty_on_its_way(mm: Arm64Mm) -> bool:
+    """Whether a store that says so is in a store buffer: who asks takes the PTL first, and that
+    is not free before."""
+    return MEMORY == "tso" and any(
+        any(seen_by(cpu, folio.dirty) for folio in Folio)
+        or any(
+            entry_seen(cpu, mm, page).present and entry_seen(cpu, mm, page).dirty for page in Page
+        )
+        for cpu in Cpu
+    )
+
+
+@atomic
+def young_on_its_way(mm: Arm64Mm) -> bool:
+    """The same for A."""
+    return MEMORY == "tso" and any(
+        any(seen_by(cpu, folio.referenced) for folio in Folio)
+        or any(
+            entry_seen(cpu, mm, page).present and entry_seen(cpu, mm, page).accessed
+            for page in Page
+        )
+        for cpu in Cpu
+    )
+
+
 @invariant("INV-S3-1")
 def no_lost_dirty() -> bool:
     """Hardware had set D in a PTE of the block, and nobody knows any more."""
@@ -109,6 +137,7 @@ def no_lost_dirty() -> bool:
         or mm.carries_dirty
         or any(mm.pte[page].present and mm.pte[page].dirty for page in Page)
         or any(folio.dirty for folio in Folio)
+        or dirty_on_its_way(mm)
         for mm in Arm64Mm
     )
 
@@ -121,6 +150,7 @@ def no_lost_young() -> bool:
         or mm.carries_young
         or any(mm.pte[page].present and mm.pte[page].accessed for page in Page)
         or any(folio.referenced for folio in Folio)
+        or young_on_its_way(mm)
         for mm in Arm64Mm
     )
 

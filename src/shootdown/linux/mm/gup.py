@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shootdown.hardware.ipi import local_irq_enable
 from shootdown.hardware.machine import Cpu, Frame, Page
-from shootdown.hardware.pae import entry_of
+from shootdown.hardware.pae import entry_of, on_its_way
 from shootdown.lang import atomic, mark, note, path, this
 from shootdown.linux.mm_types import Mm
 from shootdown.linux.pgtable import ptep_get_lockless
@@ -15,7 +15,11 @@ def begin_lockless(cpu: Cpu, mm: Mm, page: Page) -> None:
     """G1. The property looks at the values of the entry from here on."""
     cpu.irq_on = False
     found = entry_of(mm, page)
-    now: set[Frame] = {frame for frame in Frame if found.present and found.frame == frame}
+    now: set[Frame] = {
+        frame
+        for frame in Frame
+        if (found.present and found.frame == frame) or on_its_way(mm, page, frame)
+    }
     mm.mapped_since[page] = now
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shootdown.hardware.machine import Cpu, Page
 from shootdown.hardware.walker import Pmd, Region, Space, Table, give_away
-from shootdown.lang import READ_ONCE, WRITE_ONCE, atomic, note, path
+from shootdown.lang import READ_ONCE, WRITE_ONCE, atomic, note, path, smp_mb
 from shootdown.linux.arch.x86.tlb_kernel import (
     flush_tlb_all,
     flush_tlb_kernel_range,
@@ -13,7 +13,7 @@ from shootdown.linux.arch.x86.tlb_kernel import (
 )
 from shootdown.linux.drivers.iommu_sva import iommu_sva_invalidate_kva_range
 from shootdown.linux.kernel_cpu import KernelCpu
-from shootdown.linux.options_entry import ROOT_FLUSH, ROOTS, SVA, TABLE_FLUSH
+from shootdown.linux.options_entry import CLEAR_BARRIER, ROOT_FLUSH, ROOTS, SVA, TABLE_FLUSH
 
 
 @path
@@ -56,6 +56,8 @@ def pmd_free_pte_page(space: Space, page: Page, table: Table) -> bool:
     elif TABLE_FLUSH == "all":
         flush_tlb_all()
     elif TABLE_FLUSH == "deferred":
+        if CLEAR_BARRIER == "smp_mb":
+            smp_mb()
         flush_tlb_kernel_range_deferrable({page}, set())
     else:
         flush_tlb_kernel_range({page})

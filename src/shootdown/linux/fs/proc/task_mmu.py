@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shootdown.hardware.machine import Page
+from shootdown.hardware.pae import right_on_its_way
 from shootdown.lang import atomic, atomic_dec, atomic_inc, path, replace
 from shootdown.linux.arch.x86.tlb import flush_tlb_mm_range
 from shootdown.linux.mm.mmu_gather import MmuGather, tlb_finish_mmu, tlb_gather_mmu
@@ -62,7 +63,7 @@ def clear_refs_walk(mm: Mm, pages: Pages) -> None:
 def return_from_clear_refs(mm: Mm, pages: Pages) -> None:
     """From here on a store must fault first; unless one has done so already."""
     for page in pages:
-        if not mm.pte[page].writable:
+        if not mm.pte[page].writable and not right_on_its_way(mm, page):
             mm.sealed.add(page)
 
 
