@@ -9,7 +9,7 @@ from __future__ import annotations
 from shootdown.hardware.access import user_load
 from shootdown.hardware.interrupt import not_interrupted, take_interrupt
 from shootdown.hardware.machine import Cpu, Frame, Page, Pte, StealTime
-from shootdown.hardware.pcid import Pcid, TaggedCpu, drop, load_cr3
+from shootdown.hardware.pcid import Pcid, TaggedCpu, drop, load_cr3, x86_pcid
 from shootdown.hardware.tlb import invalidate
 from shootdown.hardware.vcpu import runs
 from shootdown.hardware.x86 import x86
@@ -29,10 +29,14 @@ from shootdown.lang import (
     wait_until,
     xchg,
 )
+from shootdown.linux.arch.x86.switch import switch_to_task
 from shootdown.linux.arch.x86.tlb import flush_tlb_mm_range
-from shootdown.linux.arch.x86.tlbflush import ContextMm
-from shootdown.linux.mm_types import Mm
+from shootdown.linux.arch.x86.tlbflush import ContextMm, TlbState
+from shootdown.linux.mm.vmscan import shrink_folios
+from shootdown.linux.mm_types import Folio, Mm
 from shootdown.linux.user import load, return_to_user
+from shootdown.races import x1_properties as x1
+from shootdown.races.x1 import handler, main
 from shootdown.races.x1_elsewhere import TAGGED, AsidCpu, race
 
 MAPPED = Pte(present=True, writable=True, accessed=True, dirty=True, frame=Frame(0))
@@ -423,5 +427,59 @@ SVM = (
         "SVM-ASID.fixed",
         "it gets a new one (KVM: SVM: force new asid on vcpu migration)",
         svm("lost"),
+    ),
+)
+
+# ------------------------------------------------------------------ TLB-BATCH-GEN
+
+BATCHED = {"tlb_batched": "counted", "shootdown": "generations", "batch_flush": "multi"}
+
+
+@atomic
+def one_runs_one_comes() -> None:
+    """CPU1 runs the process, which maps a clean page of a file. CPU2 runs another one, and has run
+    this one before. CPU0, on which reclaim runs, runs none."""
+    x1.runs(TlbState(1), PROCESS, Pcid(0))
+    x1.runs(TlbState(2), ContextMm(1), Pcid(1))
+    PROCESS.pte[Page(0)] = Pte(present=True, accessed=True, frame=Folio(0))
+    Folio(0).mapcount = 1
+    Folio(0).refcount = 3
+
+
+@goal("the page was reclaimed")
+def reclaimed() -> bool:
+    """It is free."""
+    return not Folio(0).allocated
+
+
+def batch(gen: str) -> Setup:
+    """Reclaim unmaps and frees a page while one CPU reads it and another one begins to."""
+    return Setup(
+        sizes={TlbState: 3, Page: 1, Frame: 1, ContextMm: 2, Pcid: 2},
+        start=one_runs_one_comes,
+        threads=[
+            main(0, shrink_folios, ((Folio(0), ((PROCESS, Page(0)),)),)),
+            main(1, load, PROCESS, Page(0)),
+            main(2, switch_to_task, PROCESS),
+            handler(1),
+            handler(2),
+        ],
+        hardware=x86_pcid,
+        goals=[reclaimed],
+        options={**BATCHED, "batch_gen": gen},
+    )
+
+
+GENERATION = (
+    race(
+        "TLB-BATCH-GEN",
+        "a batch has no generation, which is taken for one that is past already (aa44284960d5)",
+        batch("compared"),
+        "INV-S2-1",
+    ),
+    race(
+        "TLB-BATCH-GEN.fixed",
+        "a generation of 0 is none (8f1d56f64f8d)",
+        batch("ignored"),
     ),
 )
