@@ -69,7 +69,7 @@ def idte() -> None:
         drop(cpu, USER, set(Page))
 
 
-@atomic(show="IPTE", role="flush")
+@atomic(show="IPTE")
 def ipte(mm: AttachMm, page: Page) -> None:
     """The entry is made invalid, and purged on all CPUs."""
     mm.pte[page] = Pte()
@@ -77,7 +77,7 @@ def ipte(mm: AttachMm, page: Page) -> None:
         drop(cpu, USER, {page})
 
 
-@atomic(show="IPTE local", role="flush")
+@atomic(show="IPTE local")
 def ipte_local(mm: AttachMm, page: Page) -> None:
     """The same with the local-clearing control (zEC12): it is purged on this CPU only."""
     mm.pte[page] = Pte()
@@ -476,7 +476,7 @@ def copro_writes(mm: RadixMm, page: Page) -> None:
 
 @path(show="process")
 def use_copro_twice(mm: RadixMm, page: Page, *, order: str) -> None:
-    """Close the device, give a page back, open the device again."""
+    """Close the device, give a page back, open the device again; use the page from both."""
     stop_copro()
     mm_context_remove_copro(mm, order=order)
     xchg(mm.pte[page], Pte())
@@ -486,6 +486,7 @@ def use_copro_twice(mm: RadixMm, page: Page, *, order: str) -> None:
     atomic_inc(mm.copros)
     start_copro(mm)
     copro_writes(mm, page)
+    x1.use(mm, page)
 
 
 @goal("a flush was local")
