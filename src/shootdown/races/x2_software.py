@@ -162,7 +162,7 @@ MM = Mm(0)
 
 
 class HugeMm(Mm):
-    """``page_table_lock``: what protects entries of sizes that are not a PMD's (huge_pte_lock())."""
+    """``page_table_lock``: ``huge_pte_lock()`` of sizes that are not a PMD's."""
 
     page_table_lock: SpinLock
 
