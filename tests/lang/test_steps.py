@@ -131,6 +131,30 @@ def test_a_path_without_steps_serves_paths_and_atomic_actions(compiled: Compile)
     assert small.end("mm.b") == 3
 
 
+def test_a_path_without_steps_may_branch_in_a_condition(compiled: Compile) -> None:
+    """The right side of ``and`` is first tried without a branch, which is taken back here."""
+    small = compiled("""
+        @path
+        def small_enough(n: int) -> bool:
+            if n == 2:
+                return choose(False, True)
+            return n < 2
+
+        @atomic
+        def both(mm: Mm) -> int:
+            if mm.b == 0 and small_enough(mm.a + 2):
+                mm.a = 1
+            mm.b = 3
+            return mm.a + mm.b
+
+        @path
+        def main(mm: Mm) -> None:
+            mm.b = both(mm) - 1
+        """)
+    assert small.kinds == ["atomic", "store"]
+    assert sorted(small.ends("mm.b")) == [2, 3]
+
+
 def test_labels_of_steps(compiled: Compile) -> None:
     small = compiled("""
         page = Page(1)
