@@ -108,6 +108,53 @@ def test_calls_are_inlined_and_an_atomic_call_is_one_step(compiled: Compile) -> 
     assert small.end("mm.b") == 3
 
 
+def test_a_path_without_steps_serves_paths_and_atomic_actions(compiled: Compile) -> None:
+    small = compiled("""
+        @path
+        def next_to(page: Page, *, wrap: bool = True) -> Page:
+            if page.index + 1 < len(Page):
+                return Page(page.index + 1)
+            return Page(0) if wrap else page
+
+        @atomic
+        def both(mm: Mm, page: Page) -> int:
+            mm.a = next_to(next_to(page)).index + 1
+            mm.b = next_to(page).index
+            return mm.a + mm.b
+
+        @path
+        def main(mm: Mm) -> None:
+            mm.b = both(mm, Page(0)) + next_to(Page(0)).index
+        """)
+    assert small.kinds == ["atomic", "store"]
+    assert small.end("mm.a") == 1
+    assert small.end("mm.b") == 3
+
+
+def test_a_path_without_steps_may_branch_in_a_condition(compiled: Compile) -> None:
+    """The right side of ``and`` is first tried without a branch, which is taken back here."""
+    small = compiled("""
+        @path
+        def small_enough(n: int) -> bool:
+            if n == 2:
+                return choose(False, True)
+            return n < 2
+
+        @atomic
+        def both(mm: Mm) -> int:
+            if mm.b == 0 and small_enough(mm.a + 2):
+                mm.a = 1
+            mm.b = 3
+            return mm.a + mm.b
+
+        @path
+        def main(mm: Mm) -> None:
+            mm.b = both(mm) - 1
+        """)
+    assert small.kinds == ["atomic", "store"]
+    assert sorted(small.ends("mm.b")) == [2, 3]
+
+
 def test_labels_of_steps(compiled: Compile) -> None:
     small = compiled("""
         page = Page(1)

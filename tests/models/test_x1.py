@@ -31,7 +31,9 @@ from shootdown.races import (
     x1_counts,
     x1_elsewhere,
     x1_historic,
+    x1_lost,
     x1_machines,
+    x1_masks,
     x1_s0,
     x1_tables,
 )
@@ -40,7 +42,7 @@ X1: dict[str, Scenario] = {
     named.scenario.name: named.scenario
     for module in (
         *(x1, x1_tables, x1_asids, x1_s0, x1_historic),
-        *(x1_elsewhere, x1_counts, x1_machines),
+        *(x1_elsewhere, x1_counts, x1_machines, x1_masks, x1_lost),
     )
     for named in scenarios_in(vars(module))
 }
@@ -52,7 +54,10 @@ QUICK = {
     *("USE-MM-IPI", "USE-MM-IPI.fixed", "XSA-294", "XSA-294.fixed"),
     *("XSA-401", "XSA-401.fixed", "S390-ATTACH", "S390-ATTACH.fixed"),
     *("KVM-VMID-GEN", "KVM-VMID-GEN.fixed", "SMMU-ATS-COUNT", "SMMU-ATS-COUNT.fixed"),
-    *("POKE-LAZY", "POKE-LAZY.fixed"),
+    *("POKE-LAZY", "POKE-LAZY.fixed", "S390-DETACH", "S390-DETACH.fixed", "S390-DETACH.mask"),
+    *("FREEBSD-PCID-GEN", "FREEBSD-PCID-GEN.fixed", "SPARC64-BATCH", "SPARC64-BATCH.fixed"),
+    *("KVM-STEAL-FLUSH", "KVM-STEAL-FLUSH.twice", "KVM-STEAL-FLUSH.fixed"),
+    *("COPRO-LOCAL", "COPRO-LOCAL.fixed", "TLB-BATCH-GEN", "TLB-BATCH-GEN.fixed"),
 }
 SMALL = 1_500  # states: quick enough for the reference engine
 

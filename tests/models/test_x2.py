@@ -17,11 +17,11 @@ from models.mutants import sites_of
 from shootdown.check import native
 from shootdown.check.trace import trace_violation
 from shootdown.lang.loader import scenarios_in
-from shootdown.races import historic_tables, x2
+from shootdown.races import historic_tables, x2, x2_elsewhere, x2_software
 
 X2 = {
     named.scenario.name: named.scenario
-    for module in (x2, historic_tables)
+    for module in (x2, historic_tables, x2_elsewhere, x2_software)
     for named in scenarios_in(vars(module))
 }
 SAFE = sorted(name for name, s in X2.items() if s.expect == "HOLDS")
@@ -75,7 +75,7 @@ def test_every_variant_and_invariant_has_scenarios() -> None:
 
 def test_historic_races_have_their_fix() -> None:
     races = {name for name in X2 if not name.startswith("X2.") and "." not in name}
-    assert len(races) == 11
+    assert len(races) == 18
     for name in races:
         assert X2[name].expect == "VIOLATED"
         assert X2[f"{name}.fixed"].expect == "HOLDS"

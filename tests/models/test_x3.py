@@ -27,6 +27,10 @@ HISTORIC = (
     "CLEARREFS-LOCK",
     "SOFTDIRTY-NOFLUSH",
     "KSM-4CPU",
+    "MREMAP-RMAP-ORDER",
+    "SWAPIN-ABA",
+    "OOM-FULLMM",
+    "MIPS-BUDDY",
 )
 X3 = belonging("X3.*", *(f"{name}*" for name in HISTORIC))
 SAFE = named(X3, "HOLDS")

@@ -10,7 +10,11 @@ What a model needs to know:
 
 * ``load_cr3(cpu, space, pcid)`` makes a CPU walk a root; nothing is walked before.
 * ``Space.pmd[region]`` and ``Table.pte[page]`` are ordinary memory: write them in paths.
-* ``load(cpu, page)`` is an instruction that reads; the frame, or ``None`` for a page fault.
+* ``load(cpu, page)`` is an instruction that reads, ``store(cpu, page)`` one that writes; the frame,
+  or ``None`` for a page fault. Dirty flags are not modelled here, nor what a CPU caches of them.
+* A table has an entry for each page, ``table.pte[page]``, which is enough as long as it stays in
+  one place. If it is moved, or is in several, its entries are counted from its beginning:
+  ``table_index=slot``, and ``table.pte[slot(page)]``.
 * ``give_away(table)`` is the moment from which the table's frame is somebody else's memory. Its
   contents are arbitrary then: a walk that still comes by (:func:`walk_given_away`) sets an accessed
   flag in it (``table.trampled``) and may load any translation.
@@ -32,15 +36,26 @@ from shootdown.hardware.tlb import TLB
 from shootdown.lang import (
     Array,
     Object,
+    Option,
     Word,
     atomic,
     choose,
     ghost,
     on_write,
+    path,
     replace,
     rule,
     seen_by,
     when,
+)
+
+TABLE_INDEX = Option(
+    "table_index",
+    "page",
+    choices=("page", "slot"),
+    doc="which entry of a table translates a page: the page's own; or that with its place in the "
+    "region, so that a table that is moved to another region translates other pages.",
+    tacit=True,
 )
 
 
@@ -117,10 +132,18 @@ class Walker(Cpu):
 # ------------------------------------------------------------------ addresses and entries
 
 
-@atomic
+@path
 def region_of(page: Page) -> Region:
     """The region that a page lies in."""
     return Region(page.index * len(Region) // len(Page))
+
+
+@path
+def slot(page: Page) -> Page:
+    """Which entry of a table is this page's, wherever the table is."""
+    if TABLE_INDEX == "slot":
+        return Page(page.index % (len(Page) // len(Region)))
+    return page
 
 
 @atomic
@@ -154,7 +177,7 @@ def learn_table(cpu: Walker, table: Table, region: Region) -> None:
     cpu.tables[cpu.pcid][region].add(table)
     for page in Page:
         if region_of(page) == region:
-            pte = seen_by(cpu, table.pte[page])
+            pte = seen_by(cpu, table.pte[slot(page)])
             if pte.present and pte.accessed:
                 cpu.leaves[cpu.pcid][page].add(small(pte, region))
 
@@ -196,10 +219,21 @@ def root_changed(cpu: Walker, old: Space | None, new: Space | None) -> None:
 def entry_changed(table: Table, page: Page, old: Pte, new: Pte) -> None:
     """May-set: whoever may walk the table may load its new entry."""
     if TLB == "may" and new.present and new.accessed:
-        region = region_of(page)
-        for cpu in Walker:
-            if cpu.root is not None and table in cpu.tables[cpu.pcid][region]:
-                cpu.leaves[cpu.pcid][page].add(small(new, region))
+        if TABLE_INDEX == "slot":
+            for other in Page:
+                if slot(other) == page:
+                    learn_entry(table, other, new)
+        else:
+            learn_entry(table, page, new)
+
+
+@atomic
+def learn_entry(table: Table, page: Page, new: Pte) -> None:
+    """The entry of one page."""
+    region = region_of(page)
+    for cpu in Walker:
+        if cpu.root is not None and table in cpu.tables[cpu.pcid][region]:
+            cpu.leaves[cpu.pcid][page].add(small(new, region))
 
 
 @on_write(Space.pmd)
@@ -249,14 +283,14 @@ def fill_leaf(cpu: Walker, page: Page) -> None:
                 reachable = reachable | {pmd.table}
             table = choose(reachable)
             when(not table.given_away)
-            pte = seen_by(cpu, table.pte[page])
+            pte = seen_by(cpu, table.pte[slot(page)])
             when(pte.present)
             if TLB == "may":
                 when(not pte.accessed)
             else:
                 when(not pte.accessed or small(pte, region) not in cpu.leaves[cpu.pcid][page])
             if not pte.accessed:
-                table.pte[page] = replace(pte, accessed=True)
+                table.pte[slot(page)] = replace(pte, accessed=True)
             if TLB == "explicit":
                 cpu.leaves[cpu.pcid][page].add(small(pte, region))
 
@@ -310,11 +344,38 @@ def load(cpu: Walker, page: Page) -> Frame | None:
     if hit:
         leaf = choose(entries)
         return leaf.frame
-    return walk_tree(cpu, page)
+    return walk_tree(cpu, page, False)
 
 
 @atomic
-def walk_tree(cpu: Walker, page: Page) -> Frame | None:
+def store(cpu: Walker, page: Page) -> Frame | None:
+    """An instruction that writes: through any writable entry that the CPU has, else by a walk. An
+    entry that is read-only may make it fault although the page table would let it write (a spurious
+    fault, SDM 3A 4.10.4.3). It waits until the store buffer is empty. ``None``: a page fault."""
+    entries = usable(cpu, page)
+    hit = bool(entries)
+    if TLB == "may" and hit:
+        hit = choose(False, True)
+    if hit:
+        leaf = choose(entries)
+        if leaf.writable:
+            return leaf.frame
+        if choose(False, True):
+            fault(cpu, page)
+            return None
+    return walk_tree(cpu, page, True)
+
+
+@atomic
+def fault(cpu: Walker, page: Page) -> None:
+    """A page fault drops what the current PCID has cached for the address (SDM 3A 4.10.4.1)."""
+    cpu.leaves[cpu.pcid][page] = set()
+    cpu.tables[cpu.pcid][region_of(page)] = set()
+    learn(cpu)
+
+
+@atomic
+def walk_tree(cpu: Walker, page: Page, write: bool) -> Frame | None:
     """Translate by a walk."""
     space = cpu.root
     if space is None:
@@ -336,17 +397,15 @@ def walk_tree(cpu: Walker, page: Page) -> Frame | None:
         if table.given_away:
             table.trampled = True
             return choose(Frame)
-        pte = seen_by(cpu, table.pte[page])
-        if pte.present:
+        pte = seen_by(cpu, table.pte[slot(page)])
+        if pte.present and (pte.writable or not write):
             if not pte.accessed:
-                table.pte[page] = replace(pte, accessed=True)
+                table.pte[slot(page)] = replace(pte, accessed=True)
             if TLB == "explicit":
                 cpu.tables[cpu.pcid][region].add(table)
                 cpu.leaves[cpu.pcid][page].add(small(pte, region))
             return pte.frame
-    cpu.leaves[cpu.pcid][page] = set()
-    cpu.tables[cpu.pcid][region] = set()
-    learn(cpu)
+    fault(cpu, page)
     return None
 
 

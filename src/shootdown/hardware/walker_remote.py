@@ -1,5 +1,8 @@
 """Invalidating the caches of ``walker`` on other CPUs: by interrupt, by broadcast, by a hypervisor.
 
+``call_walkers()`` asks for all that the target's address space has cached, ``call_walkers_pages()``
+for INVLPG of some pages, on a machine that answers that (``x86_tables_pages``).
+
 An interrupt waits until its target has interrupts on; a broadcast does not, and that is the whole
 difference for software that walks page tables with interrupts off. Only the CPU's current PCID is
 looked at: a CPU runs one address space here.
@@ -11,11 +14,11 @@ import enum
 from dataclasses import replace
 
 from shootdown.hardware.ipi import wait_for_acks
-from shootdown.hardware.machine import AddressSpace, Cpu, StealTime
+from shootdown.hardware.machine import AddressSpace, Cpu, Page, StealTime
 from shootdown.hardware.vcpu import preempt
 from shootdown.hardware.walker import Region, Table, Walker, holds, learn, walk_given_away
-from shootdown.hardware.walker_flush import drop_all, drop_pcid, walker
-from shootdown.lang import Option, atomic, note, path, rule, this, when
+from shootdown.hardware.walker_flush import drop_all, drop_page, drop_pcid, walker
+from shootdown.lang import Option, atomic, note, path, rule, this, wait_until, when
 
 PDPTE = Option(
     "pdpte",
@@ -37,9 +40,11 @@ class Call(enum.Enum):
 
 class RemoteCpu(Walker):
     """A CPU that can be interrupted. ``call_what``: what the call that it has sent asks for.
-    ``pdpte``: the tables that its PDPTE registers refer to."""
+    ``pdpte``: the tables that its PDPTE registers refer to. ``pages_pending``: who has not answered
+    its call for INVLPG of ``call_pages`` yet."""
 
     call_what: Call
+    pages_pending: set[Cpu]
     pdpte: set[Table]
 
 
@@ -104,6 +109,50 @@ def call_walkers(targets: set[Cpu], what: Call) -> None:
         wait_for_acks(me)
 
 
+@atomic
+def drop_pages(cpu: RemoteCpu, pages: set[Page]) -> None:
+    """INVLPG of each page: other pages stay, tables go (Intel SDM 3A 4.10.4.1)."""
+    for page in pages:
+        drop_page(cpu, page)
+    learn(cpu)
+
+
+@atomic(show="INVLPG here")
+def drop_own_pages(cpu: RemoteCpu, pages: set[Page]) -> None:
+    """The sender's own part."""
+    drop_pages(cpu, pages)
+
+
+@atomic(show="send IPIs")
+def send_page_calls(sender: RemoteCpu, targets: set[Cpu], pages: set[Page]) -> None:
+    """Queue the call on every target and interrupt it."""
+    sender.pages_pending = targets
+    sender.call_pages = pages
+
+
+@rule(fair=True, show="IPI from {sender}: INVLPG", looks=False)
+def handle_page_call(cpu: RemoteCpu, sender: RemoteCpu) -> None:
+    """The target takes the interrupt, invalidates and acknowledges (as ``handle_walker_call``)."""
+    when(cpu in sender.pages_pending)
+    when(cpu.irq_on and not cpu.steal.preempted)
+    drop_pages(cpu, sender.call_pages)
+    sender.pages_pending.discard(cpu)
+
+
+@path
+def call_walkers_pages(targets: set[Cpu], pages: set[Page]) -> None:
+    """Interrupt the targets for INVLPG of some pages, and return when all have done it; this CPU
+    does its part meanwhile."""
+    me = this(RemoteCpu)
+    others = targets - {me}
+    if others:
+        send_page_calls(me, others, pages)
+    if me in targets:
+        drop_own_pages(me, pages)
+    if others:
+        wait_until(not me.pages_pending)
+
+
 @atomic(show="INVLPGB; TLBSYNC")
 def invalidate_broadcast(space: AddressSpace) -> None:
     """Invalidate one address space everywhere and wait for it: no CPU is interrupted, so none can
@@ -145,6 +194,16 @@ x86_tables = replace(
 )
 """Walks through a table that was given away are not taken: that one is possible is an error
 already, which :func:`may_walk` tells."""
+
+x86_tables_pages = replace(
+    x86_tables.and_rules(handle_page_call),
+    name="x86 tables, by page",
+    assumptions=(
+        *x86_tables.assumptions,
+        "INVLPG leaves the translations of other pages alone",
+    ),
+)
+"""The same, with flushes of some pages (``call_walkers_pages()``)."""
 
 x86_tables_virtual = replace(
     x86_tables.and_rules(preempt, resume_walker),

@@ -174,6 +174,7 @@ class Builder:
         self.frames: list[Frame] = []
         self.serials = 0
         self.atomic_depth = 0
+        self.helper: ModelError | None = None  # what to say if a @path called in a step takes one
         self.waiting = False  # inside wait_until: one access, in the step already begun
         self.starting = False  # this makes the initial state
         self.trying = 0  # inside eager(): give up at the first thing that is not harmless
@@ -271,6 +272,8 @@ class Builder:
 
     def step(self, node: ast.AST, kind: str, text: str) -> None:
         """Begin the next step, unless we are inside an atomic action."""
+        if self.helper is not None:
+            raise self.helper
         if self.atomic_depth or self.waiting:
             return
         if self.block is None:

@@ -141,19 +141,34 @@ class Calls(Locks):
             raise self.error(
                 node, f"{function.name} is a @{function.kind}: it cannot be called from here"
             )
-        if function.kind == "path" and self.atomic_depth:
-            raise self.error(
-                node, f"{function.name} is a @path of several steps, called from one atomic step",
-                "decorate it with @atomic, or call it from a path",
-            )  # fmt: skip
         source = source_of(function)
         arguments = self.bind_arguments(function, source, node)
+        if function.kind == "path" and self.atomic_depth and self.helper is None:
+            return self.call_helper(function, source, arguments, node)
+        if function.kind != "path" and self.helper is not None:
+            raise self.helper
         if function.kind != "path" and not self.atomic_depth:
             self.step(node, "atomic", function.name)
             if function.fence:
                 self.fence()
             return self.inline(function, source, arguments, node, atomic=True, labelled=True)
         return self.inline(function, source, arguments, node, atomic=function.kind != "path")
+
+    def call_helper(
+        self,
+        function: Function[..., Any],
+        source: Source,
+        arguments: dict[str, Value],
+        node: ast.Call,
+    ) -> Value:
+        """A @path that is called from an atomic step: it may compute, and take no step."""
+        self.helper = self.error(
+            node, f"{function.name} is a @path that takes steps, called from one atomic step",
+            "decorate it with @atomic, or call it from a path",
+        )  # fmt: skip
+        result = self.inline(function, source, arguments, node, atomic=False)
+        self.helper = None
+        return result
 
     def bind_arguments(
         self, function: Function[..., Any], source: Source, node: ast.Call

@@ -344,7 +344,7 @@ class Expressions(Finite):
         block, length, env = self.block, len(self.block.ops), dict(self.env)
         registers, cover, steps = len(self.registers), self.pending_cover, self.steps_made
         frames, atomic, reads = len(self.frames), self.atomic_depth, self.reads_made
-        frame = self.frame
+        frame, helper = self.frame, self.helper
         inside = (len(frame.returns), len(frame.held), len(frame.loops))
         self.trying += 1
         try:
@@ -362,7 +362,7 @@ class Expressions(Finite):
         del frame.returns[returns:], frame.held[held:], frame.loops[loops:]
         block.end = None
         self.block, self.env, self.pending_cover, self.steps_made = block, env, cover, steps
-        self.atomic_depth, self.reads_made = atomic, reads
+        self.atomic_depth, self.reads_made, self.helper = atomic, reads, helper
         return None
 
     def logic(

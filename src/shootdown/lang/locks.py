@@ -71,7 +71,9 @@ class Locks(Operations):
             what = "a SpinLock" if wanted is LockKind else "an RwSem"
             raise self.error(node, f"{name}() needs {what}, not {place.text.render()}")
         if self.atomic_depth:
-            raise self.error(node, f"{name}() inside an atomic step", "take locks in a path")
+            raise self.helper or self.error(
+                node, f"{name}() inside an atomic step", "take locks in a path"
+            )
         lock: PlaceV | SemSideV = place
         text = f"lock {self.frame.source.segment(node.args[0])}"
         if wanted is RwSemKind:

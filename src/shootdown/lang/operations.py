@@ -156,7 +156,9 @@ class Operations(Folding):
         self.arity(node, "wait_until", 1)
         text = self.frame.source.segment(node.args[0])
         if self.atomic_depth:
-            raise self.error(node, "wait_until() inside an atomic step", "use when()")
+            raise self.helper or self.error(
+                node, "wait_until() inside an atomic step", "use when()"
+            )
         self.step(node, "wait", f"wait_until({text})")
         begun, first = self.block, 0 if self.block is None else len(self.block.ops)
         self.waiting, reads = True, self.reads_made

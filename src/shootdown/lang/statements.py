@@ -514,7 +514,9 @@ class Statements(Calls):
     def with_statement(self, node: ast.With) -> None:
         """``with lock:``; released on every way out."""
         if self.atomic_depth:
-            raise self.error(node, "a lock inside an atomic step", "take locks in a path")
+            raise self.helper or self.error(
+                node, "a lock inside an atomic step", "take locks in a path"
+            )
         taken: list[Any] = []
         for item in node.items:
             if item.optional_vars is not None:

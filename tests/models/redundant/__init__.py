@@ -52,7 +52,7 @@ SYSTEMS = (
         "x1.md",
         (
             *("x1", "x1_tables", "x1_asids", "x1_s0", "x1_historic"),
-            *("x1_elsewhere", "x1_counts", "x1_machines"),
+            *("x1_elsewhere", "x1_counts", "x1_machines", "x1_masks", "x1_lost"),
         ),
         X1,
     ),
@@ -60,14 +60,14 @@ SYSTEMS = (
         "X2",
         "walkers of page tables against freeing the tables",
         "x2.md",
-        ("x2", "historic_tables"),
+        ("x2", "historic_tables", "x2_elsewhere", "x2_software"),
         X2,
     ),
     System(
         "X3",
         "rights that are taken without a gather",
         "x3.md",
-        ("x3", "historic_rights", "historic_migrate", "historic_file"),
+        ("x3", "historic_rights", "historic_migrate", "historic_file", "x3_elsewhere"),
         X3,
     ),
     System(

@@ -87,4 +87,53 @@ X1 = (
         Kind.UNREACHED,
         "the device that moves had no ATC",
     ),
+    Excuse(
+        """tlb_flush_mm: atomic_inc(mm.flush_count)
+        ptep_flush_direct: atomic_inc(mm.flush_count)""",
+        "S390-DETACH.fixed",
+        Kind.REFUSED,
+        "the count falls below zero",
+    ),
+    Excuse(
+        """mm_context_remove_copro: atomic_dec(mm.copros)
+        mm_context_remove_copro: atomic_dec(mm.active_cpus)""",
+        "COPRO-LOCAL.fixed",
+        Kind.REFUSED,
+        "the model counts one coprocessor, which comes back",
+    ),
+    Excuse(
+        """use_copro_twice: atomic_inc(mm.active_cpus)
+        use_copro_twice: atomic_inc(mm.copros)""",
+        "COPRO-LOCAL.fixed",
+        Kind.NOT_AT_STAKE,
+        "nothing is unmapped while the coprocessor is back",
+    ),
+    Excuse(
+        """shrink_folio: lock folio.lock
+        try_to_unmap_one: lock pte_lockptr(mm, page)""",
+        "TLB-BATCH-GEN.fixed",
+        Kind.NOT_AT_STAKE,
+        "one reclaimer, and nobody else changes the PTE",
+    ),
+    Excuse(
+        "set_tlb_ubc_flush_pending: mark_tlb_flush_batched()",
+        "TLB-BATCH-GEN.fixed",
+        Kind.NOT_AT_STAKE,
+        "nobody decides anything from the empty PTE",
+    ),
+    Excuse(
+        """ptep_clear_flush: flush_tlb_mm_range()
+        catch_up: flush_tlb_one_user()
+        catch_up: flush_tlb_local()
+        flush_tlb_multi: wait_for_acks()""",
+        "TLB-BATCH-GEN.fixed",
+        Kind.UNREACHED,
+        "every unmap is batched",
+    ),
+    Excuse(
+        "try_to_unmap_one: folio_remove_rmap_pte()",
+        "TLB-BATCH-GEN.fixed",
+        Kind.GOAL,
+        "a folio that seems to be mapped is not freed",
+    ),
 )

@@ -121,7 +121,7 @@ X2 = (
     ),
     Excuse(
         "huge_pmd_unshare: atomic_dec(table.pt_share_count)",
-        "*",
+        "* !HUGETLB-SPLIT-SHARE.fixed",
         Kind.GOAL,
         "nobody takes the table for its own then, and it leaks",
     ),
@@ -143,5 +143,82 @@ X2 = (
         "MREMAP-PMD.fixed",
         Kind.NOT_AT_STAKE,
         "it is for who uses the old address: nobody does, and the table is empty",
+    ),
+    Excuse(
+        "ept_set_entry: lock p2m.pmd_lock",
+        "XSA-480.fixed",
+        Kind.NOT_AT_STAKE,
+        "nobody else changes the EPT; that the flush was put off until the unlock is the point",
+    ),
+    Excuse(
+        "move_pmd: flush_tlb_range()",
+        "MREMAP-PMD-RMAP.fixed",
+        Kind.NOT_AT_STAKE,
+        "nobody uses the old address",
+    ),
+    Excuse(
+        """move_pmd: lock mm.pmd_lock
+        unmap_at_old_place: lock table.ptl""",
+        "MREMAP-PMD-RMAP.fixed",
+        Kind.TWICE,
+        "the rmap locks keep the two apart",
+    ),
+    Excuse(
+        """split_vma: lock VMA.lock.write()
+        hugetlb_fault: lock VMA.lock.read()
+        split_vma: lock TREE.i_mmap_rwsem.write()
+        hugetlb_fault: lock TREE.i_mmap_rwsem.read()""",
+        "HUGETLB-SPLIT-SHARE.fixed",
+        Kind.TWICE,
+        "the VMA lock and the rmap lock each keep the fault out; the first is for faults, the "
+        "second for walks of other processes",
+    ),
+    Excuse(
+        "split_vma: lock TREE.mmap_lock.write()",
+        "HUGETLB-SPLIT-SHARE.fixed",
+        Kind.NOT_AT_STAKE,
+        "the fault has the VMA lock, not the mmap lock",
+    ),
+    Excuse(
+        """huge_pmd_unshare: flush_tlb_mm_range()
+        call_walkers: wait_for_acks()
+        huge_pmd_unshare: atomic_dec(table.pt_share_count)""",
+        "HUGETLB-SPLIT-SHARE.fixed",
+        Kind.NOT_AT_STAKE,
+        "nobody uses a page, or frees the table (HUGETLB-UNSHARE)",
+    ),
+    Excuse(
+        "hugetlb_fault: atomic_inc(PageTable(0).pt_share_count)",
+        "HUGETLB-SPLIT-SHARE.fixed",
+        Kind.UNREACHED,
+        "a fault finds the table, or the VMA split",
+    ),
+    Excuse(
+        """range_start: atomic_inc(KVM.active)
+        range_start: atomic_inc(KVM.mmu_invalidate_in_progress)""",
+        "KVM-GPC.fixed",
+        Kind.REFUSED,
+        "the count falls below zero",
+    ),
+    Excuse(
+        """range_start: lock KVM.mmu_lock
+        range_end: lock KVM.mmu_lock""",
+        "KVM-GPC.fixed",
+        Kind.NOT_AT_STAKE,
+        "it is for page faults of the guest (N.range); the cache does not take it any more",
+    ),
+    Excuse(
+        """range_end: atomic_dec(KVM.mmu_invalidate_in_progress)
+        range_end: atomic_dec(KVM.active)""",
+        "KVM-GPC.fixed",
+        Kind.COST,
+        "the cache is refreshed in vain for ever",
+    ),
+    Excuse(
+        """dontneed: lock MM.ptl
+        refresh: lock MM.ptl""",
+        "KVM-GPC.fixed",
+        Kind.NOT_AT_STAKE,
+        "one look at the PTE, and a reference that is left out",
     ),
 )

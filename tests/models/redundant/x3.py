@@ -12,6 +12,7 @@ MMAP_LOCK = (
 )
 KSM = "KSM-4CPU.looked KSM-4CPU.fixed"
 NUMA = "NUMA-MIGRATE.fixed PENDING-BOOL.fixed"
+MOVES = "X3.mremap.migrate MREMAP-RMAP-ORDER.fixed"
 MKCLEAN = "MREMAP-MKCLEAN.fixed MREMAP-MKCLEAN.today"
 
 X3 = (
@@ -87,10 +88,30 @@ X3 = (
         "no CPU can write to the old page when a fault gets in; who reads it is not looked at",
     ),
     Excuse(
-        "tlb_flush_mmu_tlbonly: flush_tlb_mm_range()",
-        "X3.mremap.migrate",
+        """do_swap_page: lock SWAP_MM.ptl
+        swap_out: lock SWAP_MM.ptl""",
+        "SWAPIN-ABA.fixed",
+        Kind.TWICE,
+        "who reads the slot in, or writes it, keeps the others from it",
+    ),
+    Excuse(
+        "oom_reap: lock mm.ptl",
+        "OOM-FULLMM.fixed OOM-FULLMM.x86",
         Kind.NOT_AT_STAKE,
-        "mremap() zaps its old range, where nothing is left but a migration entry",
+        "nobody else changes the PTE",
+    ),
+    Excuse(
+        "move_ptes: lock pte_lockptr(mm, new)",
+        "MREMAP-RMAP-ORDER.fixed",
+        Kind.TWICE,
+        "the walk comes to the new place when it has been at the old one, and waited there for the "
+        "PTL; that a walk may pass over an empty PTE without it is X3.mremap.migrate",
+    ),
+    Excuse(
+        "migrate_visiting: lock src.lock",
+        "MREMAP-RMAP-ORDER.fixed",
+        Kind.NOT_AT_STAKE,
+        "nobody else locks the folio",
     ),
     Excuse(
         "mremap: lock mm.mmap_lock.write()",
@@ -160,7 +181,7 @@ X3 = (
     ),
     Excuse(
         "zap_pte_range: lock pte_lockptr(mm, pages[0])",
-        MKCLEAN,
+        f"{MKCLEAN} {MOVES}",
         Kind.NOT_AT_STAKE,
         "mremap() zaps its old range, which is empty by then",
     ),
@@ -177,26 +198,39 @@ X3 = (
         Kind.NOT_AT_STAKE,
         COPY,
     ),
-    Excuse("remove_migration_pte: atomic_inc(dst.*", NUMA, Kind.NOT_AT_STAKE, COPY),
+    Excuse("remove_migration_pte: atomic_inc(dst.*", f"{NUMA} {MOVES}", Kind.NOT_AT_STAKE, COPY),
     # ---- counts
     Excuse(
         """try_to_migrate_one: folio_remove_rmap_pte()
         migrate_vma_collect_pmd: folio_remove_rmap_pte()
         replace_page: folio_remove_rmap_pte()
         wp_page_copy: folio_remove_rmap_pte()""",
-        "*",
+        "* !MREMAP-RMAP-ORDER.fixed",
         Kind.COST,
         COUNT,
+    ),
+    Excuse(
+        "try_to_migrate_one: folio_remove_rmap_pte()",
+        "MREMAP-RMAP-ORDER.fixed",
+        Kind.GOAL,
+        "a folio that seems to be mapped is not migrated",
     ),
     Excuse("tlb_flush_rmaps: folio_remove_rmap_pte()", "X3.mremap.dirty", Kind.COST, COUNT),
     Excuse(
         "zap_pte_range: folio_remove_rmap_pte()",
-        "X3.mremap X3.mremap.one X3.mremap.migrate X3.mremap-between.truncate MREMAP-PTL.fixed "
+        "X3.mremap X3.mremap.one X3.mremap-between.truncate MREMAP-PTL.fixed "
         "MIGRATE-DEVICE-PTL.fixed",
         Kind.COST,
         COUNT,
     ),
     # ---- never executed
+    Excuse(
+        """zap_pte_range: folio_remove_rmap_pte()
+        tlb_flush_mmu_tlbonly: flush_tlb_mm_range()""",
+        MOVES,
+        Kind.UNREACHED,
+        "mremap() zaps its old range, where nothing is left",
+    ),
     Excuse(
         "tlb_flush_mmu_tlbonly: flush_tlb_mm_range()",
         MKCLEAN,

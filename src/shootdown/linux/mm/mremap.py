@@ -3,7 +3,7 @@ whoever finds them at the new address may free them."""
 
 from __future__ import annotations
 
-from shootdown.hardware.machine import Page
+from shootdown.hardware.machine import Noted, Page
 from shootdown.lang import note, path, spin_lock, spin_unlock
 from shootdown.linux.arch.x86.tlb import flush_tlb_mm_range
 from shootdown.linux.mm.memory import zap_pmd_range, zap_pte_range
@@ -32,10 +32,13 @@ def move_pte(mm: Mm, old: Page, new: Page) -> bool:
     """Move one entry, with both PTLs held, and flush; whether a flush is still owed."""
     flush_tlb_batched_pending(mm)
     found = ptep_get(mm, old)
-    if not pte_present(found):
+    if not pte_present(found) and found.noted == Noted.NOTHING:
         note("nothing to move")
         return False
     pte = ptep_get_and_clear(mm, old)
+    if not pte_present(pte):
+        set_pte_at(mm, new, pte)
+        return False
     mm.in_hand += 1
     force_flush = MREMAP_FLUSH == "locked" or MREMAP_FLUSH == "between"
     if MREMAP_FLUSH == "dirty":

@@ -111,6 +111,15 @@ BATCH_FLUSH = Option(
     tacit=True,
 )
 
+BATCH_GEN = Option(
+    "batch_gen",
+    "ignored",
+    choices=("ignored", "compared"),
+    doc="batch_flush=multi: the request of a batch has no generation, and flush_tlb_func() looks "
+    "for none (8f1d56f64f8d, 6.0); or takes its 0 for one that it is past already (aa44284960d5).",
+    tacit=True,
+)
+
 LAZY_TABLES = Option(
     "lazy_tables",
     "interrupt",

@@ -9,7 +9,14 @@ from shootdown.hardware.machine import Page
 from shootdown.hardware.pcid import Pcid
 from shootdown.lang import READ_ONCE, atomic, note, path, this
 from shootdown.linux.arch.x86.cr3 import claim, flush_tlb_local, flush_tlb_one_user
-from shootdown.linux.arch.x86.options import BATCH_FLUSH, HANDLER_GEN, LAZY_TEST, MASK, PARTIAL
+from shootdown.linux.arch.x86.options import (
+    BATCH_FLUSH,
+    BATCH_GEN,
+    HANDLER_GEN,
+    LAZY_TEST,
+    MASK,
+    PARTIAL,
+)
 from shootdown.linux.arch.x86.switch import mm_needs_global_asid, switch_mm_irqs_off
 from shootdown.linux.arch.x86.tlbflush import (
     FlushTlbInfo,
@@ -85,6 +92,8 @@ def flush_tlb_func_batch() -> None:
         if lazy:
             note("lazy: leave the mm")
             switch_mm_irqs_off(None)
+        elif BATCH_GEN == "compared":
+            note("past it already")
         else:
             gen = READ_ONCE(loaded.tlb_gen)
             if local == gen:
