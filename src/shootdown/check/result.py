@@ -154,6 +154,14 @@ class Result:
     represented: Represented | None = None
 
     @property
+    def unfinished(self) -> bool:
+        """Whether there are states that it did not come to: what it has not seen may still come.
+
+        (A search that is UNKNOWN since its endless loops were not looked for has seen all.)
+        """
+        return self.frontier > 0 and self.violation is None
+
+    @property
     def omission(self) -> float:
         """An upper bound of the probability that reachable states were taken for others."""
         kept = self.fingerprints

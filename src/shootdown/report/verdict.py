@@ -221,6 +221,8 @@ def _fields(run: Run) -> list[str]:
     system, result = run.system, run.result
     missing = never_executed(system.lines, result.covered)
     lines = count(len(missing), "line") if missing else "none: every line of the paths ran"
+    if missing and result.unfinished:
+        lines += " so far (--json lists them)"
     out = [] if result.verdict is Verdict.HOLDS else [paragraph(_summary(result), indent=2)]
     out += [
         field("bounds", bounds_text(system.bounds) or "none"),
@@ -232,9 +234,9 @@ def _fields(run: Run) -> list[str]:
         field("goals", _goals(system, result)),
         field("not executed", lines),
     ]
-    if missing:
+    if missing and not result.unfinished:
         out.append(never_executed_text(missing, indent=4))
-    if nothing_cached(system.lines, result.covered):
+    if nothing_cached(system.lines, result.covered) and not result.unfinished:
         out.append(field("remark", NOTHING_CACHED))
     if result.checkpoint is not None:
         command = resume(run.subject, result.checkpoint)
@@ -334,5 +336,6 @@ def _goals(system: System, result: Result) -> str:
     if reached:
         texts.append("reached " + ", ".join(reached))
     if missing:
-        texts.append("never reached " + ", ".join(missing))
+        never = "not reached yet:" if result.unfinished else "never reached"
+        texts.append(f"{never} {', '.join(missing)}")
     return "; ".join(texts)
