@@ -49,6 +49,18 @@ class Thread:
         return f"Thread({getattr(self.path, 'name', self.path)}, ...)"
 
 
+@dataclass(frozen=True, eq=False)
+class ByOption:
+    """A sentence that depends on an option: one for each of its choices."""
+
+    option: Option
+    sentences: Mapping[Any, str]
+
+    def sentence(self, options: Mapping[str, Any]) -> str:
+        """The one for the value that is chosen."""
+        return self.sentences[options[self.option.name]]
+
+
 @dataclass(frozen=True)
 class Hardware:
     """A named set of assumptions: rules that may fire, observers, and values of options.
@@ -61,7 +73,7 @@ class Hardware:
     rules: tuple[Function[..., Any], ...] = ()
     observers: tuple[Function[..., Any], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    assumptions: tuple[str, ...] = ()
+    assumptions: tuple[str | ByOption, ...] = ()
     witness: Mapping[str, Any] = field(default_factory=dict)
 
     def with_options(self, **options: Any) -> Hardware:
