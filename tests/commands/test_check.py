@@ -296,6 +296,7 @@ def test_no_time_to_show_a_race(
     found = result["violation"]
     assert (result["verdict"], found["name"], found["length"]) == ("VIOLATED", "INV-COUNT", 6)
     assert (found["steps"], found["token"], found["diagram"]) == ([], None, "")
+    assert found["cut"] == "time"
 
 
 @pytest.mark.parametrize("engine", ["native", "reference"])
@@ -304,9 +305,13 @@ def test_no_time_for_the_path_of_a_reduced_race(
 ) -> None:
     monkeypatch.setattr("shootdown.check.reduce.concretize.real_violation", late)
     words = ("--reduce", "symmetry,order,merge", "--engine", engine, "--max-time", "500")
-    ran = shootdown("check", "mine.py::race", *words)
+    ran = shootdown("check", "mine.py::race", *words, "--json", "race.json")
     assert ran.code == 1
     assert ran.out.startswith("VIOLATED  INV-COUNT: an increment was lost\na race: its steps; ")
+    document = json.loads(Path("race.json").read_text())
+    jsonschema.validate(document, schema("check"), cls=jsonschema.Draft202012Validator)
+    found = document["results"][0]["violation"]
+    assert (found["length"], found["cut"]) == (None, "time")
     ran = shootdown("check", "mine.py::stuck", *words)
     assert ran.code == 1
     assert ran.out.startswith("VIOLATED  deadlock")
@@ -315,11 +320,23 @@ def test_no_time_for_the_path_of_a_reduced_race(
 def test_no_time_for_a_race_of_the_concrete_hardware(
     shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then it is the race that was found."""
+    """Then it is the race that was found, and the report says so."""
+    whole = shootdown("check", "MADV-PARALLEL", "--max-time", "500", "--json", "whole.json")
+    assert "shown without" not in whole.out
     monkeypatch.setattr("shootdown.check.witness.concrete_trace", late)
-    ran = shootdown("check", "MADV-PARALLEL", "--max-time", "500")
+    ran = shootdown("check", "MADV-PARALLEL", "--max-time", "500", "--json", "cut.json")
     assert ran.code == 1
     assert "shortest race: 11 steps (2 CPUs" in ran.out
+    assert (
+        "shown without the steps that the hardware takes for it: the limit on time was reached\n"
+        in ran.out.replace("\n  ", " ")
+    )
+    cuts = {}
+    for name in ("whole", "cut"):
+        document = json.loads(Path(f"{name}.json").read_text())
+        jsonschema.validate(document, schema("check"), cls=jsonschema.Draft202012Validator)
+        cuts[name] = document["results"][0]["violation"]["cut"]
+    assert cuts == {"whole": None, "cut": "time"}
     (command,) = [line for line in ran.out.splitlines() if line.startswith("reproduce: ")]
     again = shootdown(*command.split()[2:])
     assert again.code == 1

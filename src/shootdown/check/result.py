@@ -70,8 +70,9 @@ class Violation:
     ``lang.ir``: outcomes are numbered across all actions). ``name`` is the invariant's or the
     assertion's name; ``index`` is its index in ``System.invariants`` or ``System.failures`` (-1 for
     a deadlock) or in ``System.progress``. ``loop``: from ``path[loop]`` on the path goes round for
-    ever. ``real``: the path is one of the system; where there was no time to make one, it is that
-    of a reduced search. ``length`` is the number of steps of the race.
+    ever. ``cut``: why there is no path of the system, only one of a reduced search: ``time`` (the
+    limit was reached before one was made). ``length`` is the number of steps of the race, if there
+    is.
     """
 
     kind: ViolationKind
@@ -80,7 +81,12 @@ class Violation:
     path: tuple[tuple[int, ...], ...]
     failing_outcome: int | None = None
     loop: int | None = None
-    real: bool = True
+    cut: str | None = None
+
+    @property
+    def real(self) -> bool:
+        """Whether the path is one of the system."""
+        return self.cut is None
 
     @property
     def length(self) -> int:

@@ -77,18 +77,22 @@ def check_target(
                 if result.violation is None:
                     return Run(built.subject, result)
                 trace, token = untold(built.system, result.violation), None
-                rest = left()
-                with (
-                    suppress(UnfinishedError),  # what there is until then is shown
-                    time_limit(None if rest is None else max(rest, TO_SHOW), "telling a race"),
-                ):
-                    told, real = _traced(built.system, result)
-                    trace, token = told, encode_token(told.system, told.numbers) if real else None
-                    concrete = witness_system(built) if real else None
-                    if concrete is not None:
-                        told = concrete_trace(told, concrete) or told
-                        trace, token = told, encode_token(told.system, told.numbers)
-                return Run(built.subject, result, trace, token, more)
+                cut, rest, whole = result.violation.cut, left(), False
+                if cut is not None:
+                    return Run(built.subject, result, trace, token, more, cut)
+                try:  # what there is when it ends early is shown
+                    with time_limit(None if rest is None else max(rest, TO_SHOW), "telling a race"):
+                        told, real = _traced(built.system, result)
+                        number = encode_token(told.system, told.numbers) if real else None
+                        trace, token = told, number
+                        concrete = witness_system(built) if real else None
+                        if concrete is not None:
+                            told = concrete_trace(told, concrete) or told
+                            number = encode_token(told.system, told.numbers)
+                        trace, token, whole = told, number, True
+                except UnfinishedError:
+                    cut = None if whole else "time"
+                return Run(built.subject, result, trace, token, more, cut)
 
             return shown(result, *(shown(other) for other in others))
     except ShootdownError as error:
@@ -140,8 +144,6 @@ def _traced(system: System, result: Result) -> tuple[Trace, bool]:
 
     violation = result.violation
     assert violation is not None
-    if not violation.real:
-        raise UnfinishedError("there was no time to make its path")
     if result.system is system:
         return trace_violation(system, violation), True
     searched = replace(result.system, invariants=system.invariants)

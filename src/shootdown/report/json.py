@@ -251,10 +251,11 @@ def _run(run: Run) -> Json:
 
 def _violation_of(run: Run) -> Json:
     assert run.trace is not None
-    document = _violation(run.subject, run.trace, run.token)
+    document = {**_violation(run.subject, run.trace, run.token), "cut": run.cut}
     if run.untold:
-        assert run.result.violation is not None
-        document |= {"length": run.result.violation.length, "diagram": ""}
+        found = run.result.violation
+        assert found is not None
+        document |= {"length": found.length if found.real else None, "diagram": ""}
     return document
 
 

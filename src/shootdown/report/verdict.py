@@ -31,7 +31,7 @@ from shootdown.report.text import (
 _NOT_SHORTEST = (
     "not known to be the shortest: with --reduce symmetry the search takes longer and finds that"
 )
-_NO_TIME = "the limit on time was reached before they were known one by one"
+_WITHOUT_HARDWARE = "shown without the steps that the hardware takes for it"
 PROPERTIES = (ViolationKind.INVARIANT, ViolationKind.NO_PROGRESS)  # their names say it all
 FIELD = 14  # where the values of a HOLDS stand
 
@@ -68,6 +68,8 @@ def _report(run: Run) -> str:
         if run.untold:
             return "\n".join([*parts, *_untold(run, what)])
         parts += [_race_line(run.subject, run.trace, what, length)]
+        if run.cut is not None:
+            parts += [paragraph(f"{_WITHOUT_HARDWARE}: {_STOPPED[run.cut]}")]
         if not run.result.keeps_distances:
             parts += [paragraph(_NOT_SHORTEST)]
         elif run.result.fingerprints is not None:
@@ -87,10 +89,11 @@ def _untold(run: Run, what: str) -> list[str]:
     result, trace = run.result, run.trace
     assert result.violation is not None
     assert trace is not None
+    assert run.cut is not None
     steps = count(result.violation.length, "step") if result.violation.real else "its steps"
     explored = f"explored {count(result.states, 'state')} in {duration(result.seconds)}"
     return [
-        paragraph(f"{what}: {steps}; {_NO_TIME}"),
+        paragraph(f"{what}: {steps}; {_STOPPED[run.cut]} before they were known one by one"),
         *_where(trace.ending),
         "",
         paragraph(explored),

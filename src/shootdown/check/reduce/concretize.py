@@ -24,7 +24,7 @@ from shootdown.lang.ir import System
 
 def with_real_path(result: Result, reduce: Reduction, seconds: float | None = None) -> Result:
     """The result with a violation that is one of the system itself, unless that takes longer than
-    ``seconds`` and ``TO_SHOW``: then the violation is not ``real``."""
+    ``seconds`` and ``TO_SHOW``: then the violation is ``cut``."""
     violation = result.violation
     if not reduce or violation is None:
         return result
@@ -33,7 +33,7 @@ def with_real_path(result: Result, reduce: Reduction, seconds: float | None = No
         with time_limit(most, "making the path of a race"):
             violation = real_violation(result.system, violation, reduce)
     except UnfinishedError:
-        violation = replace(violation, real=False)
+        violation = replace(violation, cut="time")
     return replace(result, violation=violation)
 
 
