@@ -278,6 +278,60 @@ def late(*_: object) -> None:
     signal.raise_signal(signal.SIGALRM)
 
 
+def pressed(*_: object) -> None:
+    """Somebody presses Ctrl-C."""
+    signal.raise_signal(signal.SIGINT)
+
+
+SHOWING = [
+    ("check.trace.trace_violation", ()),
+    ("check.tokens.encode_token", ()),
+    ("check.native.store.Store._first_parent", ()),
+    ("check.native.compact_store.CompactStore._ways_to", ("--compact",)),
+    ("check.reduce.concretize.real_violation", ("--reduce", "symmetry,order,merge")),
+]
+
+
+@pytest.mark.parametrize(("where", "words"), SHOWING)
+def test_ctrl_c_while_a_race_is_shown_leaves_the_verdict(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch, where: str, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(f"shootdown.{where}", pressed)
+    two = ("mine.py::race", "mine.py::safe") if words == () else ("mine.py::race",)
+    ran = shootdown("check", *two, "--jobs", "1", *words, "--json", "race.json")
+    assert ran.code == 1
+    assert ran.out.startswith("VIOLATED  INV-COUNT: an increment was lost\n")
+    assert "; interrupted before they were known one by one" in ran.out.replace("\n  ", " ")
+    document = json.loads(Path("race.json").read_text())
+    jsonschema.validate(document, schema("check"), cls=jsonschema.Draft202012Validator)
+    (result,) = document["results"]  # the others are not checked
+    found = result["violation"]
+    assert (result["verdict"], found["name"]) == ("VIOLATED", "INV-COUNT")
+    assert (found["steps"], found["token"], found["cut"]) == ([], None, "interrupt")
+
+
+@pytest.mark.parametrize("words", [(), ("--all-invariants",)])
+def test_ctrl_c_while_the_steps_of_the_hardware_are_looked_for(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("shootdown.check.witness.concrete_trace", pressed)
+    ran = shootdown("check", "MADV-PARALLEL", *words)
+    assert ran.code == 1
+    assert "takes for it: interrupted\n" in ran.out.replace("\n  ", " ")
+    assert "madvise(MADV_DONTNEED)" in ran.out
+
+
+def test_ctrl_c_while_symmetry_is_looked_for_leaves_what_was_searched(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shootdown.check.reduce.auto.FIRST", 20)
+    monkeypatch.setattr("shootdown.check.reduce.auto.reductions", pressed)
+    ran = shootdown("check", "mine.py::safe")
+    assert ran.code == 3
+    assert "\n  interrupted; no violation" in ran.out
+    assert "explored      20 states" in ran.out
+
+
 @pytest.mark.parametrize("where", ["check.trace.trace_violation", "check.tokens.encode_token"])
 def test_no_time_to_show_a_race(
     shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch, where: str

@@ -70,9 +70,9 @@ class Violation:
     ``lang.ir``: outcomes are numbered across all actions). ``name`` is the invariant's or the
     assertion's name; ``index`` is its index in ``System.invariants`` or ``System.failures`` (-1 for
     a deadlock) or in ``System.progress``. ``loop``: from ``path[loop]`` on the path goes round for
-    ever. ``cut``: why there is no path of the system, only one of a reduced search: ``time`` (the
-    limit was reached before one was made). ``length`` is the number of steps of the race, if there
-    is.
+    ever. ``cut``: why there is no path of the system, only one of a reduced search, or its end:
+    ``time`` (the limit was reached before one was made) or ``interrupt``. ``length`` is the number
+    of steps of the race, if there is a path.
     """
 
     kind: ViolationKind

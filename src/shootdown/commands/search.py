@@ -66,22 +66,25 @@ def check_target(
             if getattr(arguments, "all_invariants", False):
                 others = tuple(_others(result, arguments, limits, left, show))
         if result.violation is None or not told(Run(built.subject, result)):
-            return Run(built.subject, result)
+            cut = None if result.violation is None else result.violation.cut
+            return Run(built.subject, result, cut=cut)
         from shootdown.check.tokens import encode_token
         from shootdown.check.trace import untold
         from shootdown.check.witness import concrete_trace
 
         with user_code(target.path or target.scenario.location.file, "showing a value"):
 
-            def shown(result: Result, *more: Run) -> Run:
+            def shown(result: Result, *, ended: bool = False) -> Run:
                 if result.violation is None:
                     return Run(built.subject, result)
                 trace, token = untold(built.system, result.violation), None
-                cut, rest, whole = result.violation.cut, left(), False
+                cut = result.violation.cut or ("interrupt" if ended else None)
                 if cut is not None:
-                    return Run(built.subject, result, trace, token, more, cut)
+                    return Run(built.subject, result, trace, token, cut=cut)
+                rest, whole = left(), False
+                most = None if rest is None else max(rest, TO_SHOW)
                 try:  # what there is when it ends early is shown
-                    with time_limit(None if rest is None else max(rest, TO_SHOW), "telling a race"):
+                    with Interruptible(), time_limit(most, "telling a race"):
                         told, real = _traced(built.system, result)
                         number = encode_token(told.system, told.numbers) if real else None
                         trace, token = told, number
@@ -92,9 +95,14 @@ def check_target(
                         trace, token, whole = told, number, True
                 except UnfinishedError:
                     cut = None if whole else "time"
-                return Run(built.subject, result, trace, token, more, cut)
+                except KeyboardInterrupt:
+                    cut = None if whole else "interrupt"
+                return Run(built.subject, result, trace, token, cut=cut)
 
-            return shown(result, *(shown(other) for other in others))
+            runs = [shown(result)]
+            for other in others:
+                runs.append(shown(other, ended=any(map(interrupted, runs))))
+            return replace(runs[0], others=tuple(runs[1:]))
     except ShootdownError as error:
         return Broken(subject_of(target, arguments), error_text(error), error.exit_code)
     except MemoryError:
@@ -103,8 +111,12 @@ def check_target(
 
 
 def interrupted(run: Run | Broken | None) -> bool:
-    """Whether Ctrl-C ended a search."""
-    return getattr(getattr(run, "result", None), "stopped", None) == "interrupt"
+    """Whether Ctrl-C ended a search, or the showing of what it found."""
+    from shootdown.report.run import Run
+
+    return isinstance(run, Run) and (
+        "interrupt" in (run.result.stopped, run.cut) or any(map(interrupted, run.others))
+    )
 
 
 def too_late(target: Target, seconds: float | None) -> str:
@@ -173,6 +185,9 @@ def _others(
     system, result = first.system, first
     rest = system
     while result.violation is not None and result.violation.kind in WAIVABLE:
+        if result.violation.cut == "interrupt":
+            yield replace(result, verdict=Verdict.UNKNOWN, violation=None, stopped="interrupt")
+            break
         rest = without(rest, result.violation)
         try:
             result = _searched(rest, arguments, replace(limits, time=left()), show, None)

@@ -143,10 +143,10 @@ def explore_auto(
     found = explore(system, _left(limits, began), on_progress, keeper)
     if found.keys == 0:
         return found if found.hurried else replace(found, keys=None)
-    if found.violation is None:
+    if found.violation is None or not found.violation.real:
         return found
     again = engine.explore(system, _left(limits, began), on_progress)
-    return found if again.violation is None else again
+    return found if again.violation is None or not again.violation.real else again
 
 
 def _left(limits: Limits, began: float) -> Limits:
@@ -415,8 +415,12 @@ class _Search:
             violation = judge(state)
             if violation is not None:
                 kind, name, index, outcome = violation
-                path = (*self.path(store, store.address(record), lane), state)
-                return Violation(kind, name, index, path, outcome)
+                cut = None
+                try:
+                    before = self.path(store, store.address(record), lane)
+                except KeyboardInterrupt:  # the verdict is known
+                    before, cut = (), "interrupt"
+                return Violation(kind, name, index, (*before, state), outcome, cut=cut)
         raise AssertionError("the compiled code found a violation that the meaning does not have")
 
     def bad_state(self, state: State) -> tuple[ViolationKind, str, int, None] | None:

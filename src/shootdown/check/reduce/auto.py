@@ -61,8 +61,8 @@ def explore_auto(
     if keeper is not None:
         keeper.part(SECOND)
 
-    def only(first: Result) -> Result:
-        return replace(first, stopped="time", seconds=time.perf_counter() - began)
+    def only(first: Result, stopped: str = "time") -> Result:
+        return replace(first, stopped=stopped, seconds=time.perf_counter() - began)
 
     try:
         with time_limit(time_left(limits, began).time, f"{system.name}: {TOO_LATE}"):
@@ -71,6 +71,10 @@ def explore_auto(
         if first is None:
             raise
         return only(first)
+    except KeyboardInterrupt:
+        if first is None:
+            raise
+        return only(first, "interrupt")
     if first is not None:
         on_reduced(first, reduce)
     found = explore(system, time_left(limits, began), on_progress, reduce=reduce)
