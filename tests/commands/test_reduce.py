@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -12,8 +15,9 @@ import pytest
 from command_line import Shootdown
 from shootdown.check.native import explore
 from shootdown.check.reduce import NONE, Reduction, auto
-from shootdown.check.result import ViolationKind
+from shootdown.check.result import Limits, Progress, Result, ViolationKind
 from shootdown.check.without import without
+from shootdown.lang.ir import System
 from shootdown.races import library
 from shootdown.report.json import schema
 
@@ -170,6 +174,50 @@ def test_factors(shootdown: Shootdown) -> None:
     for words in (("--resume", "x"), ("--lanes", "on"), ("--all-invariants",), ("--json-events",)):
         ran = shootdown("check", "S0.V8", "--factors", *words)
         assert (ran.code, words[0] in ran.err) == (2, True)
+
+
+def test_factors_show_which_search_runs(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def telling(
+        system: System, limits: Limits, on_progress: Callable[[Progress], None], **more: Any
+    ) -> Result:
+        on_progress(Progress(states=7, expanded=3, depth=2, elapsed=1.0, memory=1))
+        return explore(system, limits, **more)
+
+    monkeypatch.setattr("shootdown.commands.search.engine_named", lambda _: telling)
+    monkeypatch.setattr("shootdown.commands.console.ProgressLine.EVERY", 0.0)
+    words = ("check", "S0.V8", "--factors", "--bound", "pages=1")
+    begins = [line.split(" states,")[0] for line in shootdown(*words).err.splitlines()]
+    assert begins == [
+        "S0.V8 (tlb=explicit): 7",
+        "S0.V8 (as it is): 7",
+        "S0.V8 (and symmetry): analysing what can be left out",
+        "S0.V8 (and symmetry): 7",
+        "S0.V8 (and order): analysing what can be left out",
+        "S0.V8 (and order): 7",
+        "S0.V8 (and merge): analysing what can be left out",
+        "S0.V8 (and merge): 7",
+    ]
+    assert shootdown(*words, "--quiet").err == ""
+    monkeypatch.setattr("shootdown.commands.console.ProgressLine.EVERY", 9.0)
+    assert shootdown(*words).err == ""
+
+
+def test_ctrl_c_in_the_analysis_of_factors_leaves_the_rows(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(auto, "chosen", pressed)
+    ran = shootdown("check", "S0.V8", "--factors", "--bound", "pages=1")
+    assert ran.code == 3
+    assert [line[2:18].strip() for line in ran.out.splitlines()[2:]] == [
+        "tlb=explicit",
+        "as it is",
+        "and symmetry",
+    ]
 
 
 def test_every_invariant_has_its_race(shootdown: Shootdown) -> None:
