@@ -281,13 +281,14 @@ class _Search:
         return self.result()
 
     def keep(self) -> None:
-        """Keep what was found, if the search was stopped."""
+        """Keep what was found, if the search was stopped; what is kept of a violation without a
+        path stays, since that can be found with it."""
         if self.keeper is None or self.store is None:
             return
         if self.violation is None and self.stopped is not None:
             seconds = time.perf_counter() - self.began
             self.checkpoint = self.keeper.stopped(self.store, self.stopped, seconds)
-        else:
+        elif self.violation is None or self.violation.real:
             self.keeper.finished()
 
     def run(self) -> None:
