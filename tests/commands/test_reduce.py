@@ -14,7 +14,7 @@ import pytest
 
 from command_line import Shootdown
 from shootdown.check.native import explore
-from shootdown.check.reduce import NONE, Reduction, auto
+from shootdown.check.reduce import NONE, Reduction, auto, reductions
 from shootdown.check.result import Limits, Progress, Result, ViolationKind
 from shootdown.check.without import without
 from shootdown.lang.ir import System
@@ -132,6 +132,28 @@ def test_nothing_is_interchangeable(shootdown: Shootdown) -> None:
     document = json.loads(shootdown(*words, "--json").out)
     jsonschema.validate(document, schema("check"))
     assert document["results"][0]["reductions"] == []
+
+
+def test_the_time_covers_the_analysis(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    class Clock:
+        def perf_counter(self) -> float:
+            return now
+
+    def slowly(system: System, names: tuple[str, ...]) -> Reduction:
+        nonlocal now
+        now += 1000
+        return reductions(system, names)
+
+    monkeypatch.setattr(auto, "FIRST", 20)
+    monkeypatch.setattr(auto, "time", Clock())
+    monkeypatch.setattr(auto, "reductions", slowly)
+    (result,) = json.loads(shootdown("check", "S0.V6", "--json").out)["results"]
+    assert result["reductions"] == ["symmetry"]
+    assert 1000 < result["seconds"] < 1100
 
 
 def test_progress_is_not_reduced(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:

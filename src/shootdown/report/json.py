@@ -190,7 +190,8 @@ def _broken(run: Broken) -> Json:
     }
 
 
-def _represented(result: Result) -> Json | None:
+def represented_document(result: Result) -> Json | None:
+    """What the states of a search with symmetry stand for."""
     found = result.represented
     if found is None:
         return None
@@ -221,7 +222,7 @@ def _run(run: Run) -> Json:
         "fingerprints": None
         if result.fingerprints is None
         else {**asdict(result.fingerprints), "omission_below": result.omission},
-        "represented": _represented(result),
+        "represented": represented_document(result),
         "shortest": result.shortest,
         "states": result.states,
         "expanded": result.expanded,

@@ -289,7 +289,7 @@ def _explored(result: Result) -> str:
 def _reductions(result: Result) -> list[str]:
     texts = [", ".join(result.reductions)] if result.reductions else []
     if result.represented is not None:
-        texts.append(_represented(result.states, result.represented))
+        texts.append(f"symmetry: {represented_text(result.states, result.represented)}")
     unknown = [name for name in result.reductions if name != "symmetry"]
     if unknown:
         names = " and ".join(unknown)
@@ -306,14 +306,14 @@ def _omitted(result: Result) -> list[str]:
     return [] if result.fingerprints is None else [field("omitted", omitted.assumed(result))]
 
 
-def _represented(states: int, found: Represented) -> str:
+def represented_text(states: int, found: Represented) -> str:
     """How many states those that were stored stand for."""
     much = f"{found.states:,}"
     if found.error:
         much = f"about {much} (+- {found.error:,})"
     if not found.reachable:
         much = f"at most {much}"
-    return f"symmetry: {count(states, 'state')} stand for {much} ({factor(found.states, states)})"
+    return f"{count(states, 'state')} stand for {much} ({factor(found.states, states)})"
 
 
 def _invariants(system: System) -> str:

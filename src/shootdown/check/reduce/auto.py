@@ -41,7 +41,8 @@ def explore_auto(
     with reductions begins.
 
     The time limit is one for both searches and the analysis between them; where it ends the
-    analysis, the result is what the ordinary search found.
+    analysis, the result is what the ordinary search found. The time of the result is that of all
+    three, too.
 
     ``@progress`` properties are about loops, which a reduced search does not keep: with them it is
     the ordinary search.
@@ -77,7 +78,9 @@ def explore_auto(
         return only(first, "interrupt")
     if first is not None:
         on_reduced(first, reduce)
+    lead = time.perf_counter() - began
     found = explore(system, time_left(limits, began), on_progress, reduce=reduce)
+    found = replace(found, seconds=found.seconds + lead, preparing=found.preparing + lead)
     if first is None or found.stopped is None or (not reduce and found.states >= first.states):
         return found
     if found.stopped == "time" and not found.states:  # its code took the time
