@@ -134,6 +134,43 @@ def test_nothing_is_interchangeable(shootdown: Shootdown) -> None:
     assert document["results"][0]["reductions"] == []
 
 
+def test_symmetry_that_gets_too_large_is_given_up(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is another thing than that nothing is interchangeable."""
+
+    def said(*words: str) -> tuple[str, int | None]:
+        out = shootdown("check", *words, "--json", "given.json").out
+        (result,) = json.loads(Path("given.json").read_text())["results"]
+        document = json.loads(Path("given.json").read_text())
+        jsonschema.validate(document, schema("check"), cls=jsonschema.Draft202012Validator)
+        return " ".join(out.split()), result["symmetry_given_up"]
+
+    given_up = "symmetry: given up, as its proofs, or its group, got too large"
+    words = ("S0.V6", "--reduce", "symmetry")
+    text, pairs = said(*words)
+    assert (pairs, "too large" in text) == (0, False)
+    monkeypatch.setattr("shootdown.check.reduce.bdd.Diagrams.__init__.__defaults__", (50,))
+    text, pairs = said(*words)
+    assert f"reductions {given_up} invariants" in text
+    assert pairs
+    monkeypatch.setattr(auto, "FIRST", 20)
+    assert f"reductions {given_up} invariants" in said("S0.V6")[0]
+    assert f"states in {given_up}" not in said("S0.V4", "--reduce", "none")[0]
+    assert f"({given_up})" in said("S0.V4", "--reduce", "symmetry")[0]
+    assert f"reductions order {given_up}" not in said("S0.V6", "--reduce", "order")[0]
+
+
+def test_a_group_that_is_too_large_is_given_up(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shootdown.check.reduce.symmetry.MOST", 1)
+    ran = shootdown("check", "S0.V6", "--reduce", "symmetry")
+    assert "symmetry: given up, as its proofs, or its group, got too large" in " ".join(
+        ran.out.split()
+    )
+
+
 def test_the_time_covers_the_analysis(
     shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,6 +155,7 @@ class Result:
     checkpoint: str | None = None
     reductions: tuple[str, ...] = ()  # that were on: the counts are those of the smaller graph
     asked: tuple[str, ...] = ()  # the reductions that the user named: not all of them may apply
+    given_up: int | None = None  # of symmetry: see Reduction.given_up
     before: Covered | None = None
     fingerprints: Fingerprints | None = None
     represented: Represented | None = None

@@ -20,7 +20,7 @@ from shootdown.report.run import (
     worst,
 )
 from shootdown.report.text import ascii_text, bounds_text, duration, paragraph, size
-from shootdown.report.verdict import represented_text
+from shootdown.report.verdict import GIVEN_UP, represented_text
 
 HEADINGS = ("VERDICT", "STATES", "DEPTH", "TIME", "MEMORY")
 WIDTHS = (11, 13, 5, 9, 8)
@@ -178,7 +178,9 @@ def _why(subject: Subject, row: Row) -> str:
         return f"{violation.name}; `{command}` shows it"
     if run.result.stopped is None:
         return "a goal was not reached"
-    return f"the limit on {run.result.stopped} was reached"
+    given_up = run.result.given_up and not run.result.reductions
+    why = f" ({GIVEN_UP})" if given_up else ""
+    return f"the limit on {run.result.stopped} was reached{why}"
 
 
 def _reduced(result: Result) -> str:

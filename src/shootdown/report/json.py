@@ -216,6 +216,7 @@ def _run(run: Run) -> Json:
         **_assumed(run.subject, system),
         "engine": result.engine,
         "reductions": list(result.reductions),
+        "symmetry_given_up": result.given_up,
         "before_reductions": None
         if result.before is None
         else {"states": result.before.states, "depth": result.before.depth},

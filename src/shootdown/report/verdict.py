@@ -32,6 +32,8 @@ _NOT_SHORTEST = (
     "not known to be the shortest: with --reduce symmetry the search takes longer and finds that"
 )
 _WITHOUT_HARDWARE = "shown without the steps that the hardware takes for it"
+GIVEN_UP = "symmetry: given up, as its proofs, or its group, got too large"
+_MORE = "symmetry: used in part, as some of its proofs, or its group, got too large"
 PROPERTIES = (ViolationKind.INVARIANT, ViolationKind.NO_PROGRESS)  # their names say it all
 FIELD = 14  # where the values of a HOLDS stand
 
@@ -192,7 +194,7 @@ def _explored_and_token(run: Run) -> str:
     if result.reductions:
         explored += f" (reductions: {', '.join(result.reductions)})"
     elif result.asked:
-        explored += " (reductions: none apply)"
+        explored += " (reductions: none apply)" if not result.given_up else f" ({GIVEN_UP})"
     if run.token is None:
         return paragraph(f"{explored}; no token: the race goes on after a failed assertion")
     command = f"reproduce: {reproduce(run.subject, run.token)}"
@@ -294,7 +296,9 @@ def _reductions(result: Result) -> list[str]:
     if unknown:
         names = " and ".join(unknown)
         texts.append(f"what {names} left out is not counted; --factors searches it too, to compare")
-    if result.asked and not texts:  # the others apply to every system
+    if result.given_up:
+        texts.append(GIVEN_UP if "symmetry" not in result.reductions else _MORE)
+    elif result.asked and not texts:  # the others apply to every system
         texts = ["none apply: nothing was proven to be interchangeable"]
     if result.before is not None:
         seen = f"{count(result.before.states, 'state')}, depth {result.before.depth:,}"

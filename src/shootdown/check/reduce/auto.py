@@ -80,7 +80,12 @@ def explore_auto(
         on_reduced(first, reduce)
     lead = time.perf_counter() - began
     found = explore(system, time_left(limits, began), on_progress, reduce=reduce)
-    found = replace(found, seconds=found.seconds + lead, preparing=found.preparing + lead)
+    found = replace(
+        found,
+        seconds=found.seconds + lead,
+        preparing=found.preparing + lead,
+        given_up=reduce.given_up,
+    )
     if first is None or found.stopped is None or (not reduce and found.states >= first.states):
         return found
     if found.stopped == "time" and not found.states:  # its code took the time
@@ -116,7 +121,7 @@ def explore_chosen(
     with time_limit(limits.time, f"{system.name}: {TOO_LATE}"):
         reduce = chosen(system, names)
     found = explore(system, time_left(limits, began), on_progress, reduce=reduce)
-    return replace(found, asked=names)
+    return replace(found, asked=names, given_up=reduce.given_up)
 
 
 def chosen(system: System, names: tuple[str, ...]) -> Reduction:
