@@ -396,6 +396,14 @@ def test_no_time_for_a_race_of_the_concrete_hardware(
     assert again.code == 1
 
 
+def test_options_that_do_nothing_in_some_of_several_scenarios(shootdown: Shootdown) -> None:
+    words = ("check", "mine.py::safe", "KVM-VMID-GEN.fixed", "X2.V3.pv", "--max-states", "9")
+    ran = shootdown(*words, "--hardware", "preemption=explicit")
+    assert ran.err == "shootdown: --hardware preemption does nothing in safe, KVM-VMID-GEN.fixed\n"
+    assert shootdown(*words, "--hardware", "preemption=explicit", "--quiet").err == ""
+    assert shootdown(*words, "--hardware", "memory=tso").err == ""
+
+
 def test_no_time_for_the_analysis_of_factors(
     shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from shootdown.commands.options import (
@@ -15,7 +16,7 @@ from shootdown.commands.options import (
     whole_number,
 )
 from shootdown.commands.streams import BROKEN_PIPE
-from shootdown.errors import UsageError
+from shootdown.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from shootdown.check.result import Result
@@ -94,6 +95,7 @@ class _Table:
         from shootdown.report.run import UNFINISHED, worst
 
         self.impossible(self.growth.start)  # an error, if it is
+        self.check_options()
         self.console.say(heading(self.growth.names))
         if not self.search():
             return BROKEN_PIPE
@@ -103,6 +105,16 @@ class _Table:
             document = bounds_document(self.grown(), self.limits(), code, version())
             self.console.write(document)
         return code
+
+    def check_options(self) -> None:
+        """Refuse options that there are not, rather than print a table of that."""
+        from shootdown.commands.targets import compiled
+
+        if self.arguments.hardware:
+            given = argparse.Namespace(**vars(self.arguments))
+            given.bound = [self.growth.bounds(self.growth.start)]
+            with suppress(ModelError):  # which is a row
+                compiled(self.target, given)
 
     def search(self) -> bool:
         """Rows until there are no more; False if nobody reads on."""

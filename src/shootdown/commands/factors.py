@@ -44,7 +44,9 @@ def print_factors(arguments: argparse.Namespace, console: Console) -> int:
     if others:
         raise UsageError(f"--factors searches in its own ways: leave out {', '.join(others)}")
     codes = []
-    for target in find_all(arguments.names):
+    targets = find_all(arguments.names)
+    arguments = argparse.Namespace(**vars(arguments), several=len(targets) > 1)
+    for target in targets:
         rungs = _ladder(target, arguments)
         console.say(factors_text(target.scenario, rungs))
         codes.append(rungs[-1].code)
