@@ -244,4 +244,18 @@ def _many(
         raise UsageError("--lanes: only the native engine has lanes; leave out --engine")
     if arguments.reduce:
         raise UsageError("--lanes: a reduced search has none; leave out --reduce")
-    return lanes.explore if arguments.lanes == "on" else lanes.explore_auto
+    if arguments.lanes == "auto":
+        return lanes.explore_auto
+    return _as_auto if getattr(arguments, "ordinary_race", False) else lanes.explore
+
+
+def _as_auto(
+    system: System, limits: Limits, show: Callable[[Progress], None], keeper: Keeper | None
+) -> Result:
+    """A search with lanes that goes on where ``--lanes auto`` is asked for."""
+    from shootdown.check.native import lanes
+    from shootdown.check.reduce.auto import time_left
+
+    began = time.perf_counter()
+    found = lanes.explore(system, limits, show, keeper)
+    return lanes.with_ordinary_race(found, time_left(limits, began), show)

@@ -141,11 +141,18 @@ def explore_auto(
     if keeper is not None:
         keeper.part(LATER)
     found = explore(system, _left(limits, began), on_progress, keeper)
+    return with_ordinary_race(found, _left(limits, began), on_progress)
+
+
+def with_ordinary_race(
+    found: Result, limits: Limits, on_progress: Callable[[Progress], None] | None
+) -> Result:
+    """What ``explore`` found; but a violation is searched for again in the ordinary way."""
     if found.keys == 0:
         return found if found.hurried else replace(found, keys=None)
     if found.violation is None or not found.violation.real:
         return found
-    again = engine.explore(system, _left(limits, began), on_progress)
+    again = engine.explore(found.system, limits, on_progress)
     return found if again.violation is None or not again.violation.real else again
 
 
