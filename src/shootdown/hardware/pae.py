@@ -17,7 +17,7 @@ With ``pte=word`` nothing of this is left in a model.
 from __future__ import annotations
 
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, Pte, PteHigh, PteLow
-from shootdown.lang import Option, atomic, replace
+from shootdown.lang import Option, atomic, note, replace
 
 PTE_WIDTH = Option(
     "pte",
@@ -61,6 +61,19 @@ def entry_of(mm: AddressSpace, page: Page) -> Pte:
     if PTE_WIDTH == "pae":
         return joined(mm.pte_low[page], mm.pte_high[page])
     return mm.pte[page]
+
+
+@atomic
+def tell_halves(mm: AddressSpace, page: Page, made: Pte) -> None:
+    """Which entry a walk has found, and of what it is made, for the report."""
+    if PTE_WIDTH == "pae":
+        note("{} and {} make {}", mm.pte_low[page], mm.pte_high[page], made.frame)
+
+
+@atomic
+def tell_no_frame(mm: AddressSpace, page: Page) -> None:
+    """The same where the halves go elsewhere."""
+    note("{} and {} make no frame", mm.pte_low[page], mm.pte_high[page])
 
 
 @atomic
@@ -112,4 +125,5 @@ def stays_here(cpu: Cpu, page: Page) -> None:
         leaves = page in cpu.elsewhere
         if mm is not None and goes_elsewhere(mm.pte_low[page], mm.pte_high[page]):
             leaves = True
+            tell_no_frame(mm, page)
         assert not leaves, "INV-TORN: an access goes where halves of two entries lead"
