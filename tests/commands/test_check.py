@@ -56,10 +56,11 @@ def test_any_limit_is_unknown(shootdown: Shootdown) -> None:
 
 def test_bounds_and_hardware(shootdown: Shootdown) -> None:
     ran = shootdown(
-        "check", "mine.py::safe", "--bound", "cpus=3", "--hardware", "speed=quick", *ENGINE
+        "check", "mine.py::safe", "--bound", "cpus=3", "--hardware", "memory=tso", *ENGINE
     )
     assert ran.code == 0
     assert "  bounds        3 CPUs\n" in ran.out
+    assert "memory=tso" in ran.out
 
 
 def test_quiet(shootdown: Shootdown) -> None:
