@@ -67,10 +67,13 @@ def prose(page: str) -> str:
 
 
 def commands(block: Block) -> Iterator[Shown]:
-    """The commands of a console block: ``$ `` begins one, what follows is its output."""
+    """The commands of a console block: ``$ `` begins one, what follows is its output. A command
+    goes on after a line that ends with a backslash."""
     command, output, start = "", "", block.line
     for number, row in enumerate(block.text.splitlines(), start=block.line):
-        if row.startswith("$ "):
+        if command.endswith("\\"):
+            command += f"\n{row}"
+        elif row.startswith("$ "):
             if command:
                 yield Shown(command, output, start)
             command, output, start = row.removeprefix("$ "), "", number
@@ -204,8 +207,9 @@ def executed(page: str, directory: Path) -> tuple[list[str], str]:
                 f"line {shown.line}: $ {shown.command}\n--- shown\n{shown.output}"
                 f"--- printed\n{printed}"
             )
-            start, length = shown.line + moved, shown.output.count("\n")
-            rows[start - 1] = f"$ {command}"
+            first, length = shown.line - 1 + moved, shown.output.count("\n")
+            start = first + 1 + command.count("\n")
+            rows[first:start] = f"$ {command}".split("\n")
             rows[start : start + length] = printed.splitlines()
             moved += printed.count("\n") - length
     return differences, "\n".join(rows)

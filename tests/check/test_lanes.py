@@ -286,6 +286,26 @@ def test_what_was_chosen_is_kept() -> None:
     assert second.keys == 1
 
 
+def test_an_interrupt_while_the_path_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the verdict is known, and the state that is violated."""
+    model = dontneed(2, 1, nested=False)
+    leaf = choose_leaf(model)
+    assert leaf is not None
+    whole = explore_lanes(model, leaf)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shootdown.check.native.lanes_store.EntryStore.source", interrupt)
+    found = explore_lanes(model, leaf)
+    assert whole.violation is not None
+    assert found.violation is not None
+    assert found.violation.name == whole.violation.name
+    assert found.violation.path == whole.violation.path[-1:]
+    assert found.violation.cut == "interrupt"
+    assert (found.verdict, found.stopped) == (Verdict.VIOLATED, None)
+
+
 def test_an_interrupt_while_choosing(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: System) -> Leaf:
         raise KeyboardInterrupt

@@ -22,7 +22,7 @@ from shootdown.check.native.keep import Keeper, Note, NotWritten, Place, Resumed
 from shootdown.check.native.lanes import explore_lanes
 from shootdown.check.native.lanes_choose import choose_leaf
 from shootdown.check.native.lanes_leaf import Leaf
-from shootdown.check.result import Limits, Result, Verdict
+from shootdown.check.result import Limits, Result
 from shootdown.errors import UnfinishedError, UsageError
 from shootdown.lang.ir import System
 from small_ir import action, binary, body, load, prop, put, system
@@ -245,7 +245,8 @@ def test_a_violation_is_never_written(kept: Kept, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(lanes._Search, "path", interrupted)
     result = kept(model, leaf)
-    assert (result.verdict, result.checkpoint) == (Verdict.UNKNOWN, None)
+    assert result.violation is not None
+    assert (result.violation.cut, result.checkpoint) == ("interrupt", None)
     assert not kept.file.exists()
     kept(model, leaf, every=0.0)  # from time to time, before the violation
     monkeypatch.undo()

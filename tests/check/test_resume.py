@@ -22,7 +22,7 @@ from shootdown.check.native import checkpoint, engine, explore, keep
 from shootdown.check.native.keep import Keeper, Note, NotWritten, Place, Resumed, Unasked, Written
 from shootdown.check.reduce.auto import explore_auto
 from shootdown.check.result import Limits, Result, Verdict
-from shootdown.errors import ShootdownError, UnfinishedError, UsageError
+from shootdown.errors import UnfinishedError, UsageError
 from shootdown.lang.ir import System
 
 EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "250")) // 10
@@ -294,12 +294,11 @@ def test_a_violation_is_never_written(kept: Kept, monkeypatch: pytest.MonkeyPatc
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("shootdown.check.native.engine._Search.path", interrupted)
-    try:
-        result = kept(system, every=0.0)
-    except ShootdownError:
-        raise
-    assert result.verdict is Verdict.UNKNOWN
+    monkeypatch.setattr("shootdown.check.native.store.Store._first_parent", interrupted)
+    result = kept(system, every=0.0)
+    assert result.violation is not None
+    assert (result.verdict, result.violation.cut) == (Verdict.VIOLATED, "interrupt")
+    assert result.checkpoint is None
     monkeypatch.undo()
     if kept.file.exists():
         assert facts(kept(system, resume=True)) == facts(explore(system))

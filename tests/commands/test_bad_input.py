@@ -70,6 +70,28 @@ from command_line import Shootdown
             "shootdown: hardware option 'speed' cannot be 'warp'; choose from: slow, quick",
         ),
         (
+            ("check", "KVM-VMID-GEN", "--hardware", "memry=sc"),
+            "shootdown: --hardware memry: there is no such option; did you mean 'memory'?\n"
+            "  KVM-VMID-GEN has: memory\n"
+            "  `shootdown show KVM-VMID-GEN` says what they are",
+        ),
+        (
+            ("check", "KVM-VMID-GEN", "--hardware", "preemption=explicit"),
+            "shootdown: --hardware preemption: nothing in KVM-VMID-GEN depends on it\n"
+            "  KVM-VMID-GEN has: memory\n"
+            "  `shootdown show KVM-VMID-GEN` says what they are",
+        ),
+        (
+            ("bounds", "mine.py::race", "--hardware", "memory=sc,speed=quick"),
+            "shootdown: --hardware speed: nothing in race depends on it with these others\n"
+            "  race has: memory\n"
+            "  `shootdown show mine.py::race` says what they are",
+        ),
+        (
+            ("check", "mine.py::race", "mine.py::safe", "--hardware", "sped=quick"),
+            "shootdown: there is no hardware option 'sped'; did you mean 'speed'?",
+        ),
+        (
             ("check", "mine.py::outside"),
             "mine.py:48: an import inside a path is outside the language\n    import os\n"
             "  import at the top of the file",

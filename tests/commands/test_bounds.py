@@ -10,7 +10,7 @@ import pytest
 
 from command_line import Shootdown
 from shootdown.check.native import engine
-from shootdown.commands.growth import Growth, Size, Vector
+from shootdown.commands.growth import Growth, Predicted, Size, Vector
 from shootdown.report.json import schema
 
 GROWING = """
@@ -126,7 +126,7 @@ def finished(growth: Growth, limit: int) -> list[tuple[int, ...]]:
     while (vector := growth.next()) is not None:
         cpus, steps = vector
         predicted = growth.predicted(vector)
-        if (predicted or 0) > limit:
+        if predicted is not None and predicted.states > limit:
             growth.end(vector)
             continue
         order.append(vector)
@@ -156,9 +156,26 @@ def test_prediction_goes_on_as_before() -> None:
     growth.held((1, 1), Size(10, 1, 0.0, 0))
     assert growth.predicted((2, 1)) is None  # one point gives no ratio
     growth.held((2, 1), Size(50, 1, 0.0, 0))
-    assert growth.predicted((3, 1)) == 250
+    assert growth.predicted((3, 1)) == Predicted(250, reduced=False)
     growth.held((1, 2), Size(30, 1, 0.0, 0))
-    assert growth.predicted((2, 2)) == 150
+    assert growth.predicted((2, 2)) == Predicted(150, reduced=False)
+
+
+def test_prediction_compares_what_reduced_rows_stand_for() -> None:
+    growth = Growth(("cpus",), {"cpus": 1}, ("cpus",))
+    growth.held((1,), Size(10, 1, 0.0, 0))
+    growth.held((2,), Size(20, 1, 0.0, 0, 100, ("symmetry",)))
+    assert growth.predicted((3,)) == Predicted(200, reduced=True)  # 1000 in fives
+    growth.held((3,), Size(60, 1, 0.0, 0, 900, ("symmetry",)))
+    assert growth.predicted((4,)) == Predicted(180, reduced=True)  # they are alike
+
+
+def test_a_reduced_row_with_fewer_states_is_no_bound_that_changes_nothing() -> None:
+    growth = Growth(("cpus",), {"cpus": 1}, ("cpus",))
+    growth.held((1,), Size(10, 1, 0.0, 0))
+    growth.held((2,), Size(10, 1, 0.0, 0, 20, ("symmetry",)))
+    assert growth.unchanged() == []
+    assert growth.next() == (3,)
 
 
 def test_largest_leaves_out_what_is_smaller_everywhere() -> None:
@@ -248,6 +265,25 @@ def test_a_first_row_that_does_not_end(shootdown: Shootdown, grow: str) -> None:
 
 def test_vacuous_is_worth_three(shootdown: Shootdown) -> None:
     assert shootdown("bounds", "mine.py::empty", "-q").code == 3
+
+
+def test_reduced_rows_are_marked(shootdown: Shootdown) -> None:
+    words = ("bounds", "S2a.V8.munmap", "--max-states", "4000", "--reduce", "symmetry", "-q")
+    out = shootdown(*words).out
+    rows = {tuple(row[:2]): row[-1] for row in cells(out)}
+    assert rows == {("3", "1"): "1,175", ("3", "2"): "3,496", ("4", "1"): "*2,328"}
+    told = " ".join(out.split())
+    assert "* reduced 4 CPUs, 1 page: symmetry; 2,328 states stand for 3,481 (1.5x)" in told
+    assert "4 CPUs, 2 pages: about 6,926 reduced states are predicted" in told
+    assert "3 CPUs, 3 pages: about 10,401 states are predicted" in told
+    document = json.loads(shootdown(*words, "--json").out)
+    jsonschema.validate(document, schema("bounds"), cls=jsonschema.Draft202012Validator)
+    found = {tuple(row["bounds"].values()): row for row in document["rows"]}
+    assert found[4, 1]["reductions"] == ["symmetry"]
+    assert found[4, 1]["represented"]["states"] == 3481
+    assert (found[3, 2]["reductions"], found[3, 2]["represented"]) == ([], None)
+    reduced = {tuple(u["bounds"].values()): u["reduced"] for u in document["not_tried"]}
+    assert reduced == {(5, 1): True, (4, 2): True, (3, 3): False}
 
 
 def test_limits_of_the_whole_table(shootdown: Shootdown, grow: str) -> None:

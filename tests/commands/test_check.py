@@ -56,10 +56,11 @@ def test_any_limit_is_unknown(shootdown: Shootdown) -> None:
 
 def test_bounds_and_hardware(shootdown: Shootdown) -> None:
     ran = shootdown(
-        "check", "mine.py::safe", "--bound", "cpus=3", "--hardware", "speed=quick", *ENGINE
+        "check", "mine.py::safe", "--bound", "cpus=3", "--hardware", "memory=tso", *ENGINE
     )
     assert ran.code == 0
     assert "  bounds        3 CPUs\n" in ran.out
+    assert "memory=tso" in ran.out
 
 
 def test_quiet(shootdown: Shootdown) -> None:
@@ -278,6 +279,60 @@ def late(*_: object) -> None:
     signal.raise_signal(signal.SIGALRM)
 
 
+def pressed(*_: object) -> None:
+    """Somebody presses Ctrl-C."""
+    signal.raise_signal(signal.SIGINT)
+
+
+SHOWING = [
+    ("check.trace.trace_violation", ()),
+    ("check.tokens.encode_token", ()),
+    ("check.native.store.Store._first_parent", ()),
+    ("check.native.compact_store.CompactStore._ways_to", ("--compact",)),
+    ("check.reduce.concretize.real_violation", ("--reduce", "symmetry,order,merge")),
+]
+
+
+@pytest.mark.parametrize(("where", "words"), SHOWING)
+def test_ctrl_c_while_a_race_is_shown_leaves_the_verdict(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch, where: str, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(f"shootdown.{where}", pressed)
+    two = ("mine.py::race", "mine.py::safe") if words == () else ("mine.py::race",)
+    ran = shootdown("check", *two, "--jobs", "1", *words, "--json", "race.json")
+    assert ran.code == 1
+    assert ran.out.startswith("VIOLATED  INV-COUNT: an increment was lost\n")
+    assert "; interrupted before they were known one by one" in ran.out.replace("\n  ", " ")
+    document = json.loads(Path("race.json").read_text())
+    jsonschema.validate(document, schema("check"), cls=jsonschema.Draft202012Validator)
+    (result,) = document["results"]  # the others are not checked
+    found = result["violation"]
+    assert (result["verdict"], found["name"]) == ("VIOLATED", "INV-COUNT")
+    assert (found["steps"], found["token"], found["cut"]) == ([], None, "interrupt")
+
+
+@pytest.mark.parametrize("words", [(), ("--all-invariants",)])
+def test_ctrl_c_while_the_steps_of_the_hardware_are_looked_for(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("shootdown.check.witness.concrete_trace", pressed)
+    ran = shootdown("check", "MADV-PARALLEL", *words)
+    assert ran.code == 1
+    assert "takes for it: interrupted\n" in ran.out.replace("\n  ", " ")
+    assert "madvise(MADV_DONTNEED)" in ran.out
+
+
+def test_ctrl_c_while_symmetry_is_looked_for_leaves_what_was_searched(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shootdown.check.reduce.auto.FIRST", 20)
+    monkeypatch.setattr("shootdown.check.reduce.auto.reductions", pressed)
+    ran = shootdown("check", "mine.py::safe")
+    assert ran.code == 3
+    assert "\n  interrupted; no violation" in ran.out
+    assert "explored      20 states" in ran.out
+
+
 @pytest.mark.parametrize("where", ["check.trace.trace_violation", "check.tokens.encode_token"])
 def test_no_time_to_show_a_race(
     shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch, where: str
@@ -296,6 +351,7 @@ def test_no_time_to_show_a_race(
     found = result["violation"]
     assert (result["verdict"], found["name"], found["length"]) == ("VIOLATED", "INV-COUNT", 6)
     assert (found["steps"], found["token"], found["diagram"]) == ([], None, "")
+    assert found["cut"] == "time"
 
 
 @pytest.mark.parametrize("engine", ["native", "reference"])
@@ -304,9 +360,13 @@ def test_no_time_for_the_path_of_a_reduced_race(
 ) -> None:
     monkeypatch.setattr("shootdown.check.reduce.concretize.real_violation", late)
     words = ("--reduce", "symmetry,order,merge", "--engine", engine, "--max-time", "500")
-    ran = shootdown("check", "mine.py::race", *words)
+    ran = shootdown("check", "mine.py::race", *words, "--json", "race.json")
     assert ran.code == 1
     assert ran.out.startswith("VIOLATED  INV-COUNT: an increment was lost\na race: its steps; ")
+    document = json.loads(Path("race.json").read_text())
+    jsonschema.validate(document, schema("check"), cls=jsonschema.Draft202012Validator)
+    found = document["results"][0]["violation"]
+    assert (found["length"], found["cut"]) == (None, "time")
     ran = shootdown("check", "mine.py::stuck", *words)
     assert ran.code == 1
     assert ran.out.startswith("VIOLATED  deadlock")
@@ -315,14 +375,34 @@ def test_no_time_for_the_path_of_a_reduced_race(
 def test_no_time_for_a_race_of_the_concrete_hardware(
     shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then it is the race that was found."""
+    """Then it is the race that was found, and the report says so."""
+    whole = shootdown("check", "MADV-PARALLEL", "--max-time", "500", "--json", "whole.json")
+    assert "shown without" not in whole.out
     monkeypatch.setattr("shootdown.check.witness.concrete_trace", late)
-    ran = shootdown("check", "MADV-PARALLEL", "--max-time", "500")
+    ran = shootdown("check", "MADV-PARALLEL", "--max-time", "500", "--json", "cut.json")
     assert ran.code == 1
     assert "shortest race: 11 steps (2 CPUs" in ran.out
+    assert (
+        "shown without the steps that the hardware takes for it: the limit on time was reached\n"
+        in ran.out.replace("\n  ", " ")
+    )
+    cuts = {}
+    for name in ("whole", "cut"):
+        document = json.loads(Path(f"{name}.json").read_text())
+        jsonschema.validate(document, schema("check"), cls=jsonschema.Draft202012Validator)
+        cuts[name] = document["results"][0]["violation"]["cut"]
+    assert cuts == {"whole": None, "cut": "time"}
     (command,) = [line for line in ran.out.splitlines() if line.startswith("reproduce: ")]
     again = shootdown(*command.split()[2:])
     assert again.code == 1
+
+
+def test_options_that_do_nothing_in_some_of_several_scenarios(shootdown: Shootdown) -> None:
+    words = ("check", "mine.py::safe", "KVM-VMID-GEN.fixed", "X2.V3.pv", "--max-states", "9")
+    ran = shootdown(*words, "--hardware", "preemption=explicit")
+    assert ran.err == "shootdown: --hardware preemption does nothing in safe, KVM-VMID-GEN.fixed\n"
+    assert shootdown(*words, "--hardware", "preemption=explicit", "--quiet").err == ""
+    assert shootdown(*words, "--hardware", "memory=tso").err == ""
 
 
 def test_no_time_for_the_analysis_of_factors(

@@ -141,14 +141,17 @@ def test_a_long_one_is_kept_unasked(
     assert not file.exists()
 
 
+LEAVE = "leave out --lanes, and it goes on as it began"
+
+
 @pytest.mark.parametrize(
     ("kept", "words", "said"),
     [
         ("on", ("bits.py::race",), "is a search of another scenario (safe; here: race)"),
         ("on", ("bits.py::safe", "--bound", "bits=7"), "other bounds (bits=8,cpus=2; here: bits=7"),
-        ("on", ("bits.py::safe", "--lanes", "auto"), "with other lanes (on; here: auto)"),
-        ("off", ("bits.py::safe", "--lanes", "on"), "with other lanes (none; here: on)"),
-        ("off", ("bits.py::safe", "--lanes", "auto"), "with other lanes (none; here: auto)"),
+        ("off", ("bits.py::safe", "--lanes", "on"), f"with other lanes (none; here: on): {LEAVE}"),
+        ("off", ("bits.py::safe", "--lanes", "auto"), "with other lanes (none; here: auto): "),
+        ("auto", ("bits.py::safe", "--lanes", "on"), "with other lanes (auto; here: on): "),
         ("on", ("bits.py::safe", "--compact"), "with other fingerprints (none; here: 64 bits"),
         ("on", ("bits.py::safe", "--reduce", "order"), "with other reductions (auto; here: order)"),
         ("on", ("bits.py::safe", "--threads", "2"), "--threads: a search with lanes has one"),
@@ -165,6 +168,30 @@ def test_foreign_files(shootdown: Shootdown, kept: str, words: tuple[str, ...], 
     assert said in ran.err
     assert ran.err.count("\n") == 1
     assert Path("c").read_bytes() == content
+
+
+@pytest.mark.parametrize(("kept", "asked"), [("on", "auto"), ("auto", "on"), ("auto", "auto")])
+@pytest.mark.parametrize("name", ["safe", "race"])
+def test_the_same_search_by_another_name(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch, kept: str, asked: str, name: str
+) -> None:
+    """Once a search has lanes, it goes on as with ``on`` and as with ``auto``; with ``auto`` a race
+    is the ordinary one."""
+    monkeypatch.setattr("shootdown.check.native.lanes.SHORT", 20)
+    made = (f"bits.py::{name}", "--lanes", kept, "--checkpoint", "c", "--max-states", "40")
+    assert shootdown("check", *made).code == 3
+    ran = shootdown("check", made[0], "--lanes", asked, "--resume", "c", "--json", "there.json")
+    whole = shootdown("check", made[0], "--json", "whole.json")
+    assert (ran.code, ran.err) == (whole.code, "")
+    facts = []
+    for file in ("there.json", "whole.json"):
+        (result,) = json.loads(Path(file).read_text())["results"]
+        facts.append((result["verdict"], result["states"], result["depth"]))
+    if name == "safe":
+        assert facts[0] == facts[1]
+    else:
+        token = whole.out.split("--path ")[1]
+        assert ran.out.split("--path ")[1] == token
 
 
 def test_a_damaged_and_a_cut_file(shootdown: Shootdown) -> None:

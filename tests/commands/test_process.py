@@ -154,6 +154,51 @@ def test_interrupt_outside_a_search_is_one_line(models: Path, code: str) -> None
     assert (run.returncode, out, err) == (130, "", "shootdown: interrupted\n")
 
 
+SHOWING = """
+from shootdown.lang import Object, Setup, Thread, Word, invariant, path, scenario
+
+
+class Flag(Word):
+    up: bool = False
+
+    def show(self):
+        if not self.up:  # what it was before the step: no label of a step shows that
+            wait()
+        return "?"
+
+
+class Cpu(Object):
+    flag: Flag
+
+
+@path
+def raises() -> None:
+    Cpu(0).flag = Flag(up=True)
+
+
+@invariant("INV-DOWN")
+def down() -> bool:
+    return not Cpu(0).flag.up
+
+
+@scenario("s", expect="VIOLATED")
+def s() -> Setup:
+    return Setup(sizes={Cpu: 1}, threads=[Thread(raises, on=Cpu(0))], invariants=[down])
+"""
+
+
+def test_interrupt_while_a_race_is_shown_leaves_the_verdict(models: Path) -> None:
+    (models / "slow.py").write_text(IMPORTING + SHOWING)
+    words = [sys.executable, "-m", "shootdown", "check", "slow.py"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        assert run.stderr.readline() == "here\n"
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=10)
+    assert (run.returncode, err) == (1, "")
+    assert out.startswith("VIOLATED  INV-DOWN\nshortest race: 1 step; interrupted before")
+
+
 def test_color_and_progress_on_a_terminal(terminal: Terminal, models: object) -> None:
     words = ["check", "mine.py::race", "--bound", "cpus=12", "--engine", "reference"]
     with subprocess.Popen(

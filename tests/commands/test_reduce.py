@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
 from command_line import Shootdown
 from shootdown.check.native import explore
-from shootdown.check.reduce import NONE, Reduction, auto
-from shootdown.check.result import ViolationKind
+from shootdown.check.reduce import NONE, Reduction, auto, reductions
+from shootdown.check.result import Limits, Progress, Result, ViolationKind
 from shootdown.check.without import without
+from shootdown.lang.ir import System
 from shootdown.races import library
 from shootdown.report.json import schema
 
@@ -130,6 +134,65 @@ def test_nothing_is_interchangeable(shootdown: Shootdown) -> None:
     assert document["results"][0]["reductions"] == []
 
 
+def test_symmetry_that_gets_too_large_is_given_up(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is another thing than that nothing is interchangeable."""
+
+    def said(*words: str) -> tuple[str, int | None]:
+        out = shootdown("check", *words, "--json", "given.json").out
+        (result,) = json.loads(Path("given.json").read_text())["results"]
+        document = json.loads(Path("given.json").read_text())
+        jsonschema.validate(document, schema("check"), cls=jsonschema.Draft202012Validator)
+        return " ".join(out.split()), result["symmetry_given_up"]
+
+    given_up = "symmetry: given up, as its proofs, or its group, got too large"
+    words = ("S0.V6", "--reduce", "symmetry")
+    text, pairs = said(*words)
+    assert (pairs, "too large" in text) == (0, False)
+    monkeypatch.setattr("shootdown.check.reduce.bdd.Diagrams.__init__.__defaults__", (50,))
+    text, pairs = said(*words)
+    assert f"reductions {given_up} invariants" in text
+    assert pairs
+    monkeypatch.setattr(auto, "FIRST", 20)
+    assert f"reductions {given_up} invariants" in said("S0.V6")[0]
+    assert f"states in {given_up}" not in said("S0.V4", "--reduce", "none")[0]
+    assert f"({given_up})" in said("S0.V4", "--reduce", "symmetry")[0]
+    assert f"reductions order {given_up}" not in said("S0.V6", "--reduce", "order")[0]
+
+
+def test_a_group_that_is_too_large_is_given_up(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shootdown.check.reduce.symmetry.MOST", 1)
+    ran = shootdown("check", "S0.V6", "--reduce", "symmetry")
+    assert "symmetry: given up, as its proofs, or its group, got too large" in " ".join(
+        ran.out.split()
+    )
+
+
+def test_the_time_covers_the_analysis(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    class Clock:
+        def perf_counter(self) -> float:
+            return now
+
+    def slowly(system: System, names: tuple[str, ...]) -> Reduction:
+        nonlocal now
+        now += 1000
+        return reductions(system, names)
+
+    monkeypatch.setattr(auto, "FIRST", 20)
+    monkeypatch.setattr(auto, "time", Clock())
+    monkeypatch.setattr(auto, "reductions", slowly)
+    (result,) = json.loads(shootdown("check", "S0.V6", "--json").out)["results"]
+    assert result["reductions"] == ["symmetry"]
+    assert 1000 < result["seconds"] < 1100
+
+
 def test_progress_is_not_reduced(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = shootdown("check", "S3.LIVE", "--reduce", "order")
     assert ran.code == 2
@@ -170,6 +233,50 @@ def test_factors(shootdown: Shootdown) -> None:
     for words in (("--resume", "x"), ("--lanes", "on"), ("--all-invariants",), ("--json-events",)):
         ran = shootdown("check", "S0.V8", "--factors", *words)
         assert (ran.code, words[0] in ran.err) == (2, True)
+
+
+def test_factors_show_which_search_runs(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def telling(
+        system: System, limits: Limits, on_progress: Callable[[Progress], None], **more: Any
+    ) -> Result:
+        on_progress(Progress(states=7, expanded=3, depth=2, elapsed=1.0, memory=1))
+        return explore(system, limits, **more)
+
+    monkeypatch.setattr("shootdown.commands.search.engine_named", lambda _: telling)
+    monkeypatch.setattr("shootdown.commands.console.ProgressLine.EVERY", 0.0)
+    words = ("check", "S0.V8", "--factors", "--bound", "pages=1")
+    begins = [line.split(" states,")[0] for line in shootdown(*words).err.splitlines()]
+    assert begins == [
+        "S0.V8 (tlb=explicit): 7",
+        "S0.V8 (as it is): 7",
+        "S0.V8 (and symmetry): analysing what can be left out",
+        "S0.V8 (and symmetry): 7",
+        "S0.V8 (and order): analysing what can be left out",
+        "S0.V8 (and order): 7",
+        "S0.V8 (and merge): analysing what can be left out",
+        "S0.V8 (and merge): 7",
+    ]
+    assert shootdown(*words, "--quiet").err == ""
+    monkeypatch.setattr("shootdown.commands.console.ProgressLine.EVERY", 9.0)
+    assert shootdown(*words).err == ""
+
+
+def test_ctrl_c_in_the_analysis_of_factors_leaves_the_rows(
+    shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(auto, "chosen", pressed)
+    ran = shootdown("check", "S0.V8", "--factors", "--bound", "pages=1")
+    assert ran.code == 3
+    assert [line[2:18].strip() for line in ran.out.splitlines()[2:]] == [
+        "tlb=explicit",
+        "as it is",
+        "and symmetry",
+    ]
 
 
 def test_every_invariant_has_its_race(shootdown: Shootdown) -> None:

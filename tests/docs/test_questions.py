@@ -49,11 +49,16 @@ def test_a_question_is_asked_and_answered_first(name: str) -> None:
 @pytest.mark.parametrize("name", IDS)
 def test_one_command_shows_the_answer_with_scenarios_that_exist(name: str) -> None:
     (one,) = shown(name)
-    words = one.command.partition("|")[0].split()
+    words = one.command.replace("\\\n", "").partition("|")[0].split()
     assert words[:2] == ["shootdown", "check"]
     asked = [word for word in words[2:] if not word.startswith("-")]
     assert asked
     assert set(asked) <= {scenario.name for scenario in library()}
+    if "EXPECTED" in one.output:  # all of them, and the command is whole
+        assert "-q" in words
+        assert one.output.startswith("NAME ")
+        table = one.output.partition("\n\n")[0].splitlines()
+        assert [row.split()[0] for row in table[1:]] == asked
 
 
 @pytest.mark.parametrize("name", IDS)

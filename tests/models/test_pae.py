@@ -9,8 +9,10 @@ import pytest
 
 from models.checks import explored
 from models.results import LIBRARY
+from shootdown.check import native
 from shootdown.check.reference import _Search
 from shootdown.check.result import Limits, Verdict
+from shootdown.check.trace import trace_violation
 from shootdown.hardware.ipi import call_many
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, PteHigh, PteLow
 from shootdown.hardware.pae import entry_of
@@ -35,6 +37,7 @@ from shootdown.linux.mm_types import Mm
 from shootdown.linux.pgtable import ptep_get
 from shootdown.races import s0_properties as s0
 from shootdown.races.s0 import on
+from shootdown.report.diagram import diagram
 
 MM = AddressSpace(0)
 PAGE = Page(0)
@@ -260,3 +263,18 @@ def test_who_holds_the_ptl_learns_the_frame() -> None:
         )
 
     assert explored(build).verdict is Verdict.HOLDS
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("S0.V6.pae-set-low", "low 1 W A D and high 0 make f2"),
+        ("S0.V6.pae-clear-high", "low 0 W A D and high 0 make no frame"),
+    ],
+)
+def test_the_race_shows_what_the_walker_made_of_the_halves(name: str, made: str) -> None:
+    system = LIBRARY[name].compile(options={"tlb": "explicit"})
+    result = native.explore(system)
+    assert result.violation is not None
+    assert result.violation.name == "INV-TORN"
+    assert made in " ".join(diagram(trace_violation(system, result.violation)).split())

@@ -123,7 +123,7 @@ def test_vacuous() -> None:
 
 
 def test_unknown() -> None:
-    system = scripted(SCRIPT, ending="holds")
+    system = scripted(SCRIPT, ending="vacuous")
     result = replace(explore(system, Limits(states=2)), seconds=0.02, memory=1000)
     run = Run(replace(SUBJECT, changed=True), result)
     lines = verdict_text(run).splitlines()
@@ -136,7 +136,21 @@ def test_unknown() -> None:
         "  explored      2 states, depth 1, in 0.02 s; 1 of them still to be",
         "                  expanded (reference engine, 1000 B)",
     ]
+    assert lines[-2:] == [
+        "  goals         not reached yet: finished",
+        "  not executed  1 line so far (--json lists them)",
+    ]
     assert exit_code(run) == 3
+
+
+def test_a_search_that_saw_all_states_says_never_though_it_is_unknown() -> None:
+    system = scripted(SCRIPT, ending="vacuous")
+    result = replace(searched(system), verdict=Verdict.UNKNOWN, stopped="progress")
+    text = verdict_text(Run(replace(SUBJECT, changed=True), result))
+    assert "never reached finished" in text
+    assert "40: flush_tlb_mm(mm)" in text
+    assert "yet" not in text
+    assert "so far" not in text
 
 
 def test_replay() -> None:

@@ -70,8 +70,9 @@ class Violation:
     ``lang.ir``: outcomes are numbered across all actions). ``name`` is the invariant's or the
     assertion's name; ``index`` is its index in ``System.invariants`` or ``System.failures`` (-1 for
     a deadlock) or in ``System.progress``. ``loop``: from ``path[loop]`` on the path goes round for
-    ever. ``real``: the path is one of the system; where there was no time to make one, it is that
-    of a reduced search. ``length`` is the number of steps of the race.
+    ever. ``cut``: why there is no path of the system, only one of a reduced search, or its end:
+    ``time`` (the limit was reached before one was made) or ``interrupt``. ``length`` is the number
+    of steps of the race, if there is a path.
     """
 
     kind: ViolationKind
@@ -80,7 +81,12 @@ class Violation:
     path: tuple[tuple[int, ...], ...]
     failing_outcome: int | None = None
     loop: int | None = None
-    real: bool = True
+    cut: str | None = None
+
+    @property
+    def real(self) -> bool:
+        """Whether the path is one of the system."""
+        return self.cut is None
 
     @property
     def length(self) -> int:
@@ -149,9 +155,18 @@ class Result:
     checkpoint: str | None = None
     reductions: tuple[str, ...] = ()  # that were on: the counts are those of the smaller graph
     asked: tuple[str, ...] = ()  # the reductions that the user named: not all of them may apply
+    given_up: int | None = None  # of symmetry: see Reduction.given_up
     before: Covered | None = None
     fingerprints: Fingerprints | None = None
     represented: Represented | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are states that it did not come to: what it has not seen may still come.
+
+        (A search that is UNKNOWN since its endless loops were not looked for has seen all.)
+        """
+        return self.frontier > 0 and self.violation is None
 
     @property
     def omission(self) -> float:

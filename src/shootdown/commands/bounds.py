@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from shootdown.commands.options import (
@@ -15,11 +16,12 @@ from shootdown.commands.options import (
     whole_number,
 )
 from shootdown.commands.streams import BROKEN_PIPE
-from shootdown.errors import UsageError
+from shootdown.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
+    from shootdown.check.result import Result
     from shootdown.commands.console import Console
-    from shootdown.commands.growth import Growth, Vector
+    from shootdown.commands.growth import Growth, Predicted, Size, Vector
     from shootdown.commands.targets import Target
     from shootdown.report.bounds import Grown, Row, Untried
 
@@ -93,6 +95,7 @@ class _Table:
         from shootdown.report.run import UNFINISHED, worst
 
         self.impossible(self.growth.start)  # an error, if it is
+        self.check_options()
         self.console.say(heading(self.growth.names))
         if not self.search():
             return BROKEN_PIPE
@@ -102,6 +105,16 @@ class _Table:
             document = bounds_document(self.grown(), self.limits(), code, version())
             self.console.write(document)
         return code
+
+    def check_options(self) -> None:
+        """Refuse options that there are not, rather than print a table of that."""
+        from shootdown.commands.targets import compiled
+
+        if self.arguments.hardware:
+            given = argparse.Namespace(**vars(self.arguments))
+            given.bound = [self.growth.bounds(self.growth.start)]
+            with suppress(ModelError):  # which is a row
+                compiled(self.target, given)
 
     def search(self) -> bool:
         """Rows until there are no more; False if nobody reads on."""
@@ -142,26 +155,29 @@ class _Table:
         limit = self.exceeded(vector, predicted)
         if limit is None:
             return False
-        over = self.time_left() <= 0
-        states = None if over else predicted
-        self.untried.append(Untried(self.growth.bounds(vector), limit, states))
+        bounds = self.growth.bounds(vector)
+        if predicted is None or self.time_left() <= 0:
+            self.untried.append(Untried(bounds, limit))
+        else:
+            self.untried.append(Untried(bounds, limit, predicted.states, predicted.reduced))
         self.growth.end(vector)
         return True
 
-    def exceeded(self, vector: Vector, states: int | None) -> str | None:
+    def exceeded(self, vector: Vector, predicted: Predicted | None) -> str | None:
         """The limit that a search would exceed."""
         if self.time_left() <= 0:
             return "total"
         like = self.growth.like(vector)
-        if states is None or like is None:
+        if predicted is None or like is None:
             return None
+        states = predicted.states
         if states > (self.arguments.max_states or states):
             return "states"
         if self.states + states > (self.arguments.total_states or self.states + states):
             return "total"
         if like.states < ENOUGH:
             return None
-        needed = states * like.seconds / like.states
+        needed = like.before + states * like.seconds / like.states
         if needed > self.row_time:
             return "time"
         if needed > self.time_left():
@@ -171,7 +187,6 @@ class _Table:
     def row(self, vector: Vector) -> Row:
         """Search at some bounds."""
         from shootdown.commands.console import ProgressLine
-        from shootdown.commands.growth import Size
         from shootdown.commands.search import check_target
         from shootdown.report.bounds import Row
         from shootdown.report.run import Run
@@ -192,9 +207,7 @@ class _Table:
             result = run.result
             self.states += result.states
             if row.verdict == "HOLDS":
-                seconds = result.seconds - result.preparing
-                size = Size(result.states, result.depth, seconds, result.memory)
-                self.growth.held(vector, size)
+                self.growth.held(vector, _size(result))
                 return row
         self.growth.end(vector)
         return row
@@ -235,6 +248,22 @@ class _Table:
             refused=[(growth.bounds(vector), why) for vector, why in growth.refused.items()],
             unchanged=[(growth.bounds(vector), name) for vector, name in growth.unchanged()],
         )
+
+
+def _size(result: Result) -> Size:
+    """How large a search was that holds."""
+    from shootdown.commands.growth import Size
+
+    represented = result.represented
+    return Size(
+        result.states,
+        result.depth,
+        result.seconds - result.preparing,
+        result.memory,
+        None if represented is None else represented.states,
+        result.reductions,
+        result.preparing if result.reductions else 0.0,
+    )
 
 
 def _growth(target: Target, arguments: argparse.Namespace) -> Growth:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from shootdown.report.table import Row
 
 
+IDLE = 4  # scenarios that are named where an option does nothing
+
+
 class CheckCommand:
     """Searches scenarios and prints their verdicts."""
 
@@ -101,6 +104,7 @@ class Outcome:
     text: str  # for standard output
     error: str  # for standard error
     document: dict[str, Any] | None
+    idle: tuple[str, ...] = ()  # options that do nothing there
 
 
 class _Checks:
@@ -113,10 +117,13 @@ class _Checks:
         from shootdown.commands.events import Events
         from shootdown.commands.jobs import usable_cpus
         from shootdown.commands.survival import check_arguments
+        from shootdown.commands.targets import refuse_unknown_options
 
         check_arguments(arguments, targets)
+        if len(targets) > 1:
+            refuse_unknown_options(arguments)
         self.targets = targets
-        self.arguments = argparse.Namespace(**vars(arguments))
+        self.arguments = argparse.Namespace(**vars(arguments), several=len(targets) > 1)
         self.console = console
         free = max(1, usable_cpus() // arguments.threads)
         wanted = min(arguments.jobs or free, len(targets))
@@ -191,6 +198,17 @@ class _Checks:
             self.console.say("\n".join([*unexpected, "", closing(rows, len(self.targets))]))
         elif len(self.targets) > 1:
             self.console.say(table_text(rows, len(self.targets)))
+        self.tell_idle()
+
+    def tell_idle(self) -> None:
+        """Say which options did nothing, and where."""
+        if self.arguments.quiet or self.events.on_stderr:
+            return
+        for name in dict.fromkeys(name for outcome in self.outcomes for name in outcome.idle):
+            at = [o.row.cells[0] for o in self.outcomes if name in o.idle]
+            more = f" and {len(at) - IDLE} more" if len(at) > IDLE else ""
+            where = ", ".join(at[:IDLE]) + more
+            aside(f"shootdown: --hardware {name} does nothing in {where}")
 
     # ------------------------------------------------------------------ one check
 
@@ -254,6 +272,7 @@ class _Checks:
     def outcome(self, run: Run | Broken) -> Outcome:
         """What a run gives to print."""
         from shootdown.commands.search import interrupted
+        from shootdown.commands.targets import idle_options
         from shootdown.report.run import Broken, exit_code
         from shootdown.report.table import row_of
         from shootdown.report.verdict import headline, verdict_text
@@ -267,4 +286,5 @@ class _Checks:
             from shootdown.report.json import run_document
 
             document = run_document(run)
-        return Outcome(row_of(run), exit_code(run), interrupted(run), text, error, document)
+        idle = () if isinstance(run, Broken) else idle_options(run.system, run.subject.options)
+        return Outcome(row_of(run), exit_code(run), interrupted(run), text, error, document, idle)

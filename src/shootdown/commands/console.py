@@ -82,15 +82,24 @@ class ProgressLine:
         self.elapsed = progress.elapsed
         if progress.elapsed < self.next:
             return
-        line = progress_text(self.name, progress, estimate)
+        self.next = progress.elapsed + (0.1 if self.rewrite else self.EVERY)
+        self._show(progress_text(self.name, progress, estimate))
+
+    def begin(self, what: str, elapsed: float) -> None:
+        """Say what is done now that tells no progress, if the work has lasted that long already.
+
+        ``elapsed`` in seconds.
+        """
+        if not self.quiet and elapsed >= (self.FIRST if self.rewrite else self.EVERY):
+            self._show(f"{self.name}: {what}")
+
+    def _show(self, line: str) -> None:
         if self.rewrite:
-            self.next = progress.elapsed + 0.1
             # a line that breaks could not be taken away
             line = line[: _width_of_stderr() - 1]
             aside("\r" + line.ljust(self.width), end="")
             self.width = len(line)
         else:
-            self.next = progress.elapsed + self.EVERY
             aside(line)
 
     def __enter__(self) -> ProgressLine:

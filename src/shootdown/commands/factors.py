@@ -44,7 +44,9 @@ def print_factors(arguments: argparse.Namespace, console: Console) -> int:
     if others:
         raise UsageError(f"--factors searches in its own ways: leave out {', '.join(others)}")
     codes = []
-    for target in find_all(arguments.names):
+    targets = find_all(arguments.names)
+    arguments = argparse.Namespace(**vars(arguments), several=len(targets) > 1)
+    for target in targets:
         rungs = _ladder(target, arguments)
         console.say(factors_text(target.scenario, rungs))
         codes.append(rungs[-1].code)
@@ -54,15 +56,15 @@ def print_factors(arguments: argparse.Namespace, console: Console) -> int:
     return worst(codes)
 
 
-def not_searched(like: Result, seconds: float) -> Result:
-    """The result where the analysis took all the time."""
+def not_searched(like: Result, stopped: str, seconds: float) -> Result:
+    """The result where the analysis took all the time, or Ctrl-C ended it."""
     from shootdown.check.result import Verdict
 
     return replace(
         like,
         verdict=Verdict.UNKNOWN,
         violation=None,
-        stopped="time",
+        stopped=stopped,
         states=0,
         expanded=0,
         transitions=0,
@@ -79,6 +81,7 @@ def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
     from shootdown.check.reduce import NAMES, NONE
     from shootdown.check.reduce.auto import chosen, time_left
     from shootdown.check.result import Limits
+    from shootdown.commands.console import ProgressLine
     from shootdown.commands.search import engine_named, too_late
     from shootdown.commands.targets import (
         compiled,
@@ -98,10 +101,15 @@ def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
         most = MOST
     limits = Limits(most, arguments.max_memory, arguments.max_time)
     rungs: list[Rung] = []
+    first = time.perf_counter()
+
+    def line(name: str) -> ProgressLine:
+        return ProgressLine(f"{target.scenario.name} ({name})", arguments.quiet)
 
     def add(name: str, system: System, reduce: Reduction = NONE, limits: Limits = limits) -> bool:
         """Whether to go on: Ctrl-C ends them all."""
-        rungs.append(Rung(name, explore(system, limits, reduce=reduce)))
+        with line(name) as show:
+            rungs.append(Rung(name, explore(system, limits, show, reduce=reduce)))
         return rungs[-1].result.stopped != "interrupt"
 
     with Interruptible():
@@ -112,13 +120,21 @@ def _ladder(target: Target, arguments: argparse.Namespace) -> list[Rung]:
         if not add("as it is", system):
             return rungs
         for number, name in enumerate(NAMES, 1):
-            began = time.perf_counter()
+            began, stopped = time.perf_counter(), None
             try:
-                with time_limit(limits.time, "analysing what reductions can leave out"):
+                with (
+                    line(f"and {name}") as show,
+                    time_limit(limits.time, "analysing what reductions can leave out"),
+                ):
+                    show.begin("analysing what can be left out", began - first)
                     reduce = chosen(system, NAMES[:number])
             except UnfinishedError:
+                stopped = "time"
+            except KeyboardInterrupt:
+                stopped = "interrupt"
+            if stopped is not None:
                 seconds = time.perf_counter() - began
-                rungs.append(Rung(f"and {name}", not_searched(rungs[-1].result, seconds)))
+                rungs.append(Rung(f"and {name}", not_searched(rungs[-1].result, stopped, seconds)))
                 break
             if name in reduce.names and not add(
                 f"and {name}", system, reduce, time_left(limits, began)

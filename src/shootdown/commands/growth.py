@@ -12,12 +12,33 @@ PATIENCE = 4  # refused bounds in a row, after which no larger ones are asked fo
 @dataclass(frozen=True, slots=True)
 class Size:
     """How large a finished search was. ``seconds`` and ``memory`` (bytes) are those of the search,
-    without what may be kept of an earlier one: the code."""
+    without what may be kept of an earlier one: the code.
+
+    ``represented``: what the states stand for, if that was counted. ``reductions``: with which it
+    was searched. ``before``: the seconds until a search with reductions began, if there is one: an
+    ordinary search, the analysis, and the code.
+    """
 
     states: int
     depth: int
     seconds: float
     memory: int
+    represented: int | None = None
+    reductions: tuple[str, ...] = ()
+    before: float = 0.0
+
+    @property
+    def whole(self) -> int:
+        """The states without symmetry, as far as that is known."""
+        return self.represented or self.states
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """A search to come: the ``states`` that it finds, and whether it is one with reductions."""
+
+    states: int
+    reduced: bool
 
 
 class Growth:
@@ -53,7 +74,7 @@ class Growth:
         self.sizes[vector] = size
         for axis in self.axes:
             before = self.sizes.get(_moved(vector, axis, -1))
-            if before and (before.states, before.depth) == (size.states, size.depth):
+            if before and (before.whole, before.depth) == (size.whole, size.depth):
                 self.idle.add((vector, axis))
         self._go_on(vector)
 
@@ -73,10 +94,14 @@ class Growth:
         self.waiting.discard(vector)
         self.ended.add(vector)
 
-    def predicted(self, vector: Vector) -> int | None:
+    def predicted(self, vector: Vector) -> Predicted | None:
         """How many states it should have, going on as before: where two steps led to what is known,
         the second one is taken to multiply the states as it did without the first. ``None`` with
-        nothing to go by."""
+        nothing to go by.
+
+        Searches with other reductions cannot be compared. So what their states stand for is
+        multiplied, and divided by as much as symmetry has given already (it may give more).
+        """
         found = []
         for axis, one in self._before(vector):
             for other, two in self._before(vector):
@@ -84,8 +109,8 @@ class Growth:
                     continue
                 both = self.sizes.get(_moved(one, other, -1))
                 if one in self.sizes and two in self.sizes and both is not None:
-                    found.append(self.sizes[one].states * self.sizes[two].states // both.states)
-        return max(found, default=None)
+                    found.append(_going_on(self.sizes[one], self.sizes[two], both))
+        return max(found, key=lambda predicted: predicted.states, default=None)
 
     def like(self, vector: Vector) -> Size | None:
         """The largest search before it, for what a state costs."""
@@ -123,8 +148,19 @@ class Growth:
 
     def _order(self, vector: Vector) -> tuple[int, int, Vector]:
         like = self.like(vector)
-        expected = self.predicted(vector) or (0 if like is None else like.states)
+        predicted = self.predicted(vector)
+        expected = (0 if like is None else like.states) if predicted is None else predicted.states
         return expected, sum(vector), vector
+
+
+def _going_on(one: Size, two: Size, both: Size) -> Predicted:
+    """What comes after two steps, if each was taken alone."""
+    reduced = bool(one.reductions or two.reductions)
+    if one.reductions == two.reductions == both.reductions:
+        return Predicted(one.states * two.states // both.states, reduced)
+    whole = one.whole * two.whole // both.whole
+    factor = max(one.whole / one.states, two.whole / two.states)
+    return Predicted(max(1, round(whole / factor)), reduced)
 
 
 def _moved(vector: Vector, axis: int, by: int) -> Vector:

@@ -66,31 +66,43 @@ def check_target(
             if getattr(arguments, "all_invariants", False):
                 others = tuple(_others(result, arguments, limits, left, show))
         if result.violation is None or not told(Run(built.subject, result)):
-            return Run(built.subject, result)
+            cut = None if result.violation is None else result.violation.cut
+            return Run(built.subject, result, cut=cut)
         from shootdown.check.tokens import encode_token
         from shootdown.check.trace import untold
         from shootdown.check.witness import concrete_trace
 
         with user_code(target.path or target.scenario.location.file, "showing a value"):
 
-            def shown(result: Result, *more: Run) -> Run:
+            def shown(result: Result, *, ended: bool = False) -> Run:
                 if result.violation is None:
                     return Run(built.subject, result)
                 trace, token = untold(built.system, result.violation), None
-                rest = left()
-                with (
-                    suppress(UnfinishedError),  # what there is until then is shown
-                    time_limit(None if rest is None else max(rest, TO_SHOW), "telling a race"),
-                ):
-                    told, real = _traced(built.system, result)
-                    trace, token = told, encode_token(told.system, told.numbers) if real else None
-                    concrete = witness_system(built) if real else None
-                    if concrete is not None:
-                        told = concrete_trace(told, concrete) or told
-                        trace, token = told, encode_token(told.system, told.numbers)
-                return Run(built.subject, result, trace, token, more)
+                cut = result.violation.cut or ("interrupt" if ended else None)
+                if cut is not None:
+                    return Run(built.subject, result, trace, token, cut=cut)
+                rest, whole = left(), False
+                most = None if rest is None else max(rest, TO_SHOW)
+                try:  # what there is when it ends early is shown
+                    with Interruptible(), time_limit(most, "telling a race"):
+                        told, real = _traced(built.system, result)
+                        number = encode_token(told.system, told.numbers) if real else None
+                        trace, token = told, number
+                        concrete = witness_system(built) if real else None
+                        if concrete is not None:
+                            told = concrete_trace(told, concrete) or told
+                            number = encode_token(told.system, told.numbers)
+                        trace, token, whole = told, number, True
+                except UnfinishedError:
+                    cut = None if whole else "time"
+                except KeyboardInterrupt:
+                    cut = None if whole else "interrupt"
+                return Run(built.subject, result, trace, token, cut=cut)
 
-            return shown(result, *(shown(other) for other in others))
+            runs = [shown(result)]
+            for other in others:
+                runs.append(shown(other, ended=any(map(interrupted, runs))))
+            return replace(runs[0], others=tuple(runs[1:]))
     except ShootdownError as error:
         return Broken(subject_of(target, arguments), error_text(error), error.exit_code)
     except MemoryError:
@@ -99,8 +111,12 @@ def check_target(
 
 
 def interrupted(run: Run | Broken | None) -> bool:
-    """Whether Ctrl-C ended a search."""
-    return getattr(getattr(run, "result", None), "stopped", None) == "interrupt"
+    """Whether Ctrl-C ended a search, or the showing of what it found."""
+    from shootdown.report.run import Run
+
+    return isinstance(run, Run) and (
+        "interrupt" in (run.result.stopped, run.cut) or any(map(interrupted, run.others))
+    )
 
 
 def too_late(target: Target, seconds: float | None) -> str:
@@ -140,8 +156,6 @@ def _traced(system: System, result: Result) -> tuple[Trace, bool]:
 
     violation = result.violation
     assert violation is not None
-    if not violation.real:
-        raise UnfinishedError("there was no time to make its path")
     if result.system is system:
         return trace_violation(system, violation), True
     searched = replace(result.system, invariants=system.invariants)
@@ -171,6 +185,9 @@ def _others(
     system, result = first.system, first
     rest = system
     while result.violation is not None and result.violation.kind in WAIVABLE:
+        if result.violation.cut == "interrupt":
+            yield replace(result, verdict=Verdict.UNKNOWN, violation=None, stopped="interrupt")
+            break
         rest = without(rest, result.violation)
         try:
             result = _searched(rest, arguments, replace(limits, time=left()), show, None)
@@ -227,4 +244,18 @@ def _many(
         raise UsageError("--lanes: only the native engine has lanes; leave out --engine")
     if arguments.reduce:
         raise UsageError("--lanes: a reduced search has none; leave out --reduce")
-    return lanes.explore if arguments.lanes == "on" else lanes.explore_auto
+    if arguments.lanes == "auto":
+        return lanes.explore_auto
+    return _as_auto if getattr(arguments, "ordinary_race", False) else lanes.explore
+
+
+def _as_auto(
+    system: System, limits: Limits, show: Callable[[Progress], None], keeper: Keeper | None
+) -> Result:
+    """A search with lanes that goes on where ``--lanes auto`` is asked for."""
+    from shootdown.check.native import lanes
+    from shootdown.check.reduce.auto import time_left
+
+    began = time.perf_counter()
+    found = lanes.explore(system, limits, show, keeper)
+    return lanes.with_ordinary_race(found, time_left(limits, began), show)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,6 +115,10 @@ def _as_recorded(file: Path, arguments: argparse.Namespace, target: Target) -> N
     }
     if arguments.lanes == "auto":
         here["lanes"] = "auto"
+    arguments.ordinary_race = False
+    if _many_at_once(about) and arguments.lanes != "off":  # the same search from here on
+        arguments.ordinary_race = arguments.lanes == "auto"
+        del here["lanes"]
     for name, value in here.items():
         if about.get(name, "") != value:
             raise difference(file, name, about.get(name, ""), value)
@@ -124,6 +128,13 @@ def _as_recorded(file: Path, arguments: argparse.Namespace, target: Target) -> N
     if arguments.reduce is None:
         with contextlib.suppress(argparse.ArgumentTypeError):  # another version's: refused soon
             arguments.reduce = reductions(about.get("reduce", "auto"))
+
+
+def _many_at_once(about: Mapping[str, str]) -> bool:
+    """Whether the search in a file has lanes already, and not only later, if it lasts."""
+    from shootdown.check.native.lanes import LATER
+
+    return about.get("lanes") == "on" or about.get("part") == LATER
 
 
 def _real(name: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from shootdown.commands.kept import compiled_system, import_library, library_scenario, sites
 from shootdown.errors import UsageError
 from shootdown.lang.loader import did_you_mean, load, pick, user_code
+from shootdown.lang.scenario import NoOptionError
 from shootdown.races import library
 from shootdown.report.run import Subject
 
@@ -113,7 +115,13 @@ def compiled(target: Target, arguments: argparse.Namespace) -> Compiled:
     _refuse_fixed(target, setup, choices.options)
     if choices.without:
         choices = replace(choices, without=_resolved(target, choices))
-    system, digest = _system(scenario, choices)
+    try:
+        system, digest = _system(scenario, choices)
+    except NoOptionError:
+        raise _no_option(target, setup, choices) from None
+    lenient = choices.without or getattr(arguments, "several", False)
+    if not lenient and idle_options(system, choices.options.items()):
+        raise _no_option(target, setup, choices)
     subject = _subject(target, choices, setup.hardware.name)
     return Compiled(target, subject, setup, system, choices, digest)
 
@@ -178,6 +186,41 @@ def _refuse_fixed(target: Target, setup: Setup, options: dict[str, str]) -> None
                 f"({name}={setup.hardware.options[name]}), so it is no choice; "
                 f"`shootdown show {quote(target.text)}` lists what is"
             )
+
+
+def refuse_unknown_options(arguments: argparse.Namespace) -> None:
+    """Say once what each of several scenarios would say."""
+    from shootdown.lang.types import Option
+
+    for name in _choices(arguments).options:
+        if name not in Option.registry:
+            raise NoOptionError(name, Option.registry)
+
+
+def idle_options(system: System, chosen: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """The options that the user chose and nothing in the system depends on."""
+    consulted = dict(system.options)
+    return tuple(name for name, _ in chosen if name not in consulted)
+
+
+def _no_option(target: Target, setup: Setup, choices: Choices) -> UsageError:
+    """What to say of the first option that a scenario has not, or that does nothing there."""
+    from shootdown.lang.types import Option
+    from shootdown.report.text import paragraph
+
+    known = {name: value for name, value in choices.options.items() if name in Option.registry}
+    system, _ = _system(target.scenario, replace(choices, options=known))
+    name = next(name for name in choices.options if name not in dict(system.options))
+    has = [n for n, _ in system.options if n not in setup.hardware.options]
+    why = f"there is no such option{did_you_mean(name, has)}"
+    if name in known:
+        others = " with these others" if len(known) > 1 else ""
+        why = f"nothing in {target.scenario.name} depends on it{others}"
+    return UsageError(
+        f"--hardware {name}: {why}\n"
+        + paragraph(f"{target.scenario.name} has: {', '.join(has)}", indent=2)
+        + f"\n  `shootdown show {quote(target.text)}` says what they are"
+    )
 
 
 def _all_sites(target: Target, choices: Choices) -> tuple[Site, ...]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shootdown.hardware.arm64_walker import begin_to_walk, evict, fill, remember, tlbi_arrives
-from shootdown.lang import Hardware
+from shootdown.hardware.tlb import TLB
+from shootdown.lang import ByOption, Hardware
 
 COMMON = (
     "a page walk is one atomic access",
@@ -28,7 +29,15 @@ arm64 = Hardware(
     witness={"tlb": "explicit"},
     assumptions=(
         *COMMON,
-        "a PE may load any valid descriptor at any time, and keeps it until it is invalidated",
+        ByOption(
+            TLB,
+            {
+                "may": "a PE may load any valid descriptor at any time, and keeps it until it is "
+                "invalidated",
+                "explicit": "a PE may load any valid descriptor at any time, and lose it at any "
+                "time",
+            },
+        ),
         "the access and dirty flags are set by hardware, by atomic updates of the descriptor",
     ),
 )

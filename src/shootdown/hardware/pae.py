@@ -17,7 +17,7 @@ With ``pte=word`` nothing of this is left in a model.
 from __future__ import annotations
 
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, Pte, PteHigh, PteLow
-from shootdown.lang import Option, atomic, replace, seen_by
+from shootdown.lang import Option, atomic, note, replace, seen_by
 from shootdown.lang.order import MEMORY
 
 PTE_WIDTH = Option(
@@ -92,6 +92,19 @@ def entry_seen(cpu: Cpu, mm: AddressSpace, page: Page) -> Pte:
 
 
 @atomic
+def tell_halves(mm: AddressSpace, page: Page, made: Pte) -> None:
+    """Which entry a walk has found, and of what it is made, for the report."""
+    if PTE_WIDTH == "pae":
+        note("{} and {} make {}", mm.pte_low[page], mm.pte_high[page], made.frame)
+
+
+@atomic
+def tell_no_frame(mm: AddressSpace, page: Page) -> None:
+    """The same where the halves go elsewhere."""
+    note("{} and {} make no frame", mm.pte_low[page], mm.pte_high[page])
+
+
+@atomic
 def set_flags(mm: AddressSpace, page: Page, found: Pte) -> None:
     """A walk sets A and D of the entry that it has found, with a locked access."""
     if PTE_WIDTH == "pae":
@@ -140,4 +153,5 @@ def stays_here(cpu: Cpu, page: Page) -> None:
         leaves = page in cpu.elsewhere
         if mm is not None and goes_elsewhere(mm.pte_low[page], mm.pte_high[page]):
             leaves = True
+            tell_no_frame(mm, page)
         assert not leaves, "INV-TORN: an access goes where halves of two entries lead"

@@ -41,6 +41,8 @@ from shootdown.hardware.pae import (
     learn_elsewhere,
     set_flags,
     stays_here,
+    tell_halves,
+    tell_no_frame,
 )
 from shootdown.lang import Option, atomic, choose, on_write, replace, rule, when
 
@@ -153,6 +155,7 @@ def fill(cpu: Cpu, page: Page) -> None:
             if not pte.accessed:
                 set_flags(mm, page, replace(pte, accessed=True))
             cpu.tlb[page].add(cached(pte))
+        tell_halves(mm, page, pte)
 
 
 @rule(show="TLB fill of {page} from two halves")
@@ -169,6 +172,7 @@ def fill_elsewhere(cpu: Cpu, page: Page) -> None:
             if not low.accessed:
                 mm.pte_low[page] = replace(low, accessed=True)
             cpu.elsewhere.add(page)
+            tell_no_frame(mm, page)
 
 
 @rule(show="TLB eviction of {page}")
@@ -205,6 +209,7 @@ def walk(cpu: Cpu, page: Page, write: bool) -> Frame | None:
         if TLB == "may" and pte.present and pte.accessed:
             cpu.tlb[page].add(cached(pte))
         return None
+    tell_halves(mm, page, pte)
     found = replace(pte, accessed=True, dirty=pte.dirty or write)
     if found != pte:
         set_flags(mm, page, found)

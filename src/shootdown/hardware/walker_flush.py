@@ -19,6 +19,7 @@ what it can load now.
 from __future__ import annotations
 
 from shootdown.hardware.machine import Page
+from shootdown.hardware.tlb import TLB
 from shootdown.hardware.walker import (
     Pcid,
     Region,
@@ -35,7 +36,7 @@ from shootdown.hardware.walker import (
     root_changed,
     walk_given_away,
 )
-from shootdown.lang import Hardware, atomic
+from shootdown.lang import ByOption, Hardware, atomic
 
 
 @atomic
@@ -109,13 +110,23 @@ def invpcid_all_relaxed(cpu: Walker) -> None:
     learn(cpu)
 
 
+ANY_ENTRY = ByOption(
+    TLB,
+    {
+        "may": "a CPU may cache any entry that it can reach, of each level, until it invalidates "
+        "it",
+        "explicit": "a CPU may cache any entry that it can reach, of each level, and lose it at "
+        "any time",
+    },
+)
+
 walker = Hardware(
     "x86 walker",
     rules=(cache_table, fill_leaf, walk_given_away, evict_leaf, evict_table),
     observers=(entry_changed, directory_changed, root_changed),
     witness={"tlb": "explicit"},
     assumptions=(
-        "a CPU may cache any entry that it can reach, of each level, until it invalidates it",
+        ANY_ENTRY,
         "a walk may start at a cached table, whatever became of the table since",
         "a table that was given away holds anything",
         "cached entries are tagged with a PCID; global translations are used under any",

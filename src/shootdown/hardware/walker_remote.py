@@ -17,7 +17,7 @@ from shootdown.hardware.ipi import wait_for_acks
 from shootdown.hardware.machine import AddressSpace, Cpu, Page, StealTime
 from shootdown.hardware.vcpu import preempt
 from shootdown.hardware.walker import Region, Table, Walker, holds, learn, walk_given_away
-from shootdown.hardware.walker_flush import drop_all, drop_page, drop_pcid, walker
+from shootdown.hardware.walker_flush import ANY_ENTRY, drop_all, drop_page, drop_pcid, walker
 from shootdown.lang import Option, atomic, note, path, rule, this, wait_until, when
 
 PDPTE = Option(
@@ -186,7 +186,7 @@ x86_tables = replace(
     walker.without(walk_given_away).and_rules(handle_walker_call),
     name="x86 tables",
     assumptions=(
-        "a CPU may cache any entry that it can reach, of each level, until it invalidates it",
+        ANY_ENTRY,
         "a walk may start at a cached table, whatever became of the table since",
         "a table that was given away holds anything",
         "an IPI reaches its target only while the target has its interrupts on",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from shootdown.hardware.ipi import handle_call
 from shootdown.hardware.tlb import (
+    TLB,
     begin_to_walk,
     evict,
     evict_elsewhere,
@@ -14,7 +15,7 @@ from shootdown.hardware.tlb import (
     remember_low,
 )
 from shootdown.hardware.vcpu import preempt, resume
-from shootdown.lang import Hardware
+from shootdown.lang import ByOption, Hardware
 
 x86 = Hardware(
     "x86",
@@ -24,7 +25,14 @@ x86 = Hardware(
     witness={"tlb": "explicit"},
     assumptions=(
         "a page walk is one atomic access",
-        "a CPU may load any present PTE at any time, and keeps it until it invalidates the page",
+        ByOption(
+            TLB,
+            {
+                "may": "a CPU may load any present PTE at any time, and keeps it until it "
+                "invalidates the page",
+                "explicit": "a CPU may load any present PTE at any time, and lose it at any time",
+            },
+        ),
         "D and A are cached; a store through D=0 re-walks and faults if the PTE is gone",
         "an IPI reaches its target only while the target has its interrupts on",
     ),

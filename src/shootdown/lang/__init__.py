@@ -53,7 +53,7 @@ from shootdown.lang.intrinsics import (
     when,
     xchg,
 )
-from shootdown.lang.scenario import Hardware, Scenario, Setup, Thread, scenario
+from shootdown.lang.scenario import ByOption, Hardware, Scenario, Setup, Thread, scenario
 from shootdown.lang.types import (
     Array,
     Object,
@@ -74,6 +74,7 @@ __all__ = [
     "READ_ONCE",
     "WRITE_ONCE",
     "Array",
+    "ByOption",
     "Function",
     "Hardware",
     "Object",

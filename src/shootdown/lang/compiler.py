@@ -21,7 +21,7 @@ from shootdown.lang.interpret import ways
 from shootdown.lang.kinds import Kinds, bits_for
 from shootdown.lang.limits import MAX_STATE_BITS
 from shootdown.lang.prune import prune
-from shootdown.lang.scenario import Scenario, Setup, Thread, options_of
+from shootdown.lang.scenario import ByOption, Scenario, Setup, Thread, options_of
 from shootdown.lang.setups import check_objects, check_setup, is_function, static, thread_arguments
 from shootdown.lang.source import Source, source_of
 from shootdown.lang.space import StateSpace, Storage
@@ -530,7 +530,11 @@ class _Compilation:
             if not (Option.registry[name].tacit and value == Option.registry[name].default)
         ]
         head = hardware.name + (f" ({', '.join(options)})" if options else "")
-        return (head, self.unit.memory.assumption, *hardware.assumptions)
+        said = [
+            a.sentence(self.unit.options) if isinstance(a, ByOption) else a
+            for a in hardware.assumptions
+        ]
+        return (head, self.unit.memory.assumption, *said)
 
 
 def _put(state: tuple[int, ...], variable: int, value: int) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,6 +49,18 @@ class Thread:
         return f"Thread({getattr(self.path, 'name', self.path)}, ...)"
 
 
+@dataclass(frozen=True, eq=False)
+class ByOption:
+    """A sentence that depends on an option: one for each of its choices."""
+
+    option: Option
+    sentences: Mapping[Any, str]
+
+    def sentence(self, options: Mapping[str, Any]) -> str:
+        """The one for the value that is chosen."""
+        return self.sentences[options[self.option.name]]
+
+
 @dataclass(frozen=True)
 class Hardware:
     """A named set of assumptions: rules that may fire, observers, and values of options.
@@ -61,7 +73,7 @@ class Hardware:
     rules: tuple[Function[..., Any], ...] = ()
     observers: tuple[Function[..., Any], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
-    assumptions: tuple[str, ...] = ()
+    assumptions: tuple[str | ByOption, ...] = ()
     witness: Mapping[str, Any] = field(default_factory=dict)
 
     def with_options(self, **options: Any) -> Hardware:
@@ -193,6 +205,19 @@ def scenario(
     return decorate
 
 
+class NoOptionError(UsageError):
+    """An option that no model has declared."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, known, n=1)
+        super().__init__(
+            f"there is no hardware option '{name}'"
+            + (f"; did you mean '{close[0]}'?" if close else "")
+        )
+
+
 def options_of(setup: Setup, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The value of every option for one run: defaults, hardware, scenario, then the user's."""
     values = {name: option.default for name, option in Option.registry.items()}
@@ -200,8 +225,7 @@ def options_of(setup: Setup, overrides: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in layer.items():
             option = Option.registry.get(name)
             if option is None:
-                known = ", ".join(sorted(Option.registry)) or "none"
-                raise UsageError(f"there is no hardware option '{name}'; there are: {known}")
+                raise NoOptionError(name, Option.registry)
             by_text = {str(choice): choice for choice in option.choices}
             if value not in option.choices and str(value) not in by_text:
                 raise UsageError(

@@ -11,9 +11,9 @@ from shootdown.lang.builder import counted
 from shootdown.lang.decorators import Function
 from shootdown.lang.ir import Location
 from shootdown.lang.kinds import Kinds
-from shootdown.lang.scenario import Hardware, Setup, Thread
+from shootdown.lang.scenario import ByOption, Hardware, Setup, Thread
 from shootdown.lang.source import Source, source_of
-from shootdown.lang.types import Object, population
+from shootdown.lang.types import Object, Option, population
 from shootdown.lang.values import Static, TupleV, Value
 
 
@@ -60,10 +60,23 @@ def _check_hardware(hardware: Hardware, fail: Fail) -> None:
         if not is_a(value, (list, tuple)):
             raise fail(f"Hardware({name}=...) takes a tuple, not {named(value)}")
     for sentence in hardware.assumptions:
-        if not is_a(sentence, str):
+        if is_a(sentence, ByOption):
+            _check_by_option(sentence, fail)
+        elif not is_a(sentence, str):
             raise fail(f"Hardware(assumptions=...) takes sentences, not {named(sentence)}")
     for name in ("options", "witness"):
         _check_dict(f"Hardware({name}=...)", getattr(hardware, name), "{'memory': 'tso'}", fail)
+
+
+def _check_by_option(depending: Any, fail: Fail) -> None:
+    if not is_a(depending.option, Option):
+        raise fail(f"ByOption(...) begins with an Option, not {named(depending.option)}")
+    name, choices = depending.option.name, depending.option.choices
+    example = f"ByOption({name.upper()}, {{{choices[0]!r}: 'a sentence'}})"
+    _check_dict("ByOption(...)", depending.sentences, example, fail)
+    for choice in choices:
+        if not is_a(depending.sentences.get(choice), str):
+            raise fail(f"ByOption(...) has no sentence for {name}={choice}")
 
 
 def _check_sizes(sizes: Any, fail: Fail) -> None:

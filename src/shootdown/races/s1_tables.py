@@ -11,8 +11,9 @@ from typing import Any
 
 from shootdown.hardware.machine import Cpu, Frame, Page
 from shootdown.hardware.sva import SvaDevice, sva_observers, sva_rules
+from shootdown.hardware.tlb import TLB
 from shootdown.hardware.walker import Pcid, Region, Space, Table
-from shootdown.lang import Hardware, Scenario, Setup, Thread, path, scenario, this
+from shootdown.lang import ByOption, Hardware, Scenario, Setup, Thread, path, scenario, this
 from shootdown.linux.arch.x86.mm_pgtable import forget_table
 from shootdown.linux.arch.x86.tlb_kernel import switch_mm_irqs_off
 from shootdown.linux.kernel_cpu import INIT_MM, KERNEL, KernelCpu, kernel_access
@@ -30,7 +31,15 @@ with_device = Hardware(
     witness=linux_kernel.witness,
     assumptions=(
         *linux_kernel.assumptions,
-        "a device walks the kernel's page table and caches its tables until it is told otherwise",
+        ByOption(
+            TLB,
+            {
+                "may": "a device walks the kernel's page table and caches its tables until it is "
+                "told otherwise",
+                "explicit": "a device walks the kernel's page table, caches its tables, and may "
+                "lose them at any time",
+            },
+        ),
     ),
 )
 

@@ -11,11 +11,12 @@ from dataclasses import replace as copy_of
 from shootdown.hardware.ipi import call_many
 from shootdown.hardware.machine import AddressSpace, Cpu, Frame, Page, Pte, TlbEntry
 from shootdown.hardware.pcid import Pcid, TaggedCpu, drop, load_cr3, x86_pcid
-from shootdown.hardware.tlb import user_store
+from shootdown.hardware.tlb import TLB, user_store
 from shootdown.hardware.x86 import x86
 from shootdown.lang import (
     READ_ONCE,
     WRITE_ONCE,
+    ByOption,
     Scenario,
     Setup,
     Thread,
@@ -364,7 +365,15 @@ S390 = copy_of(
     name="s390",
     assumptions=(
         "a page walk is one atomic access",
-        "a CPU may load any valid entry of the space that it is attached to, and keeps it",
+        ByOption(
+            TLB,
+            {
+                "may": "a CPU may load any valid entry of the space that it is attached to, and "
+                "keeps it",
+                "explicit": "a CPU may load any valid entry of the space that it is attached to, "
+                "and lose it at any time",
+            },
+        ),
         "cached entries are tagged with the space; IPTE and IDTE purge them on all CPUs at once",
     ),
 )

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shootdown.check.result import Result
+from shootdown.report.json import represented_document
 from shootdown.report.run import (
     HOLDS,
     UNFINISHED,
@@ -18,9 +20,11 @@ from shootdown.report.run import (
     worst,
 )
 from shootdown.report.text import ascii_text, bounds_text, duration, paragraph, size
+from shootdown.report.verdict import GIVEN_UP, represented_text
 
 HEADINGS = ("VERDICT", "STATES", "DEPTH", "TIME", "MEMORY")
 WIDTHS = (11, 13, 5, 9, 8)
+REDUCED = "*"  # before the states of a row that was searched with reductions
 MANY = 4  # of one kind, that the text names
 BEYOND = (
     "unknown. A verdict is about its bounds; no cut-off theorem is known to hold for these models, "
@@ -49,11 +53,13 @@ class Row:
 class Untried:
     """Bounds that were left out: ``states`` is what they were predicted to have, ``limit`` the
     limit that this exceeds (``states``, ``memory``, ``time``, or ``total`` for those of the whole
-    table); ``states`` is ``None`` where there was no time for them whatever they have."""
+    table); ``states`` is ``None`` where there was no time for them whatever they have. ``reduced``:
+    these states are those of a search with reductions."""
 
     bounds: Bounds
     limit: str
     states: int | None = None
+    reduced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,8 @@ def line(row: Row) -> str:
     run, states, depth, seconds, memory = row.run, "-", "-", "-", "-"
     if isinstance(run, Run):
         result = run.result
-        states, depth = f"{result.states:,}", f"{result.depth:,}"
+        mark = REDUCED if result.reductions else ""
+        states, depth = f"{mark}{result.states:,}", f"{result.depth:,}"
         seconds, memory = duration(result.seconds), size(result.memory)
     names = [ascii_text(name).upper() for name in row.bounds]
     values = [str(v).rjust(len(n)) for v, n in zip(row.bounds.values(), names, strict=True)]
@@ -116,11 +123,11 @@ def closing(grown: Grown) -> str:
         if row.verdict in ("VIOLATED", "VACUOUS", "UNKNOWN", "ERROR", "MODEL ERROR"):
             parts.append(("stopped at", f"{_text(row.bounds)}: {_why(grown.subject, row)}"))
     reduced = [
-        f"{_text(row.bounds)}: {', '.join(row.run.result.reductions)}"
+        f"{_text(row.bounds)}: {_reduced(row.run.result)}"
         for row in grown.rows
         if isinstance(row.run, Run) and row.run.result.reductions
     ]
-    parts += _some("reduced", reduced)
+    parts += _some(f"{REDUCED} reduced", reduced)
     predicted = [u for u in grown.untried if u.states is not None]
     late = [u for u in grown.untried if u.states is None]
     parts += _some("not tried", [f"{_text(u.bounds)}: {_reason(u)}" for u in predicted])
@@ -171,14 +178,25 @@ def _why(subject: Subject, row: Row) -> str:
         return f"{violation.name}; `{command}` shows it"
     if run.result.stopped is None:
         return "a goal was not reached"
-    return f"the limit on {run.result.stopped} was reached"
+    given_up = run.result.given_up and not run.result.reductions
+    why = f" ({GIVEN_UP})" if given_up else ""
+    return f"the limit on {run.result.stopped} was reached{why}"
+
+
+def _reduced(result: Result) -> str:
+    """What the states of a row with reductions are."""
+    names, found = ", ".join(result.reductions), result.represented
+    if found is None:
+        return names
+    return f"{names}; {represented_text(result.states, found)}"
 
 
 def _reason(untried: Untried) -> str:
     if untried.states is None:
         return "the time for the whole table is over"
     of = "of the whole table" if untried.limit == "total" else f"on {untried.limit}"
-    return f"about {untried.states:,} states are predicted, too many for the limit {of}"
+    states = f"{untried.states:,} {'reduced ' if untried.reduced else ''}states"
+    return f"about {states} are predicted, too many for the limit {of}"
 
 
 # ------------------------------------------------------------------ JSON
@@ -200,7 +218,12 @@ def bounds_document(grown: Grown, limits: Mapping[str, Any], code: int, version:
         "rows": [_row(row) for row in grown.rows],
         "holds_up_to": [dict(bounds) for bounds in grown.largest],
         "not_tried": [
-            {"bounds": dict(u.bounds), "limit": u.limit, "predicted_states": u.states}
+            {
+                "bounds": dict(u.bounds),
+                "limit": u.limit,
+                "predicted_states": u.states,
+                "reduced": u.reduced,
+            }
             for u in grown.untried
         ],
         "impossible": [{"bounds": dict(b), "reason": why} for b, why in grown.refused],
@@ -222,6 +245,8 @@ def _row(row: Row) -> dict[str, Any]:
         "seconds": None,
         "memory_bytes": None,
         "stopped": None,
+        "reductions": [],
+        "represented": None,
     }
     if isinstance(run, Run):
         result = run.result
@@ -232,5 +257,7 @@ def _row(row: Row) -> dict[str, Any]:
             "seconds": round(result.seconds, 6),
             "memory_bytes": result.memory,
             "stopped": result.stopped,
+            "reductions": list(result.reductions),
+            "represented": represented_document(result),
         }
     return found

@@ -190,7 +190,8 @@ def _broken(run: Broken) -> Json:
     }
 
 
-def _represented(result: Result) -> Json | None:
+def represented_document(result: Result) -> Json | None:
+    """What the states of a search with symmetry stand for."""
     found = result.represented
     if found is None:
         return None
@@ -215,13 +216,14 @@ def _run(run: Run) -> Json:
         **_assumed(run.subject, system),
         "engine": result.engine,
         "reductions": list(result.reductions),
+        "symmetry_given_up": result.given_up,
         "before_reductions": None
         if result.before is None
         else {"states": result.before.states, "depth": result.before.depth},
         "fingerprints": None
         if result.fingerprints is None
         else {**asdict(result.fingerprints), "omission_below": result.omission},
-        "represented": _represented(result),
+        "represented": represented_document(result),
         "shortest": result.shortest,
         "states": result.states,
         "expanded": result.expanded,
@@ -251,10 +253,11 @@ def _run(run: Run) -> Json:
 
 def _violation_of(run: Run) -> Json:
     assert run.trace is not None
-    document = _violation(run.subject, run.trace, run.token)
+    document = {**_violation(run.subject, run.trace, run.token), "cut": run.cut}
     if run.untold:
-        assert run.result.violation is not None
-        document |= {"length": run.result.violation.length, "diagram": ""}
+        found = run.result.violation
+        assert found is not None
+        document |= {"length": found.length if found.real else None, "diagram": ""}
     return document
 
 

@@ -39,8 +39,10 @@ class Subject:
 class Run:
     """A finished check: ``trace`` and ``token`` are there where the result has a violation.
 
-    A trace without a token and without steps is one that there was no time for: only its end is
-    known.
+    ``cut``: why showing the race ended early: ``time`` (the limit), or ``interrupt``. Then the
+    trace has no steps and there is no token: only the race's end is known; or, where there are
+    steps, those of the hardware may be missing that a concrete one takes (see ``check.witness``),
+    which is another race, with another token.
 
     ``others`` are the searches for what else can be broken, if they were asked for: each has a
     violation, but for the last one if it stopped at a limit.
@@ -51,6 +53,7 @@ class Run:
     trace: Trace | None = None
     token: str | None = None
     others: tuple[Run, ...] = ()
+    cut: str | None = None
 
     @property
     def untold(self) -> bool:

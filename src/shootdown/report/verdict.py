@@ -31,7 +31,9 @@ from shootdown.report.text import (
 _NOT_SHORTEST = (
     "not known to be the shortest: with --reduce symmetry the search takes longer and finds that"
 )
-_NO_TIME = "the limit on time was reached before they were known one by one"
+_WITHOUT_HARDWARE = "shown without the steps that the hardware takes for it"
+GIVEN_UP = "symmetry: given up, as its proofs, or its group, got too large"
+_MORE = "symmetry: used in part, as some of its proofs, or its group, got too large"
 PROPERTIES = (ViolationKind.INVARIANT, ViolationKind.NO_PROGRESS)  # their names say it all
 FIELD = 14  # where the values of a HOLDS stand
 
@@ -68,6 +70,8 @@ def _report(run: Run) -> str:
         if run.untold:
             return "\n".join([*parts, *_untold(run, what)])
         parts += [_race_line(run.subject, run.trace, what, length)]
+        if run.cut is not None:
+            parts += [paragraph(f"{_WITHOUT_HARDWARE}: {_STOPPED[run.cut]}")]
         if not run.result.keeps_distances:
             parts += [paragraph(_NOT_SHORTEST)]
         elif run.result.fingerprints is not None:
@@ -87,10 +91,11 @@ def _untold(run: Run, what: str) -> list[str]:
     result, trace = run.result, run.trace
     assert result.violation is not None
     assert trace is not None
+    assert run.cut is not None
     steps = count(result.violation.length, "step") if result.violation.real else "its steps"
     explored = f"explored {count(result.states, 'state')} in {duration(result.seconds)}"
     return [
-        paragraph(f"{what}: {steps}; {_NO_TIME}"),
+        paragraph(f"{what}: {steps}; {_STOPPED[run.cut]} before they were known one by one"),
         *_where(trace.ending),
         "",
         paragraph(explored),
@@ -189,7 +194,7 @@ def _explored_and_token(run: Run) -> str:
     if result.reductions:
         explored += f" (reductions: {', '.join(result.reductions)})"
     elif result.asked:
-        explored += " (reductions: none apply)"
+        explored += " (reductions: none apply)" if not result.given_up else f" ({GIVEN_UP})"
     if run.token is None:
         return paragraph(f"{explored}; no token: the race goes on after a failed assertion")
     command = f"reproduce: {reproduce(run.subject, run.token)}"
@@ -221,6 +226,8 @@ def _fields(run: Run) -> list[str]:
     system, result = run.system, run.result
     missing = never_executed(system.lines, result.covered)
     lines = count(len(missing), "line") if missing else "none: every line of the paths ran"
+    if missing and result.unfinished:
+        lines += " so far (--json lists them)"
     out = [] if result.verdict is Verdict.HOLDS else [paragraph(_summary(result), indent=2)]
     out += [
         field("bounds", bounds_text(system.bounds) or "none"),
@@ -232,9 +239,9 @@ def _fields(run: Run) -> list[str]:
         field("goals", _goals(system, result)),
         field("not executed", lines),
     ]
-    if missing:
+    if missing and not result.unfinished:
         out.append(never_executed_text(missing, indent=4))
-    if nothing_cached(system.lines, result.covered):
+    if nothing_cached(system.lines, result.covered) and not result.unfinished:
         out.append(field("remark", NOTHING_CACHED))
     if result.checkpoint is not None:
         command = resume(run.subject, result.checkpoint)
@@ -284,12 +291,14 @@ def _explored(result: Result) -> str:
 def _reductions(result: Result) -> list[str]:
     texts = [", ".join(result.reductions)] if result.reductions else []
     if result.represented is not None:
-        texts.append(_represented(result.states, result.represented))
+        texts.append(f"symmetry: {represented_text(result.states, result.represented)}")
     unknown = [name for name in result.reductions if name != "symmetry"]
     if unknown:
         names = " and ".join(unknown)
         texts.append(f"what {names} left out is not counted; --factors searches it too, to compare")
-    if result.asked and not texts:  # the others apply to every system
+    if result.given_up:
+        texts.append(GIVEN_UP if "symmetry" not in result.reductions else _MORE)
+    elif result.asked and not texts:  # the others apply to every system
         texts = ["none apply: nothing was proven to be interchangeable"]
     if result.before is not None:
         seen = f"{count(result.before.states, 'state')}, depth {result.before.depth:,}"
@@ -301,14 +310,14 @@ def _omitted(result: Result) -> list[str]:
     return [] if result.fingerprints is None else [field("omitted", omitted.assumed(result))]
 
 
-def _represented(states: int, found: Represented) -> str:
+def represented_text(states: int, found: Represented) -> str:
     """How many states those that were stored stand for."""
     much = f"{found.states:,}"
     if found.error:
         much = f"about {much} (+- {found.error:,})"
     if not found.reachable:
         much = f"at most {much}"
-    return f"symmetry: {count(states, 'state')} stand for {much} ({factor(found.states, states)})"
+    return f"{count(states, 'state')} stand for {much} ({factor(found.states, states)})"
 
 
 def _invariants(system: System) -> str:
@@ -334,5 +343,6 @@ def _goals(system: System, result: Result) -> str:
     if reached:
         texts.append("reached " + ", ".join(reached))
     if missing:
-        texts.append("never reached " + ", ".join(missing))
+        never = "not reached yet:" if result.unfinished else "never reached"
+        texts.append(f"{never} {', '.join(missing)}")
     return "; ".join(texts)

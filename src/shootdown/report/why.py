@@ -137,7 +137,7 @@ def verdict_sentence(mutant: Mutant) -> str:
     violation = run.result.violation
     if violation is not None and run.trace is not None:
         ending = run.trace.ending
-        steps = count(violation.length, "step")
+        steps = count(violation.length, "step") if violation.real else "some steps"
         said = f"{ascii_text(ending.name)} after {steps}: {ascii_text(ending.text)}"
         return said if outcome is Outcome.NEEDED else f"refused, an error of the model: {said}"
     if outcome is Outcome.GOAL_LOST:

@@ -210,6 +210,7 @@ class CompactStore(Store):
         """The words of the states from state ``number``, which is not expanded, back to the initial
         one."""
         last = self._words_at(self["STATES"] + number * self.words * 8)
+        yield list(last)
         layers: list[dict[Words, Words | None]] = [{self._init: None}]
         for way in self._ways_to(number):
             layer: dict[Words, Words | None] = {}
@@ -218,7 +219,7 @@ class CompactStore(Store):
                     if h >> 56 == way:
                         layer.setdefault(found, state)
             layers.append(layer)
-        here: Words | None = last
+        here = layers.pop()[last]
         for layer in reversed(layers):
             assert here is not None
             yield list(here)

@@ -414,39 +414,53 @@ class _Search:
         return False
 
     def keep(self) -> None:
-        """Keep what was found, if the search was stopped."""
+        """Keep what was found, if the search was stopped; what is kept of a violation without a
+        path stays, since that can be found with it."""
         if self.keeper is None or self.store is None:
             return
         if self.violation is None and self.stopped is not None:
             seconds = time.perf_counter() - self.began
             self.checkpoint = self.keeper.stopped(self.store, self.stopped, seconds)
-        else:
+        elif self.violation is None or self.violation.real:
             self.keeper.finished()
 
     # ------------------------------------------------------------------ violations
 
     def bad_state(self, store: StateStore, code: int) -> Violation:
         """The violation in the state discovered last, from what ``check`` returned."""
-        path = self.path(store, store.counts().states - 1)
+        path, cut = self.race(store, store.counts().states - 1)
         if code >= FAILURE:
-            return self.failed(code - FAILURE, path, None)
+            return self.failed(code - FAILURE, path, None, cut)
         index = code - INVARIANT
-        return Violation(ViolationKind.INVARIANT, self.system.invariants[index].name, index, path)
+        name = self.system.invariants[index].name
+        return Violation(ViolationKind.INVARIANT, name, index, path, cut=cut)
 
     def bad_step(self, store: StateStore, code: int, outcome: int) -> Violation:
         """The violation in the state that was to be expanded, from what ``expand`` returned."""
-        path = self.path(store, store.counts().expanded)
+        path, cut = self.race(store, store.counts().expanded)
         if code == core.DEADLOCK:
-            return Violation(ViolationKind.DEADLOCK, "deadlock", -1, path)
-        return self.failed(code - 1, path, outcome)
+            return Violation(ViolationKind.DEADLOCK, "deadlock", -1, path, cut=cut)
+        return self.failed(code - 1, path, outcome, cut)
 
-    def failed(self, index: int, path: Path, outcome: int | None) -> Violation:
+    def failed(self, index: int, path: Path, outcome: int | None, cut: str | None) -> Violation:
         failure = self.system.failures[index]
         kind = {
             FailureKind.ASSERTION: ViolationKind.ASSERTION,
             FailureKind.MODEL_ERROR: ViolationKind.MODEL_ERROR,
         }[failure.kind]
-        return Violation(kind, failure.name, index, path, outcome)
+        return Violation(kind, failure.name, index, path, outcome, cut=cut)
+
+    def race(self, store: StateStore, number: int) -> tuple[Path, str | None]:
+        """The states of a path, which ends with what is known of it when Ctrl-C is pressed: the
+        verdict is known."""
+        ways = store.path(number)
+        backwards = [next(ways)]
+        try:
+            backwards += ways
+            cut = None
+        except KeyboardInterrupt:
+            cut = "interrupt"
+        return tuple(self.layout.unpack(words) for words in backwards)[::-1], cut
 
     def path(self, store: StateStore, number: int) -> Path:
         """The states of a path, from the initial one on."""

@@ -38,6 +38,9 @@ _DIFFERS = {
 }
 
 
+_TAKEN_OVER = ("reduce", "compact", "lanes")
+"""Options that a file has and a search that goes on from it need not name."""
+
 _LATER = ("part", "reductions")
 """What is not known before the search is prepared."""
 
@@ -45,6 +48,8 @@ _LATER = ("part", "reductions")
 def difference(file: Path, name: str, there: str, here: str) -> UsageError:
     """What to say where a file is of another search than what is asked for."""
     shown = f" ({there or 'none'}; here: {here or 'none'})"
+    if name in _TAKEN_OVER:
+        shown += f": leave out --{name}, and it goes on as it began"
     return UsageError(f"'{file}' {_DIFFERS[name]}{'' if name == 'code' else shown}")
 
 

@@ -141,12 +141,19 @@ def explore_auto(
     if keeper is not None:
         keeper.part(LATER)
     found = explore(system, _left(limits, began), on_progress, keeper)
+    return with_ordinary_race(found, _left(limits, began), on_progress)
+
+
+def with_ordinary_race(
+    found: Result, limits: Limits, on_progress: Callable[[Progress], None] | None
+) -> Result:
+    """What ``explore`` found; but a violation is searched for again in the ordinary way."""
     if found.keys == 0:
         return found if found.hurried else replace(found, keys=None)
-    if found.violation is None:
+    if found.violation is None or not found.violation.real:
         return found
-    again = engine.explore(system, _left(limits, began), on_progress)
-    return found if again.violation is None else again
+    again = engine.explore(found.system, limits, on_progress)
+    return found if again.violation is None or not again.violation.real else again
 
 
 def _left(limits: Limits, began: float) -> Limits:
@@ -281,13 +288,14 @@ class _Search:
         return self.result()
 
     def keep(self) -> None:
-        """Keep what was found, if the search was stopped."""
+        """Keep what was found, if the search was stopped; what is kept of a violation without a
+        path stays, since that can be found with it."""
         if self.keeper is None or self.store is None:
             return
         if self.violation is None and self.stopped is not None:
             seconds = time.perf_counter() - self.began
             self.checkpoint = self.keeper.stopped(self.store, self.stopped, seconds)
-        else:
+        elif self.violation is None or self.violation.real:
             self.keeper.finished()
 
     def run(self) -> None:
@@ -415,8 +423,12 @@ class _Search:
             violation = judge(state)
             if violation is not None:
                 kind, name, index, outcome = violation
-                path = (*self.path(store, store.address(record), lane), state)
-                return Violation(kind, name, index, path, outcome)
+                cut = None
+                try:
+                    before = self.path(store, store.address(record), lane)
+                except KeyboardInterrupt:  # the verdict is known
+                    before, cut = (), "interrupt"
+                return Violation(kind, name, index, (*before, state), outcome, cut=cut)
         raise AssertionError("the compiled code found a violation that the meaning does not have")
 
     def bad_state(self, state: State) -> tuple[ViolationKind, str, int, None] | None:

@@ -41,7 +41,8 @@ def explore_auto(
     with reductions begins.
 
     The time limit is one for both searches and the analysis between them; where it ends the
-    analysis, the result is what the ordinary search found.
+    analysis, the result is what the ordinary search found. The time of the result is that of all
+    three, too.
 
     ``@progress`` properties are about loops, which a reduced search does not keep: with them it is
     the ordinary search.
@@ -61,8 +62,8 @@ def explore_auto(
     if keeper is not None:
         keeper.part(SECOND)
 
-    def only(first: Result) -> Result:
-        return replace(first, stopped="time", seconds=time.perf_counter() - began)
+    def only(first: Result, stopped: str = "time") -> Result:
+        return replace(first, stopped=stopped, seconds=time.perf_counter() - began)
 
     try:
         with time_limit(time_left(limits, began).time, f"{system.name}: {TOO_LATE}"):
@@ -71,9 +72,20 @@ def explore_auto(
         if first is None:
             raise
         return only(first)
+    except KeyboardInterrupt:
+        if first is None:
+            raise
+        return only(first, "interrupt")
     if first is not None:
         on_reduced(first, reduce)
+    lead = time.perf_counter() - began
     found = explore(system, time_left(limits, began), on_progress, reduce=reduce)
+    found = replace(
+        found,
+        seconds=found.seconds + lead,
+        preparing=found.preparing + lead,
+        given_up=reduce.given_up,
+    )
     if first is None or found.stopped is None or (not reduce and found.states >= first.states):
         return found
     if found.stopped == "time" and not found.states:  # its code took the time
@@ -109,7 +121,7 @@ def explore_chosen(
     with time_limit(limits.time, f"{system.name}: {TOO_LATE}"):
         reduce = chosen(system, names)
     found = explore(system, time_left(limits, began), on_progress, reduce=reduce)
-    return replace(found, asked=names)
+    return replace(found, asked=names, given_up=reduce.given_up)
 
 
 def chosen(system: System, names: tuple[str, ...]) -> Reduction:

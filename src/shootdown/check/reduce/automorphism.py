@@ -70,6 +70,8 @@ class Proof:
         self.meanings: dict[int, Meaning] = {}  # by the body's id: bodies live with the system
         self.accesses: dict[int, frozenset[int]] = {}
         self.patience = PATIENCE
+        self.given_up = 0
+        """Swaps that may be automorphisms: to show it would have been too large."""
 
     def _late(self, variable: int) -> bool:
         """Whether its bits come last in the diagrams. What tells which element of an array is meant
@@ -84,6 +86,7 @@ class Proof:
     def proves(self, swap: Swap) -> bool:
         """Whether it can be shown."""
         if not self.patience:
+            self.given_up += 1
             return False
         others = self.diagrams.nodes[2:3]  # diagrams of proofs before this one
         try:
@@ -96,6 +99,7 @@ class Proof:
             if others:
                 return self.proves(swap)
             self.patience -= 1
+            self.given_up += 1
             return False
         return True
 

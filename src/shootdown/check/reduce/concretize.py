@@ -24,16 +24,18 @@ from shootdown.lang.ir import System
 
 def with_real_path(result: Result, reduce: Reduction, seconds: float | None = None) -> Result:
     """The result with a violation that is one of the system itself, unless that takes longer than
-    ``seconds`` and ``TO_SHOW``: then the violation is not ``real``."""
+    ``seconds`` and ``TO_SHOW``, or until Ctrl-C: then the violation is ``cut``."""
     violation = result.violation
-    if not reduce or violation is None:
+    if not reduce or violation is None or not violation.real:
         return result
     most = None if seconds is None else max(seconds, TO_SHOW)
     try:
         with time_limit(most, "making the path of a race"):
             violation = real_violation(result.system, violation, reduce)
     except UnfinishedError:
-        violation = replace(violation, real=False)
+        violation = replace(violation, cut="time")
+    except KeyboardInterrupt:
+        violation = replace(violation, cut="interrupt")
     return replace(result, violation=violation)
 
 

@@ -18,7 +18,7 @@ it into one.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from shootdown.lang.ir import System
@@ -67,6 +67,9 @@ class Reduction:
     symmetry: Symmetry | None = None
     order: Order | None = None
     merge: Order | None = None  # what says which states can be passed through
+    given_up: int | None = field(default=None, compare=False)
+    """Pairs of objects that may be interchangeable, and whose symmetry got too large; None where
+    none was looked for."""
 
     def __bool__(self) -> bool:
         return bool(self.names)
@@ -85,7 +88,7 @@ def reductions(system: System, names: Collection[str] = NAMES) -> Reduction:
     from shootdown.check.reduce.order import order_of
     from shootdown.check.reduce.symmetry import find_symmetry
 
-    symmetry = find_symmetry(system) if "symmetry" in names else None
+    symmetry, given_up = find_symmetry(system) if "symmetry" in names else (None, None)
     order = order_of(system) if {"order", "merge"} & set(names) else None
     if order is not None and symmetry is not None and not order.respect(symmetry.swaps):
         order = None
@@ -93,4 +96,5 @@ def reductions(system: System, names: Collection[str] = NAMES) -> Reduction:
         symmetry=symmetry,
         order=order if "order" in names else None,
         merge=order if "merge" in names else None,
+        given_up=given_up,
     )

@@ -41,11 +41,15 @@ _Name: TypeAlias = tuple[str, _Keys]
 _TRIES = 4  # ways in which threads might change places
 
 
-def find_symmetry(system: System) -> Symmetry | None:
-    """The swaps that can be proven, or ``None`` if there are none. Store buffers name locations,
-    not objects, so with them there is little to be found."""
-    found = _Finder(system).symmetry()
-    return found if found.classes else None
+def find_symmetry(system: System) -> tuple[Symmetry | None, int]:
+    """The swaps that can be proven, or ``None`` if there are none; and how many pairs of objects
+    are left that may be interchangeable, since the proof, or the group, got too large.
+
+    Store buffers name locations, not objects, so with them there is little to be found.
+    """
+    finder = _Finder(system)
+    found = finder.symmetry()
+    return found if found.classes else None, finder.given_up
 
 
 class _Finder:
@@ -72,6 +76,7 @@ class _Finder:
         )
         self.found: set[object] = set()
         self.proof = Proof(system)
+        self.given_up = 0  # pairs
 
     def symmetry(self) -> Symmetry:
         """Try all pairs: of one population, with the threads, and with a pair of another one."""
@@ -93,6 +98,8 @@ class _Finder:
                 if len(members) > 1 and larger <= MOST:
                     order = larger
                     classes.append(Alike(population, tuple(members), tuple(swaps), ()))
+                else:
+                    self.given_up += len(swaps)
         whole = [(alike, self.own(alike, classes)) for alike in classes]
         return Symmetry(self.system, tuple(replace(alike, own=own) for alike, own in whole))
 
@@ -121,11 +128,13 @@ class _Finder:
 
     def exchanged(self, population: str, a: int, b: int) -> Swap | None:
         """An automorphism that swaps two objects; one that is there already is none."""
+        before = self.proof.given_up
         for renaming in self.candidates(population, a, b):
             swap = self.swap(renaming)
             if swap is not None and self.effect(swap) not in self.found:
                 self.found.add(self.effect(swap))
                 return swap
+        self.given_up += self.proof.given_up > before
         return None
 
     def effect(self, swap: Swap) -> object:
