@@ -109,6 +109,52 @@ def test_compare(shootdown: Shootdown, models: Path) -> None:
     assert len(list(picture.iter("{http://www.w3.org/2000/svg}rect"))) == 1 + 2 * 3
 
 
+def test_rows_that_say_the_same_are_named(shootdown: Shootdown) -> None:
+    """One kernel with two names, and a difference that the workload does not show."""
+    words = ("compare", "S0.V6", "S0.V6.full", "S0.V6.vma", *SMALL, "--no-check")
+    said = " ".join(shootdown(*words).out.split())
+    assert "as S0.V6: S0.V6.full (the same options of the kernel, so the same price)" in said
+    assert "as S0.V6: S0.V6.vma (other options of the kernel, which make no difference" in said
+    rows = valid("compare", shootdown(*words, "--json").out)["rows"]
+    assert [row["like"] for row in rows] == [None, "S0.V6", "S0.V6"]
+
+
+def test_a_kernel_with_a_race_is_not_recommended_under_another_name(shootdown: Shootdown) -> None:
+    words = ("compare", "S0.V6", "S0.V8.alone", *SMALL, "--json")
+    rows = valid("compare", shootdown(*words).out)["rows"]
+    assert [(row["verdict"], row["frontier"]) for row in rows] == [
+        ("HOLDS", False),
+        ("HOLDS", True),
+    ]
+    rows = valid("compare", shootdown(*words, "S0.V8.protect").out)["rows"]
+    assert rows[1]["options"] == rows[2]["options"]
+    assert [row["verdict"] for row in rows] == ["HOLDS", "HOLDS", "VIOLATED"]
+    assert [row["frontier"] for row in rows] == [True, False, False]
+
+
+def test_a_scenario_of_no_option_is_priced_as_today(shootdown: Shootdown) -> None:
+    note = "(sets no option of the kernel: priced as today)"
+    assert note in shootdown("cost", "S0.V6.full", *SMALL).out
+    assert note not in shootdown("cost", "S0.V8", *SMALL).out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("S0.V6.pae",), "dontneed, x86-64, has pte=word only"),
+        (("S0.V6", "--hardware", "pte=pae"), "dontneed, x86-64, has pte=word only"),
+        (("S2a.V8.two",), "S2a.V8.two with arch=arm64 is not priced: the machine of workload"),
+        (("S0.V6", "--hardware", "memory=tso"), "memory=tso says what a search lets happen"),
+    ],
+)
+def test_what_a_machine_has_not_is_not_priced(
+    shootdown: Shootdown, words: tuple[str, ...], said: str
+) -> None:
+    ran = shootdown("cost", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -29,7 +29,8 @@ class Machine:
     of ghost ones. ``handler`` is the path of a CPU's
     interrupts. ``spans`` and ``lists`` say how sets of large populations are kept (see
     :mod:`shootdown.lang.large`). ``frame`` is the population that ``take_frame()`` gives out.
-    ``options`` are the hardware's, and of the kernel for it. ``columns`` are the two counts that
+    ``options`` are the hardware's, and of the kernel for it; ``only`` are options of which this
+    machine has no other value, so that a variant with another one is not priced. ``columns`` are the two counts that
     comparisons show of this machine, with the names that they are counted under; empty: flushes and
     IPIs. ``profile`` names the prices that it has unless others are named.
     """
@@ -43,6 +44,7 @@ class Machine:
     handler: Function[..., Any] | None = None
     observers: tuple[Function[..., Any], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    only: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     profile: str = "skylake-2s"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from shootdown.cost.workload import Workload
 from shootdown.report.text import paragraph
-from shootdown.workloads.pricing import Compared, Cost
+from shootdown.workloads.pricing import Compared, Cost, same_kernel
 
 Json = dict[str, Any]
 MOST_TIMES = 12
@@ -37,6 +37,8 @@ def cost_text(cost: Cost, *, short: bool = False) -> str:
     lines = [f"{cost.variant.name} on {cost.workload.name} ({parameters}){cost.conditions}"]
     if cost.variant.title:
         lines.append(paragraph(cost.variant.title, indent=2))
+    if cost.variant.scenario is not None and not cost.variant.options:
+        lines.append("  (sets no option of the kernel: priced as today)")
     if not priced.finished:
         lines.append("UNFINISHED: interrupted; the numbers are up to there")
     lines += ["", f"counts, exact for this schedule (a {singular}: one of {times:,} {unit})"]
@@ -128,6 +130,7 @@ def compare_text(rows: Sequence[Compared], *, short: bool = False) -> str:
             "counts are exact for this schedule; time is what passes, by all threads' work"
         )
         lines += _sureness(rows)
+        lines += _alike(rows)
     return "\n".join(lines)
 
 
@@ -148,6 +151,24 @@ def _sureness(rows: Sequence[Compared]) -> list[str]:
         spans.append(f"{row.cost.variant.name} {min(ends):+.1%} to {max(ends):+.1%}")
     said = "with all prices as low, and as high, as the profile allows: " + ", ".join(spans)
     return paragraph(said, width=78).splitlines()
+
+
+def _alike(rows: Sequence[Compared]) -> list[str]:
+    """Which rows say nothing that an earlier one does not."""
+    groups: dict[tuple[str, bool], list[str]] = {}
+    for row in rows:
+        if row.like is not None and row.like.variant.name != row.cost.variant.name:
+            key = (row.like.variant.name, same_kernel(row.like, row.cost))
+            groups.setdefault(key, []).append(row.cost.variant.name)
+    out = []
+    for (first, same), others in groups.items():
+        why = (
+            "the same options of the kernel, so the same price"
+            if same
+            else "other options of the kernel, which make no difference on this workload"
+        )
+        out += paragraph(f"as {first}: {', '.join(others)} ({why})", width=78).splitlines()
+    return out
 
 
 def _words(column: str) -> str:
@@ -222,6 +243,7 @@ def compare_document(rows: Sequence[Compared], code: int, version: str) -> Json:
                 "violates": row.violates,
                 "bounds": dict(row.bounds),
                 "frontier": row.frontier,
+                "like": None if row.like is None else row.like.variant.name,
             }
             for row in rows
         ],
