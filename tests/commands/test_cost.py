@@ -109,6 +109,19 @@ def test_compare(shootdown: Shootdown, models: Path) -> None:
     assert len(list(picture.iter("{http://www.w3.org/2000/svg}rect"))) == 1 + 2 * 3
 
 
+def test_workloads_are_described_in_whole_sentences(shootdown: Shootdown) -> None:
+    ran = shootdown("cost", "--workloads")
+    assert ran.code == 0
+    assert "`" not in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 75
+    said = " ".join(ran.out.split())
+    document = valid("workloads", shootdown("cost", "--workloads", "--json").out)
+    for described in document["workloads"]:
+        assert described["title"].endswith(".")
+        assert " ".join(described["doc"].split()).startswith(described["title"])
+        assert f"{described['name']} {' '.join(described['doc'].split())} " in said
+
+
 def test_rows_that_say_the_same_are_named(shootdown: Shootdown) -> None:
     """One kernel with two names, and a difference that the workload does not show."""
     words = ("compare", "S0.V6", "S0.V6.full", "S0.V6.vma", *SMALL, "--no-check")

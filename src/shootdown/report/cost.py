@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shootdown.cost.workload import Workload
-from shootdown.report.text import paragraph
+from shootdown.report.text import ascii_text, paragraph, paragraphs, plain
 from shootdown.workloads.pricing import Compared, Cost, same_kernel
 
 Json = dict[str, Any]
@@ -183,16 +183,17 @@ def _heading(column: str) -> str:
 
 
 def workloads_text(workloads: Sequence[Workload], *, names_only: bool = False) -> str:
-    """The workloads with their parameters."""
-    lines = []
+    """The workloads with their parameters, and all that their authors say of them."""
+    if names_only:
+        return "\n".join(workload.name for workload in workloads)
+    blocks = []
     for workload in workloads:
-        if names_only:
-            lines.append(workload.name)
-            continue
         parameters = ", ".join(f"{name}={value}" for name, value in workload.parameters.items())
-        lines.append(f"{workload.name:18}{workload.title}")
-        lines.append(paragraph(parameters, indent=18))
-    return "\n".join(lines)
+        more = paragraphs(plain(workload.doc))[1:]
+        texts = [plain(workload.title), *more, parameters]
+        rows = "\n".join(paragraph(ascii_text(text), 18, 0) for text in texts if text)
+        blocks.append(workload.name.ljust(17) + " " + rows[18:])
+    return "\n".join(blocks)
 
 
 # ------------------------------------------------------------------ documents
@@ -256,7 +257,12 @@ def workloads_document(workloads: Sequence[Workload], version: str) -> Json:
         "schema": "shootdown/workloads/1",
         "version": version,
         "workloads": [
-            {"name": w.name, "title": w.title, "doc": w.doc, "parameters": dict(w.parameters)}
+            {
+                "name": w.name,
+                "title": plain(w.title),
+                "doc": plain(w.doc),
+                "parameters": dict(w.parameters),
+            }
             for w in workloads
         ],
     }

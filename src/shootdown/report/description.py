@@ -10,7 +10,7 @@ from shootdown.lang.ir import Action, Call, Location, Process, Property, System
 from shootdown.report.coverage import short_path
 from shootdown.report.entries import in_source_order, visible
 from shootdown.report.run import Subject, expected_text
-from shootdown.report.text import WIDTH, ascii_text, bounds_text, count, paragraph
+from shootdown.report.text import WIDTH, ascii_text, bounds_text, count, paragraph, plain
 from shootdown.report.verdict import field
 
 SOURCE = 48  # where the source line of a step stands
@@ -64,8 +64,8 @@ def description_text(
 
 
 def _doc(doc: str, title: str) -> list[str]:
-    lines = doc.splitlines()
-    rest = lines[1:] if lines and lines[0] == title else lines
+    lines = plain(doc).splitlines()
+    rest = lines[1:] if lines and lines[0] == plain(title) else lines
     text = "\n".join(rest).strip("\n")
     return ["", *("  " + line if line else "" for line in text.splitlines())] if text else []
 
