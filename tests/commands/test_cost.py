@@ -6,7 +6,7 @@ import csv
 import json
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +17,7 @@ import pytest
 
 from command_line import Shootdown
 from shootdown.cost.table import Table
+from shootdown.cost.workload import Plan, Workload
 from shootdown.report.json import schema
 
 SMALL = ("--cpus", "4", "--set", "rounds=200")
@@ -77,6 +78,19 @@ def test_the_same_input_gives_the_same_bytes(shootdown: Shootdown) -> None:
     assert document["options"] == {"zap_flush": "forced"}
     assert document["summary"]["ipis"] == document["counts"]["csd_queue_cpu"] == 600
     assert document["low_ns"] < document["elapsed_ns"] < document["high_ns"]
+
+
+def test_a_workload_is_planned_once(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = []
+    plan = Workload.plan
+
+    def counted(self: Workload, parameters: Mapping[str, int] | None = None) -> Plan:
+        plans.append(self.name)
+        return plan(self, parameters)
+
+    monkeypatch.setattr(Workload, "plan", counted)
+    assert shootdown("cost", "S0.V8", *SMALL, "--price", "invlpg=100").code == 0
+    assert plans == ["dontneed"]
 
 
 def test_prices_change_times_and_not_counts(shootdown: Shootdown) -> None:

@@ -205,10 +205,12 @@ def fitting(
     parameters: Mapping[str, int] | None = None,
     *,
     profile: Profile | str | None = None,
+    prices: Mapping[str, int] | None = None,
     seed: int = 1,
     options: Mapping[str, Any] | None = None,
 ) -> Fitting:
-    """The run of a workload on a variant, compiled but not begun.
+    """The run of a workload on a variant, compiled but not begun. ``prices`` come before the
+    profile's.
 
     Raises :class:`UsageError` if the workload never runs what the variant changes, or its machine
     has nothing like it: a price would say nothing about it.
@@ -226,6 +228,8 @@ def fitting(
             )
     if not isinstance(profile, Profile):
         profile = Profile.load(profile or plan.machine.profile)
+    if prices:
+        profile = profile.override(**prices)
     chosen = {**variant.options, **(options or {})}
     run = Run(plan, profile, seed, chosen, later=True)
     unused = sorted(set(chosen) - set(run.unit.used_options))
