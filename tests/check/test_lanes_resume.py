@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dontneed_ir import dontneed
+from kept_file import KeptFile
 from lanes_agree import agree, some_leaf
 from random_ir import systems
 from shootdown.check import memory
 from shootdown.check.native import checkpoint, explore, lanes
-from shootdown.check.native.keep import Keeper, Note, NotWritten, Place, Resumed, Written
+from shootdown.check.native.keep import NotWritten, Resumed, Written
 from shootdown.check.native.lanes import explore_lanes
 from shootdown.check.native.lanes_choose import choose_leaf
 from shootdown.check.native.lanes_leaf import Leaf
@@ -27,6 +28,7 @@ from shootdown.errors import UnfinishedError, UsageError
 from shootdown.lang.ir import System
 from small_ir import action, binary, body, load, prop, put, system
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
 EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "250")) // 10
 NAMES = "verdict violation states expanded transitions depth goals stopped frontier keys"
 
@@ -38,17 +40,8 @@ def facts(result: Result) -> dict[str, object]:
     return found | {"covered": result.covered if result.stopped is None else None}
 
 
-class Kept:
+class Kept(KeptFile):
     """Searches that are kept in one file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "c"
-        self.notes: list[Note] = []
-
-    def keeper(self, resume: bool, every: float) -> Keeper:
-        place = Place(self.file, every)
-        about = {"scenario": "it"}
-        return Keeper(lambda _: place, about, self.notes.append, self.file if resume else None)
 
     def __call__(
         self,
@@ -59,7 +52,7 @@ class Kept:
         every: float = 1e9,
     ) -> Result:
         """One search with this leaf."""
-        keeper = self.keeper(resume, every)
+        keeper = self.keeper(resume, every=every)
         return explore_lanes(model, leaf, limits or Limits(), good_code=False, keeper=keeper)
 
     def chosen(
@@ -70,21 +63,12 @@ class Kept:
         search: Callable[..., Result] = lanes.explore,
     ) -> Result:
         """One search with a leaf that is chosen."""
-        return search(model, limits or Limits(), None, self.keeper(resume, 1e9))
-
-    def said(self) -> list[type]:
-        return [type(note) for note in self.notes]
+        return search(model, limits or Limits(), None, self.keeper(resume, every=1e9))
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Kept:
     return Kept(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is on the disk after a crash of the machine is not seen here."""
-    monkeypatch.setattr("os.fsync", lambda _: None)
 
 
 def flags(count: int) -> System:
@@ -321,7 +305,7 @@ def test_lanes_of_another_model(kept: Kept) -> None:
 
 def test_a_file_without_lanes(kept: Kept) -> None:
     model = flags(12)
-    explore(model, Limits(states=700), keeper=kept.keeper(False, 1e9))
+    explore(model, Limits(states=700), keeper=kept.keeper(every=1e9))
     with pytest.raises(UsageError, match="was written by another state of shootdown"):
         kept(model, Leaf.of(model, [0]), resume=True)
 

@@ -16,17 +16,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dontneed_ir import dontneed
+from kept_file import ABOUT, KeptFile
 from random_ir import systems
 from shootdown.check import memory
 from shootdown.check.native import checkpoint, engine, explore, keep
-from shootdown.check.native.keep import Keeper, Note, NotWritten, Place, Resumed, Unasked, Written
+from shootdown.check.native.keep import Keeper, NotWritten, Place, Resumed, Unasked, Written
 from shootdown.check.reduce.auto import explore_auto
 from shootdown.check.result import Limits, Result, Verdict
 from shootdown.errors import UnfinishedError, UsageError
 from shootdown.lang.ir import System
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
 EXAMPLES = int(os.environ.get("SHOOTDOWN_EXAMPLES", "250")) // 10
-ABOUT = {"scenario": "it"}
 
 
 def facts(result: Result) -> dict[str, object]:
@@ -35,13 +36,10 @@ def facts(result: Result) -> dict[str, object]:
     return {name: getattr(result, name) for name in names.split(" ")}
 
 
-class Kept:
+class Kept(KeptFile):
     """Searches that are kept in one file."""
 
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "c"
-        self.notes: list[Note] = []
-        self.good = 0.0  # from the cache, soon
+    good = 0.0  # from the cache, soon
 
     def __call__(
         self,
@@ -52,23 +50,13 @@ class Kept:
         **place: object,
     ) -> Result:
         """One search."""
-        where = Place(self.file, **place)  # type: ignore[arg-type]
-        keeper = Keeper(lambda _: where, about, self.notes.append, self.file if resume else None)
+        keeper = self.keeper(resume, about, **place)
         return explore(system, limits or Limits(), good_code_after=self.good, keeper=keeper)
-
-    def said(self) -> list[type]:
-        return [type(note) for note in self.notes]
 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Kept:
     return Kept(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is on the disk after a crash of the machine is not seen here."""
-    monkeypatch.setattr("os.fsync", lambda _: None)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import csv
 import json
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +17,7 @@ import pytest
 
 from command_line import Shootdown
 from shootdown.cost.table import Table
+from shootdown.cost.workload import Plan, Workload
 from shootdown.report.json import schema
 
 SMALL = ("--cpus", "4", "--set", "rounds=200")
@@ -79,6 +80,19 @@ def test_the_same_input_gives_the_same_bytes(shootdown: Shootdown) -> None:
     assert document["low_ns"] < document["elapsed_ns"] < document["high_ns"]
 
 
+def test_a_workload_is_planned_once(shootdown: Shootdown, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = []
+    plan = Workload.plan
+
+    def counted(self: Workload, parameters: Mapping[str, int] | None = None) -> Plan:
+        plans.append(self.name)
+        return plan(self, parameters)
+
+    monkeypatch.setattr(Workload, "plan", counted)
+    assert shootdown("cost", "S0.V8", *SMALL, "--price", "invlpg=100").code == 0
+    assert plans == ["dontneed"]
+
+
 def test_prices_change_times_and_not_counts(shootdown: Shootdown) -> None:
     today = ("cost", "today", "--workload", "dontneed", *SMALL)
     cheap = valid("cost", shootdown(*today, "--json").out)
@@ -107,6 +121,65 @@ def test_compare(shootdown: Shootdown, models: Path) -> None:
     texts = [e.text for e in picture.iter("{http://www.w3.org/2000/svg}text")]
     assert "VIOLATED INV-S0-3" in texts
     assert len(list(picture.iter("{http://www.w3.org/2000/svg}rect"))) == 1 + 2 * 3
+
+
+def test_workloads_are_described_in_whole_sentences(shootdown: Shootdown) -> None:
+    ran = shootdown("cost", "--workloads")
+    assert ran.code == 0
+    assert "`" not in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 75
+    said = " ".join(ran.out.split())
+    document = valid("workloads", shootdown("cost", "--workloads", "--json").out)
+    for described in document["workloads"]:
+        assert described["title"].endswith(".")
+        assert " ".join(described["doc"].split()).startswith(described["title"])
+        assert f"{described['name']} {' '.join(described['doc'].split())} " in said
+
+
+def test_rows_that_say_the_same_are_named(shootdown: Shootdown) -> None:
+    """One kernel with two names, and a difference that the workload does not show."""
+    words = ("compare", "S0.V6", "S0.V6.full", "S0.V6.vma", *SMALL, "--no-check")
+    said = " ".join(shootdown(*words).out.split())
+    assert "as S0.V6: S0.V6.full (the same options of the kernel, so the same price)" in said
+    assert "as S0.V6: S0.V6.vma (other options of the kernel, which make no difference" in said
+    rows = valid("compare", shootdown(*words, "--json").out)["rows"]
+    assert [row["like"] for row in rows] == [None, "S0.V6", "S0.V6"]
+
+
+def test_a_kernel_with_a_race_is_not_recommended_under_another_name(shootdown: Shootdown) -> None:
+    words = ("compare", "S0.V6", "S0.V8.alone", *SMALL, "--json")
+    rows = valid("compare", shootdown(*words).out)["rows"]
+    assert [(row["verdict"], row["frontier"]) for row in rows] == [
+        ("HOLDS", False),
+        ("HOLDS", True),
+    ]
+    rows = valid("compare", shootdown(*words, "S0.V8.protect").out)["rows"]
+    assert rows[1]["options"] == rows[2]["options"]
+    assert [row["verdict"] for row in rows] == ["HOLDS", "HOLDS", "VIOLATED"]
+    assert [row["frontier"] for row in rows] == [True, False, False]
+
+
+def test_a_scenario_of_no_option_is_priced_as_today(shootdown: Shootdown) -> None:
+    note = "(sets no option of the kernel: priced as today)"
+    assert note in shootdown("cost", "S0.V6.full", *SMALL).out
+    assert note not in shootdown("cost", "S0.V8", *SMALL).out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("S0.V6.pae",), "dontneed, x86-64, has pte=word only"),
+        (("S0.V6", "--hardware", "pte=pae"), "dontneed, x86-64, has pte=word only"),
+        (("S2a.V8.two",), "S2a.V8.two with arch=arm64 is not priced: the machine of workload"),
+        (("S0.V6", "--hardware", "memory=tso"), "memory=tso says what a search lets happen"),
+    ],
+)
+def test_what_a_machine_has_not_is_not_priced(
+    shootdown: Shootdown, words: tuple[str, ...], said: str
+) -> None:
+    ran = shootdown("cost", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import linecache
 import os
 import shutil
 import subprocess
@@ -104,9 +105,32 @@ def test_other_sources_and_another_python_have_their_own(
 
 def test_sources_that_are_edited_meanwhile(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setattr(library_sources, "SOURCES", "what they were")
+    monkeypatch.setattr(library_sources, "_verified", set())
     system, digest = kept.compiled_system(scenario("S0.V0"), {}, {})
     assert (type(system), digest) == (System, "")
     assert not cache.exists()
+
+
+def test_sources_are_read_again_only_if_more_was_taken_from_them(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    reads = []
+
+    def digest_of(*parts: str) -> str:
+        reads.append(parts)
+        return disk.digest_of(*parts)
+
+    monkeypatch.setattr(library_sources, "digest_of", digest_of)
+    monkeypatch.setattr(library_sources, "_verified", set())
+    assert kept.compiled_system(scenario("S0.V0"), {}, {})[1]
+    assert reads
+    reads.clear()
+    assert kept.compiled_system(scenario("S0.V0"), {"cpus": 4}, {})[1]
+    assert not reads
+    file = next(file for file in linecache.cache if file.endswith("linux/mm/memory.py"))
+    monkeypatch.setitem(linecache.cache, file, (1, 2.0, [], file))  # as after an edit
+    monkeypatch.setattr(library_sources, "SOURCES", "what they were")
+    assert kept.compiled_system(scenario("S0.V0"), {"cpus": 5}, {})[1] == ""
 
 
 def test_the_digest_is_of_every_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,6 +229,76 @@ def test_show_a_race_state_by_state(shootdown: Shootdown, token: str) -> None:
     jsonschema.validate(document, schema("replay"))
 
 
+TWICE = """
+from shootdown.lang import Object, Setup, Thread, path, scenario
+
+
+class Cell(Object):
+    flag: bool
+    left: bool
+    right: bool
+
+
+@path
+def fill() -> None:
+    Cell(0).left = True
+    Cell(0).right = True
+
+
+@path
+def clear() -> None:
+    Cell(0).left = False
+
+
+@path
+def twice() -> None:
+    if Cell(0).flag:
+        fill()
+    else:
+        clear()
+    fill()
+    Cell(0).flag = True
+
+
+@scenario("twice", expect="HOLDS")
+def fill_twice() -> Setup:
+    return Setup(sizes={Cell: 1}, threads=[Thread(twice)])
+"""
+
+
+def test_show_reads_as_the_source_does(models: Path, shootdown: Shootdown) -> None:
+    """Both ways of a branch come before what follows them; each call names its own line."""
+    (models / "twice.py").write_text(TWICE)
+    lines = shootdown("show", "twice.py").out.splitlines()
+    start = lines.index("thread T0: 7 steps")
+    assert lines[start + 1 : start + 11] == [
+        "       twice()",
+        "    1    read cell.flag                         twice.py:24",
+        "         fill()                                 twice.py:25",
+        "    2      cell.left =                          twice.py:13",
+        "    3      cell.right =                         twice.py:14",
+        "    4    clear()                                twice.py:27",
+        "         fill()                                 twice.py:28",
+        "    5      cell.left =                          twice.py:13",
+        "    6      cell.right =                         twice.py:14",
+        "    7    cell.flag =                            twice.py:29",
+    ]
+    document = json.loads(shootdown("show", "twice.py", "--json").out)
+    jsonschema.validate(document, schema("show"))
+    sites = [[call["site"] for call in s["calls"]] for s in document["threads"][0]["steps"]]
+    assert [at[-1] and at[-1]["line"] for at in sites] == [None, 25, 25, 27, 28, 28, None]
+
+
+def test_show_a_race_says_which_call(models: Path, shootdown: Shootdown) -> None:
+    (models / "twice.py").write_text(
+        TWICE.replace("    Cell(0).flag = True\n", "    assert not Cell(0).right\n")
+    )
+    token = shootdown("check", "twice.py").out.split("--path ")[1].split()[0]
+    shown = shootdown("show", "twice.py", "--path", token).out
+    assert "in twice() > clear() (twice.py:27)\n" in shown
+    assert "in twice() > fill() (twice.py:28)\n" in shown
+
+
 def test_show_of_a_thread_that_begins_with_a_choice(models: Path, shootdown: Shootdown) -> None:
     """Its first step is no access, and has a place in the source all the same."""
     (models / "toss.py").write_text(

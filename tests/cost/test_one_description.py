@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -142,6 +143,12 @@ def checked() -> frozenset[Function[..., Any]]:
         todo += [thread.path for thread in setup.threads]
         todo += [*setup.hardware.rules, *setup.hardware.observers]
         todo += [setup.start] if setup.start is not None else []
+    return reached(todo)
+
+
+def reached(begin: Iterable[Function[..., Any]]) -> frozenset[Function[..., Any]]:
+    """These functions, those that they name, and so on."""
+    todo = list(begin)
     seen = set(todo)
     while todo:
         new = mentioned(todo.pop()) - seen
@@ -163,6 +170,25 @@ def test_the_kernels_functions_are_those_of_the_scenarios(workload: Workload) ->
         assert getattr(module, function.name) is function, name_of(function)
     known = {f"{module}.{name}" for module, names in UNCHECKED.items() for name in names}
     assert {name_of(f) for f in kernel - checked()} <= known
+
+
+def test_every_function_of_the_kernel_is_used() -> None:
+    """By a scenario, its properties or a workload. The list of what only workloads run is exact."""
+    setups = [scenario.setup() for scenario in library()]
+    properties = {p for s in setups for p in (*s.invariants, *s.goals, *s.progress)}
+    priced = {f for run in runs().values() for f in run.numbered.compiled}
+    exchanged = {f for machine in machines() for f in machine.instead}
+    own = {
+        value
+        for name, module in list(sys.modules.items())
+        if name.startswith("shootdown.linux.")
+        for value in vars(module).values()
+        if isinstance(value, Function) and value.source.__module__ == name
+    }
+    assert len(own) > 300
+    assert {name_of(f) for f in own - checked() - reached(properties) - priced - exchanged} == set()
+    unchecked = {f"{module}.{name}" for module, names in UNCHECKED.items() for name in names}
+    assert unchecked == {name_of(f) for f in own & priced - checked()}
 
 
 def machines() -> list[Machine]:

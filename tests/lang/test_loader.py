@@ -161,6 +161,29 @@ def test_two_of_one_name(write: Write, tmp_path: Path) -> None:
     )
 
 
+def test_what_is_no_data_may_stand_in_a_class(write: Write) -> None:
+    """Methods, properties and constants that say so; a word's text may be a lambda."""
+    text = """
+    from typing import ClassVar
+    from shootdown.lang import Object, Word
+
+    class Entry(Word):
+        present: bool
+        show = lambda self: "entry"
+
+    class Thing(Object, show="thing{}"):
+        _limit: ClassVar[int] = 3
+        entry: Entry
+        class Kind: ...
+        def _helper(self) -> bool: ...
+        @property
+        def empty(self) -> bool: ...
+        @staticmethod
+        def made() -> "Thing": ...
+    """
+    assert [s.name for s in load_file(write(dedent(text) + dedent(SCENARIO)))] == ["two"]
+
+
 def test_did_you_mean() -> None:
     assert did_you_mean("s0.v44", ["S0.V4", "other"]) == "; did you mean 'S0.V4'?"
     assert did_you_mean("xyz", ["S0.V4"]) == ""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shootdown.report.paint import painted
-from shootdown.report.text import ascii_text, bounds_text, count, duration, size, wrap
+from shootdown.report.text import ascii_text, bounds_text, count, duration, plain, size, wrap
 
 
 @given(st.text(), st.integers(1, 80), st.integers(0, 8))
@@ -22,6 +22,18 @@ def test_wrap_breaks_at_spaces_then_after_punctuation() -> None:
         "  generation, 3, 4)",
         "  = 3",
     ]
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("``pages`` pages, as in ``vfree()``", "'pages' pages, as in vfree()"),
+        (":class:`Plan`, :func:`~shootdown.cost.f`", "'Plan', 'shootdown.cost.f'"),
+        ("one ` alone", "one ` alone"),
+    ],
+)
+def test_markup_is_left_out(markup: str, text: str) -> None:
+    assert plain(markup) == text
 
 
 def test_bounds() -> None:

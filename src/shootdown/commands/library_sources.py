@@ -3,6 +3,7 @@ was imported is what they say."""
 
 from __future__ import annotations
 
+import linecache
 import marshal
 import os
 import sys
@@ -22,6 +23,7 @@ SOURCES = digest_of(*_PARTS)
 
 _BEGAN = time.time()
 _looked_at: set[str] = set()  # modules
+_verified: set[object] = set()  # what of _taken() was found to be of SOURCES
 
 
 def as_imported() -> bool:
@@ -29,8 +31,23 @@ def as_imported() -> bool:
 
     Python takes bytecode for that of a source with the same time (in seconds) and size, so it may
     be another one's: of a mistake that was tried for a moment.
+
+    What this process has taken from the sources it does not read again. So it looks at them only if
+    it has taken more since the last time that all was well.
     """
-    return digest_of(*_PARTS) == SOURCES and _bytecode_is_current()
+    taken = _taken()
+    if not taken <= _verified:
+        if digest_of(*_PARTS) != SOURCES or not _bytecode_is_current():
+            return False
+        _verified.update(taken)
+    return True
+
+
+def _taken() -> frozenset[object]:
+    """The modules that were imported, and the texts that the compiler was given."""
+    modules = [name for name in sys.modules if name.startswith(_PACKAGES)]
+    texts = [(file, entry[:2]) for file, entry in linecache.cache.items()]  # size and time
+    return frozenset([*modules, *texts])
 
 
 def _bytecode_is_current() -> bool:

@@ -14,7 +14,6 @@ from shootdown.interrupts import Interruptible
 
 if TYPE_CHECKING:
     from shootdown.cost.engine import Progress
-    from shootdown.cost.profile import Profile
     from shootdown.cost.workload import Workload
     from shootdown.workloads.pricing import Cost, Fitting, Variant
 
@@ -67,15 +66,6 @@ def add_pricing(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def profile_of(arguments: argparse.Namespace, default: str) -> Profile:
-    """The profile that the user chose."""
-    from shootdown.cost.profile import Profile
-
-    profile = Profile.load(arguments.profile or default)
-    given = {name: value for chosen in arguments.price for name, value in chosen.items()}
-    return profile.override(**given) if given else profile
-
-
 def parameters_of(arguments: argparse.Namespace) -> dict[str, int]:
     """The workload's parameters that the user chose."""
     chosen = {name: value for given in arguments.set for name, value in given.items()}
@@ -114,12 +104,12 @@ def fitted(arguments: argparse.Namespace, variant: Variant, workload: Workload) 
     """What prices a variant, not begun; an error if the workload is not for it."""
     from shootdown.workloads.pricing import fitting
 
-    parameters = parameters_of(arguments)
     return fitting(
         variant,
         workload,
-        parameters,
-        profile=profile_of(arguments, workload.plan(parameters).machine.profile),
+        parameters_of(arguments),
+        profile=arguments.profile,
+        prices={name: value for given in arguments.price for name, value in given.items()},
         seed=arguments.seed,
         options=given_options(arguments),
     )

@@ -29,9 +29,11 @@ class Machine:
     of ghost ones. ``handler`` is the path of a CPU's
     interrupts. ``spans`` and ``lists`` say how sets of large populations are kept (see
     :mod:`shootdown.lang.large`). ``frame`` is the population that ``take_frame()`` gives out.
-    ``options`` are the hardware's, and of the kernel for it. ``columns`` are the two counts that
-    comparisons show of this machine, with the names that they are counted under; empty: flushes and
-    IPIs. ``profile`` names the prices that it has unless others are named.
+    ``options`` are the hardware's, and of the kernel for it; ``only`` are options of which this
+    machine has no other value, so that a variant with another one is not priced. ``columns`` are
+    the two counts that comparisons show of this machine, with the names that they are counted
+    under; empty: flushes and IPIs. ``profile`` names the prices that it has unless others are
+    named.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Machine:
     handler: Function[..., Any] | None = None
     observers: tuple[Function[..., Any], ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    only: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, str] = field(default_factory=dict)
     profile: str = "skylake-2s"
 
@@ -127,7 +130,8 @@ REGISTRY: dict[str, Workload] = {}
 
 
 def workload(name: str) -> Callable[[Callable[..., Plan]], Workload]:
-    """Make a workload of a function that returns a :class:`Plan`; its first line is the title."""
+    """Make a workload of a function that returns a :class:`Plan`; the first paragraph of its
+    docstring is the title."""
     at = caller()
 
     def decorate(build: Callable[..., Plan]) -> Workload:
@@ -141,7 +145,8 @@ def workload(name: str) -> Callable[[Callable[..., Plan]], Workload]:
                 )
             parameters[parameter.name] = parameter.default
         doc = inspect.cleandoc(build.__doc__ or "")
-        found = Workload(name, (doc.splitlines() or [name])[0], build, parameters, at, doc)
+        title = " ".join(doc.partition("\n\n")[0].split()) or name
+        found = Workload(name, title, build, parameters, at, doc)
         REGISTRY[name] = found
         return found
 

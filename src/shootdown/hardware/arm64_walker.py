@@ -137,13 +137,20 @@ def remember(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
                 cache(walker, page, new)
 
 
+@atomic
+def learn(walker: Walker, mm: AddressSpace | None) -> None:
+    """The may-set gets what there is in a table that the PE walks."""
+    if TLB == "may" and mm is not None and STRAWMAN != "fills-on-use":
+        for page in Page:
+            descriptor = mm.pte[page]
+            if cacheable(descriptor):
+                cache(walker, page, descriptor)
+
+
 @on_write(Walker.walks)
 def begin_to_walk(walker: Walker, old: AddressSpace | None, new: AddressSpace | None) -> None:
-    """The may-set gets what there is in a table that the PE begins to walk."""
-    if TLB == "may" and new is not None and STRAWMAN != "fills-on-use":
-        for page in Page:
-            if cacheable(new.pte[page]):
-                cache(walker, page, new.pte[page])
+    """It begins to walk another one."""
+    learn(walker, new)
 
 
 @rule(show="TLB fill of {page}")
@@ -293,12 +300,7 @@ def serve(target: Walker, issuer: Pe) -> None:
     for page in pages:
         target.tlb[page] = set()
     target.blocks = set()
-    mm = target.walks
-    if TLB == "may" and mm is not None:
-        for page in Page:
-            descriptor = mm.pte[page]
-            if cacheable(descriptor) and STRAWMAN != "fills-on-use":
-                cache(target, page, descriptor)
+    learn(target, target.walks)
     issuer.posted[target] = set()
 
 

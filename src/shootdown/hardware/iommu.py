@@ -78,23 +78,25 @@ def iotlb_remember(mm: AddressSpace, page: Page, old: Pte, new: Pte) -> None:
 
 
 @atomic
-def iotlb_learn(device: Device, page: Page) -> None:
-    """May-set: what the device can load now."""
-    mm = device.attached
+def iotlb_load(device: Device, mm: AddressSpace | None, page: Page) -> None:
+    """May-set: what can be loaded from a page table now."""
     if TLB == "may" and IOTLB != "explicit" and mm is not None:
         pte = mm.pte[page]
         if pte.present and pte.accessed:
             device.iotlb[page].add(cached(pte))
 
 
+@atomic
+def iotlb_learn(device: Device, page: Page) -> None:
+    """May-set: what the device can load now."""
+    iotlb_load(device, device.attached, page)
+
+
 @on_write(Device.attached)
 def begin_to_translate(device: Device, old: AddressSpace | None, new: AddressSpace | None) -> None:
     """... and what there is in the page table that a device is attached to."""
-    if TLB == "may" and IOTLB != "explicit" and new is not None:
-        for page in Page:
-            pte = new.pte[page]
-            if pte.present and pte.accessed:
-                device.iotlb[page].add(cached(pte))
+    for page in Page:
+        iotlb_load(device, new, page)
 
 
 @rule(show="IOTLB fill of {page}")

@@ -282,7 +282,7 @@ class Builder:
             raise NotEagerError
         self.steps_made += 1
         pending, self.pending_cover = self.pending_cover, []
-        self.begun = Step(kind, text, self.at(node), self.frame.activation)
+        self.begun = Step(kind, text, self.at(node), self.frame.activation, self.steps_made)
         block = MBlock(step=self.begun)
         self.jump(block)
         self.block = block

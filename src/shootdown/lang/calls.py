@@ -244,7 +244,8 @@ class Calls(Locks):
         shown = self.call_text(function, arguments)
         parent = self.frames[-1].activation if self.frames else None
         location = source.location(source.tree)
-        activation = Activation(self.serials, shown.render(), location, parent)
+        site = self.at(node) if parent is not None else None
+        activation = Activation(self.serials, shown.render(), location, parent, site)
         atomic_before = self.atomic_depth
         if labelled:
             assert self.begun is not None  # the step was begun in the caller's name

@@ -29,6 +29,7 @@ class Activation:
     function: str
     location: ir.Location
     parent: Activation | None = None
+    site: ir.Location | None = None  # where it is called, unless it is the thread itself
 
     def chain(self) -> list[Activation]:
         """This call and those around it, outermost first."""
@@ -48,6 +49,7 @@ class Step:
     text: str
     location: ir.Location
     activation: Activation | None
+    order: int = 0  # of the steps of a thread, as the source is read
     looks: set[int] = field(default_factory=set)  # the variables that somebody may look at here
 
 
@@ -395,14 +397,14 @@ class Cutter:
         step = block.step
         assert step is not None
         calls = tuple(
-            ir.Call(c.function, c.serial, c.serial in self.single, c.location)
+            ir.Call(c.function, c.serial, c.serial in self.single, c.location, c.site)
             for c in (step.activation.chain() if step.activation else [])
         )
         body = self._body(block)
         return ir.Action(
             name=f"{self.name}:{step.text}",
             body=body,
-            info=ir.StepInfo(step.kind, step.text, step.location, calls),
+            info=ir.StepInfo(step.kind, step.text, step.location, calls, step.order),
             fair=True,
             column=self.column,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any
 
 from shootdown.errors import ModelError
@@ -32,9 +33,11 @@ def check_definitions(namespace: Mapping[str, Any]) -> None:
         if isinstance(value, Global):
             _check_global(kinds, name, value)
         elif _is_users(value):
-            for field in inspect.get_annotations(value):
+            for field, annotation in inspect.get_annotations(value).items():
                 if field in kinds.hints(value):
                     kinds.field(value, field)
+                elif field.startswith("_") and "ClassVar" not in str(annotation):
+                    raise _hidden(value, field)
             for field, content in vars(value).items():
                 _check_annotated(kinds, value, field, content)
 
@@ -67,9 +70,12 @@ def _is_users(value: object) -> bool:
 
 def _check_annotated(kinds: Kinds, cls: type, name: str, value: object) -> None:
     """Refuse what looks like a field and would be ignored, since it has no type. A word or a record
-    may give an inherited field another default so; what is no data is something else."""
-    if name.startswith("_") or name in inspect.get_annotations(cls) or _is_code(cls, value):
+    may give an inherited field another default so; what is no data (methods, properties, classes)
+    is something else, but a lambda is what a default is written as elsewhere."""
+    if name in inspect.get_annotations(cls) or _is_internal(name) or _is_code(cls, name, value):
         return
+    if name.startswith("_"):
+        raise _hidden(cls, name)
     if name in kinds.hints(cls):
         if not issubclass(cls, Object):
             return
@@ -86,8 +92,20 @@ def _check_annotated(kinds: Kinds, cls: type, name: str, value: object) -> None:
     raise class_error(cls, f"field {cls.__name__}.{name}: {message}", name)
 
 
-def _is_code(cls: type, value: object) -> bool:
+def _hidden(cls: type, name: str) -> ModelError:
+    said = f"field {cls.__name__}.{name}: no field's name begins with _: give it another one"
+    return class_error(cls, said, name)
+
+
+def _is_internal(name: str) -> bool:
+    """Whether Python or this package keeps something under that name in each class."""
+    return name in ("_show", "_named") or (name.startswith("__") and name.endswith("__"))
+
+
+def _is_code(cls: type, name: str, value: object) -> bool:
     """Whether a class attribute is a method, a property or a class that stands in the class."""
+    if isinstance(value, FunctionType) and value.__name__ == "<lambda>":
+        return name == "show" and issubclass(cls, Word)
     if isinstance(value, type):
         return value.__qualname__.startswith(f"{cls.__qualname__}.")
     return hasattr(type(value), "__get__") and not isinstance(value, Object)
@@ -95,6 +113,8 @@ def _is_code(cls: type, value: object) -> bool:
 
 def _annotated(value: object) -> str:
     """The annotation, and the default, that a value without one was probably meant to have."""
+    if isinstance(value, FunctionType):
+        return "... = ..."
     if isinstance(value, type):
         return value.__name__
     if isinstance(value, Ranged):

@@ -292,22 +292,30 @@ class Call:
     """One call on the way from a thread's path to a step.
 
     ``serial`` tells apart two calls of the same function: steps of one activation share it.
+    ``location`` is where the function begins, ``site`` where it is called; ``None`` for the path
+    of the thread itself.
     """
 
     function: str  # as it is shown: "flush_tlb_mm_range()"
     serial: int
     single: bool  # the function is one step: shown as one line with its result
     location: Location
+    site: Location | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StepInfo:
-    """What an action is, for people: its kind, its source line and the calls around it."""
+    """What an action is, for people: its kind, its source line and the calls around it.
+
+    ``order`` ascends among the steps of a process as the source is read from top to bottom, calls
+    and rounds of unrolled loops in place. (``Process.actions`` follow the ways through the code.)
+    """
 
     kind: str  # load, store, xchg, cmpxchg, lock, unlock, wait, event, rule, ...
     text: str  # source text of the access
     location: Location
     calls: tuple[Call, ...] = ()  # outermost first
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True)

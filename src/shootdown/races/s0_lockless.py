@@ -8,11 +8,12 @@ holds on other machines holds here, too: INV-S0-1 and INV-S0-3 are looked at in 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from shootdown.hardware.machine import Cpu, Frame, Page
-from shootdown.hardware.x86 import x86
 from shootdown.lang import Scenario, Setup, Thread, scenario
+from shootdown.lang.decorators import Function
 from shootdown.linux.mm.gup import gup_fast_pte_range
 from shootdown.linux.mm.madvise import madvise_dontneed
 from shootdown.linux.mm.memory import do_anonymous_page, do_read_fault
@@ -29,6 +30,47 @@ from shootdown.races.s0_questions import fault_after_reclaim
 def translations(options: Options) -> list[Any]:
     """What no CPU may have in its TLB in any scenario of PAE, and INV-S0-6."""
     return [s0.whole_entries, s0.nothing_freed, s0.nothing_revoked, *counting(options)]
+
+
+def of_pae(
+    name: str,
+    title: str,
+    options: Options,
+    violates: str | None,
+    both: Callable[[int], list[Thread]],
+    look: Function[..., Any],
+    *,
+    start: Function[..., Any],
+    more_frames: int = 0,
+    invariants: Sequence[Any] = (),
+    goals: Sequence[Any] = (s0.changed_under_reader, s0.window),
+    aliases: tuple[str, ...] = (),
+) -> Scenario:
+    """A scenario of PAE: threads on the first two CPUs, which ``both`` makes for so many pages, and
+    on each other CPU one that looks at the first page meanwhile. There are as many frames as pages,
+    and ``more_frames``."""
+
+    @scenario(
+        name,
+        expect="VIOLATED" if violates else "HOLDS",
+        violates=violates,
+        aliases=aliases,
+        title=title,
+    )
+    def build(cpus: int = 3, pages: int = 1) -> Setup:
+        return Setup(
+            sizes={Cpu: cpus, Page: pages, Frame: pages + more_frames, Mm: 1},
+            start=start,
+            threads=[
+                *both(pages),
+                *[Thread(look, MM, Page(0), **on(c, options)) for c in range(2, cpus)],
+            ],
+            invariants=[*invariants, *translations(options)],
+            goals=list(goals),
+            **hardware({"pte": "pae", **options}),
+        )
+
+    return build
 
 
 # ------------------------------------------------------------------ another frame
@@ -50,32 +92,21 @@ def lockless(
     INV-S0-5 (a present value that is read was really there); INV-S0-4 if there is to be ``one``
     translation at a time.
     """
-
-    @scenario(
+    return of_pae(
         name,
-        expect="VIOLATED" if violates else "HOLDS",
-        violates=violates,
+        title,
+        options,
+        violates,
+        lambda pages: [
+            Thread(madvise_dontneed, MM, first(pages), **on(0, options)),
+            Thread(do_anonymous_page, MM, Page(0), **on(1, options)),
+        ],
+        gup_fast_pte_range,
+        start=s0.mapped_pae_low_differs if low_differs else s0.mapped_pae,
+        more_frames=1,
+        invariants=[s0.one_translation] if one else [],
         aliases=aliases,
-        title=title,
     )
-    def build(cpus: int = 3, pages: int = 1) -> Setup:
-        return Setup(
-            sizes={Cpu: cpus, Page: pages, Frame: pages + 1, Mm: 1},
-            start=s0.mapped_pae_low_differs if low_differs else s0.mapped_pae,
-            threads=[
-                Thread(madvise_dontneed, MM, first(pages), **on(0, options)),
-                Thread(do_anonymous_page, MM, Page(0), **on(1, options)),
-                *[
-                    Thread(gup_fast_pte_range, MM, Page(0), **on(c, options))
-                    for c in range(2, cpus)
-                ],
-            ],
-            invariants=[*([s0.one_translation] if one else []), *translations(options)],
-            goals=[s0.changed_under_reader, s0.window],
-            **hardware({"pte": "pae", **options}),
-        )
-
-    return build
 
 
 PV: Options = VARIANTS["V10"]
@@ -125,28 +156,17 @@ def same_frame(
     the same value before and after, so its low half has, whatever the frame's number. ``truncate``:
     it is not user space that gives it up but a hole that is punched into the file."""
 
-    @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
-    def build(cpus: int = 3, pages: int = 1) -> Setup:
+    def both(pages: int) -> list[Thread]:
         zap = (
             Thread(unmap_mapping_range, MM, first(pages), on=Cpu(0))
             if truncate
             else Thread(madvise_dontneed, MM, first(pages), file=True, on=Cpu(0))
         )
-        return Setup(
-            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
-            start=s0.mapped_pae_file,
-            threads=[
-                zap,
-                Thread(do_read_fault, MM, Page(0), Folio(0), on=Cpu(1)),
-                *[Thread(gup_fast_pte_range, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
-            ],
-            hardware=x86,
-            invariants=translations(options),
-            goals=[s0.changed_under_reader, s0.window],
-            options={"pte": "pae", **options},
-        )
+        return [zap, Thread(do_read_fault, MM, Page(0), Folio(0), on=Cpu(1))]
 
-    return build
+    return of_pae(
+        name, title, options, violates, both, gup_fast_pte_range, start=s0.mapped_pae_file
+    )
 
 
 SAME_FRAME = (
@@ -178,25 +198,24 @@ def reclaimed(name: str, title: str, options: Options, violates: str | None = No
     """PAE: reclaim unmaps a file page in a batch, and it is faulted in again, in another frame with
     the same low half, within one lockless read. INV-S0-5."""
 
-    @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
-    def build(cpus: int = 3, pages: int = 1) -> Setup:
-        new = Folio(pages)
+    def both(pages: int) -> list[Thread]:
         victims = tuple((Folio(page.index), ((MM, page),)) for page in first(pages))
-        return Setup(
-            sizes={Cpu: cpus, Page: pages, Frame: pages + 1, Mm: 1},
-            start=s0.mapped_pae_reclaim,
-            threads=[
-                Thread(shrink_folios, victims, on=Cpu(0)),
-                Thread(fault_after_reclaim, MM, Page(0), Folio(0), new, on=Cpu(1)),
-                *[Thread(gup_fast_pte_range, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
-            ],
-            hardware=x86,
-            invariants=[*([] if violates else [s0.one_translation]), *translations(options)],
-            goals=[s0.changed_under_reader, s0.window],
-            options={"pte": "pae", "tlb_batched": "counted", **options},
-        )
+        return [
+            Thread(shrink_folios, victims, on=Cpu(0)),
+            Thread(fault_after_reclaim, MM, Page(0), Folio(0), Folio(pages), on=Cpu(1)),
+        ]
 
-    return build
+    return of_pae(
+        name,
+        title,
+        {"tlb_batched": "counted", **options},
+        violates,
+        both,
+        gup_fast_pte_range,
+        start=s0.mapped_pae_reclaim,
+        more_frames=1,
+        invariants=[] if violates else [s0.one_translation],
+    )
 
 
 RECLAIMED = (
@@ -226,30 +245,21 @@ def walking(
 ) -> Scenario:
     """PAE: one thread gives up a page, another one faults a new frame in, user space reads it on a
     third CPU. INV-TORN (no walker reads halves of two entries), INV-S0-1 and INV-S0-3."""
-
-    @scenario(
+    return of_pae(
         name,
-        expect="VIOLATED" if violates else "HOLDS",
-        violates=violates,
+        title,
+        options,
+        violates,
+        lambda pages: [
+            Thread(madvise_dontneed, MM, first(pages), on=Cpu(0)),
+            Thread(do_anonymous_page, MM, Page(0), on=Cpu(1)),
+        ],
+        load,
+        start=s0.mapped_pae_foreign,
+        more_frames=2,
+        goals=[s0.window, s0.replaced, s0.freed],
         aliases=aliases,
-        title=title,
     )
-    def build(cpus: int = 3, pages: int = 1) -> Setup:
-        return Setup(
-            sizes={Cpu: cpus, Page: pages, Frame: pages + 2, Mm: 1},
-            start=s0.mapped_pae_foreign,
-            threads=[
-                Thread(madvise_dontneed, MM, first(pages), on=Cpu(0)),
-                Thread(do_anonymous_page, MM, Page(0), on=Cpu(1)),
-                *[Thread(load, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
-            ],
-            hardware=x86,
-            invariants=translations(options),
-            goals=[s0.window, s0.replaced, s0.freed],
-            options={"pte": "pae", **options},
-        )
-
-    return build
 
 
 WALKING = (
@@ -279,25 +289,20 @@ WALKING = (
 def written(name: str, title: str, options: Options, violates: str | None = None) -> Scenario:
     """PAE: a file page is given up and written back while another CPU writes to it twice, the first
     time through a PTE without D. INV-S0-2, and where that holds INV-S0-7, as ``S0.V3.clean``."""
-    checked = [s0.no_lost_dirty, *([] if violates else [s0.rmap_finds_writers])]
-
-    @scenario(name, expect="VIOLATED" if violates else "HOLDS", violates=violates, title=title)
-    def build(cpus: int = 3, pages: int = 1) -> Setup:
-        return Setup(
-            sizes={Cpu: cpus, Page: pages, Frame: pages, Mm: 1},
-            start=s0.mapped_pae_shared,
-            threads=[
-                Thread(madvise_dontneed, MM, first(pages), file=True, on=Cpu(0)),
-                Thread(write_folio, MM, Page(0), Folio(0), on=Cpu(1)),
-                *[Thread(store_twice, MM, Page(0), on=Cpu(c)) for c in range(2, cpus)],
-            ],
-            hardware=x86,
-            invariants=[*checked, *translations(options)],
-            goals=[s0.window, s0.cleaned],
-            options={"pte": "pae", **options},
-        )
-
-    return build
+    return of_pae(
+        name,
+        title,
+        options,
+        violates,
+        lambda pages: [
+            Thread(madvise_dontneed, MM, first(pages), file=True, on=Cpu(0)),
+            Thread(write_folio, MM, Page(0), Folio(0), on=Cpu(1)),
+        ],
+        store_twice,
+        start=s0.mapped_pae_shared,
+        invariants=[s0.no_lost_dirty, *([] if violates else [s0.rmap_finds_writers])],
+        goals=[s0.window, s0.cleaned],
+    )
 
 
 WRITTEN = (

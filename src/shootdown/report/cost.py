@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shootdown.cost.workload import Workload
-from shootdown.report.text import paragraph
-from shootdown.workloads.pricing import Compared, Cost
+from shootdown.report.text import ascii_text, paragraph, paragraphs, plain
+from shootdown.workloads.pricing import Compared, Cost, same_kernel
 
 Json = dict[str, Any]
 MOST_TIMES = 12
@@ -37,6 +37,8 @@ def cost_text(cost: Cost, *, short: bool = False) -> str:
     lines = [f"{cost.variant.name} on {cost.workload.name} ({parameters}){cost.conditions}"]
     if cost.variant.title:
         lines.append(paragraph(cost.variant.title, indent=2))
+    if cost.variant.scenario is not None and not cost.variant.options:
+        lines.append("  (sets no option of the kernel: priced as today)")
     if not priced.finished:
         lines.append("UNFINISHED: interrupted; the numbers are up to there")
     lines += ["", f"counts, exact for this schedule (a {singular}: one of {times:,} {unit})"]
@@ -128,6 +130,7 @@ def compare_text(rows: Sequence[Compared], *, short: bool = False) -> str:
             "counts are exact for this schedule; time is what passes, by all threads' work"
         )
         lines += _sureness(rows)
+        lines += _alike(rows)
     return "\n".join(lines)
 
 
@@ -150,6 +153,24 @@ def _sureness(rows: Sequence[Compared]) -> list[str]:
     return paragraph(said, width=78).splitlines()
 
 
+def _alike(rows: Sequence[Compared]) -> list[str]:
+    """Which rows say nothing that an earlier one does not."""
+    groups: dict[tuple[str, bool], list[str]] = {}
+    for row in rows:
+        if row.like is not None and row.like.variant.name != row.cost.variant.name:
+            key = (row.like.variant.name, same_kernel(row.like, row.cost))
+            groups.setdefault(key, []).append(row.cost.variant.name)
+    out = []
+    for (first, same), others in groups.items():
+        why = (
+            "the same options of the kernel, so the same price"
+            if same
+            else "other options of the kernel, which make no difference on this workload"
+        )
+        out += paragraph(f"as {first}: {', '.join(others)} ({why})", width=78).splitlines()
+    return out
+
+
 def _words(column: str) -> str:
     """A count's name in a sentence: ``IPIs``, ``DSBs``, ``IOTLB flushes``."""
     first, *rest = column.split("_")
@@ -162,16 +183,17 @@ def _heading(column: str) -> str:
 
 
 def workloads_text(workloads: Sequence[Workload], *, names_only: bool = False) -> str:
-    """The workloads with their parameters."""
-    lines = []
+    """The workloads with their parameters, and all that their authors say of them."""
+    if names_only:
+        return "\n".join(workload.name for workload in workloads)
+    blocks = []
     for workload in workloads:
-        if names_only:
-            lines.append(workload.name)
-            continue
         parameters = ", ".join(f"{name}={value}" for name, value in workload.parameters.items())
-        lines.append(f"{workload.name:18}{workload.title}")
-        lines.append(paragraph(parameters, indent=18))
-    return "\n".join(lines)
+        more = paragraphs(plain(workload.doc))[1:]
+        texts = [plain(workload.title), *more, parameters]
+        rows = "\n".join(paragraph(ascii_text(text), 18, 0) for text in texts if text)
+        blocks.append(workload.name.ljust(17) + " " + rows[18:])
+    return "\n".join(blocks)
 
 
 # ------------------------------------------------------------------ documents
@@ -222,6 +244,7 @@ def compare_document(rows: Sequence[Compared], code: int, version: str) -> Json:
                 "violates": row.violates,
                 "bounds": dict(row.bounds),
                 "frontier": row.frontier,
+                "like": None if row.like is None else row.like.variant.name,
             }
             for row in rows
         ],
@@ -234,7 +257,12 @@ def workloads_document(workloads: Sequence[Workload], version: str) -> Json:
         "schema": "shootdown/workloads/1",
         "version": version,
         "workloads": [
-            {"name": w.name, "title": w.title, "doc": w.doc, "parameters": dict(w.parameters)}
+            {
+                "name": w.name,
+                "title": plain(w.title),
+                "doc": plain(w.doc),
+                "parameters": dict(w.parameters),
+            }
             for w in workloads
         ],
     }

@@ -8,9 +8,9 @@ from math import prod
 
 from shootdown.lang.ir import Action, Call, Location, Process, Property, System
 from shootdown.report.coverage import short_path
-from shootdown.report.entries import visible
+from shootdown.report.entries import in_source_order, visible
 from shootdown.report.run import Subject, expected_text
-from shootdown.report.text import WIDTH, ascii_text, bounds_text, count, paragraph
+from shootdown.report.text import WIDTH, ascii_text, bounds_text, count, paragraph, plain
 from shootdown.report.verdict import field
 
 SOURCE = 48  # where the source line of a step stands
@@ -64,8 +64,8 @@ def description_text(
 
 
 def _doc(doc: str, title: str) -> list[str]:
-    lines = doc.splitlines()
-    rest = lines[1:] if lines and lines[0] == title else lines
+    lines = plain(doc).splitlines()
+    rest = lines[1:] if lines and lines[0] == plain(title) else lines
     text = "\n".join(rest).strip("\n")
     return ["", *("  " + line if line else "" for line in text.splitlines())] if text else []
 
@@ -99,19 +99,22 @@ def _threads(processes: Sequence[Process]) -> list[str]:
 
 
 def _steps(process: Process) -> list[str]:
+    """Calls and steps, each with the line where its text stands."""
     out: list[str] = []
     open_calls: tuple[Call, ...] = ()
-    for number, action in enumerate(process.actions, start=1):
+    for number, action in enumerate(in_source_order(process), start=1):
         calls = visible(action.info.calls)
         kept = 0
         while kept < min(len(calls), len(open_calls)) and _same(calls[kept], open_calls[kept]):
             kept += 1
         for depth in range(kept, len(calls)):
-            out.append(paragraph(ascii_text(calls[depth].function), indent=7 + 2 * depth))
+            out += _line("", calls[depth].function, calls[depth].site, 7 + 2 * depth)
         open_calls = calls
-        single = next((c.function for c in action.info.calls if c.single and c.function), "")
-        text = single or action.info.text or action.name
-        out += _line(f"{number:>5}", text, action.info.location, 7 + 2 * len(calls))
+        text, at = action.info.text or action.name, action.info.location
+        single = next((c for c in action.info.calls if c.single and c.function), None)
+        if single is not None:
+            text, at = single.function, single.site or at
+        out += _line(f"{number:>5}", text, at, 7 + 2 * len(calls))
     return out
 
 
@@ -119,11 +122,13 @@ def _same(one: Call, other: Call) -> bool:
     return one.serial == other.serial
 
 
-def _line(number: str, text: str, at: Location, indent: int) -> list[str]:
+def _line(number: str, text: str, at: Location | None, indent: int) -> list[str]:
     """A step with its source line, on the right where there is room, else below."""
     indent = min(indent, WIDTH // 2)
-    place = ascii_text(f"{short_path(at.file)}:{at.line}")
     rows = paragraph(ascii_text(text), indent, hanging=4).split("\n")
+    if at is None:
+        return rows
+    place = ascii_text(f"{short_path(at.file)}:{at.line}")
     start = max(SOURCE, len(rows[-1]) + 2)
     if start + len(place) <= WIDTH:
         rows[-1] = rows[-1].ljust(start) + place

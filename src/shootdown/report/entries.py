@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shootdown.check.result import ViolationKind
 from shootdown.check.trace import Ending, Trace, TraceStep
-from shootdown.lang.ir import Action, Call, NoteKind, System
+from shootdown.lang.ir import Action, Call, NoteKind, Process, System
 from shootdown.report.text import ascii_text
 
 LOOP = "--- for ever: ---"
@@ -69,6 +69,11 @@ def visible(calls: tuple[Call, ...]) -> tuple[Call, ...]:
         if call.function:
             shown.append(call)
     return tuple(shown)
+
+
+def in_source_order(process: Process) -> tuple[Action, ...]:
+    """The steps of a process as its reader meets them."""
+    return tuple(sorted(process.actions, key=lambda action: action.info.order))
 
 
 class _Writer:

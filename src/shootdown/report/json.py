@@ -15,7 +15,7 @@ from shootdown.lang.stated import Invariant, NotModelled
 from shootdown.report.coverage import function_at, never_executed
 from shootdown.report.description import OptionValue, Removable
 from shootdown.report.diagram import diagram
-from shootdown.report.entries import column_of, label, remarks
+from shootdown.report.entries import column_of, in_source_order, label, remarks
 from shootdown.report.run import Broken, Run, Subject, as_expected, exit_code, verdict_name
 from shootdown.report.verdict import reproduce
 from shootdown.report.why import Mutant, verdict_sentence
@@ -94,7 +94,7 @@ def show_document(
             {
                 "name": process.name,
                 "daemon": process.daemon,
-                "steps": [_action(action) for action in process.actions],
+                "steps": [_action(action) for action in in_source_order(process)],
             }
             for process in system.processes
         ],
@@ -320,6 +320,7 @@ def _call(call: Call) -> Json:
         "serial": call.serial,
         "single": call.single,
         "location": _location(call.location),
+        "site": None if call.site is None else _location(call.site),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shootdown.check.trace import Trace, TraceStep, show_value
-from shootdown.lang.ir import NoteKind
+from shootdown.lang.ir import Call, NoteKind
 from shootdown.report.coverage import short_path
 from shootdown.report.entries import column_of, label, remarks
 from shootdown.report.run import Subject
@@ -41,7 +41,7 @@ def _step(trace: Trace, step: TraceStep) -> list[str]:
     marks = [f"<-- {text}" for text in remarks(step, NoteKind.MARK)]
     at = f"at {short_path(info.location.file)}:{info.location.line}"
     source = info.location.text.strip() or info.text
-    calls = " > ".join(call.function for call in info.calls if call.function)
+    calls = " > ".join(_call(call) for call in info.calls if call.function)
     changes = [f"{c.name}: {c.old} -> {c.new}" for c in step.changes]
     nothing = "it fails a check" if step.failed else "it changes nothing"
     return [
@@ -50,6 +50,11 @@ def _step(trace: Trace, step: TraceStep) -> list[str]:
         *_block([f"in {calls}"] if calls else []),
         *_block(changes or [nothing]),
     ]
+
+
+def _call(call: Call) -> str:
+    at = call.site
+    return call.function + (f" ({short_path(at.file)}:{at.line})" if at is not None else "")
 
 
 def _block(lines: list[str]) -> list[str]:

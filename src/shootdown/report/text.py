@@ -8,6 +8,7 @@ from collections.abc import Iterable
 WIDTH = 75  # a commit message's body
 
 _CAPITALS = {"cpu": "CPU", "cpus": "CPUs", "asid": "ASID", "asids": "ASIDs"}
+_MARKUP = re.compile(r"(?::[a-z:]+:)?`{1,2}~?([^`]+)`{1,2}")
 _BREAK_AFTER = re.compile(r"[^(\[,.=/]*[(\[,.=/]*[)\]]*")
 
 
@@ -16,6 +17,16 @@ def ascii_text(text: str) -> str:
     line = " ".join(text.split())
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     return escaped.encode("ascii", "backslashreplace").decode()
+
+
+def plain(text: str) -> str:
+    """A docstring without its markup: names are quoted, calls are not."""
+    return _MARKUP.sub(lambda m: m[1] if m[1].endswith(")") else f"'{m[1]}'", text)
+
+
+def paragraphs(text: str) -> list[str]:
+    """What is separated by empty lines, each as one line."""
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
 
 
 def wrap(text: str, width: int, hanging: int = 2) -> list[str]:

@@ -238,6 +238,7 @@ ARM64 = Machine(
     spans=frozenset({Page}),
     lists=frozenset({Frame}),
     options={"arch": "arm64", "cont_ptes": "16", "max_dvm_ops": "512"},
+    only={"arch": "arm64", "pte": "word"},
     columns={"tlbis": "tlbi", "dsbs": "dsb"},
     profile="altra",
 )

@@ -205,17 +205,31 @@ def fitting(
     parameters: Mapping[str, int] | None = None,
     *,
     profile: Profile | str | None = None,
+    prices: Mapping[str, int] | None = None,
     seed: int = 1,
     options: Mapping[str, Any] | None = None,
 ) -> Fitting:
-    """The run of a workload on a variant, compiled but not begun.
+    """The run of a workload on a variant, compiled but not begun. ``prices`` come before the
+    profile's.
 
-    Raises :class:`UsageError` if the workload never runs what the variant changes: its price would
-    say nothing about it.
+    Raises :class:`UsageError` if the workload never runs what the variant changes, or its machine
+    has nothing like it: a price would say nothing about it.
     """
     plan = workload.plan(parameters)
+    for name, value in {**variant.options, **(options or {})}.items():
+        if name in OF_THE_SEARCH:
+            raise UsageError(
+                f"{name}={value} says what a search lets happen, and changes no price: leave it out"
+            )
+        if str(value) != plan.machine.only.get(name, str(value)):
+            raise UsageError(
+                f"{variant.name} with {name}={value} is not priced: the machine of workload "
+                f"{workload.name}, {plan.machine.name}, has {name}={plan.machine.only[name]} only"
+            )
     if not isinstance(profile, Profile):
         profile = Profile.load(profile or plan.machine.profile)
+    if prices:
+        profile = profile.override(**prices)
     chosen = {**variant.options, **(options or {})}
     run = Run(plan, profile, seed, chosen, later=True)
     unused = sorted(set(chosen) - set(run.unit.used_options))
@@ -242,22 +256,29 @@ def extreme(profile: Profile, sign: int) -> Profile:
 class Compared:
     """One row of a comparison. ``verdict`` is the checker's within ``bounds`` (empty if it was not
     asked). ``frontier``: no variant that holds has both fewer IPIs (or what else the machine's
-    second column is) and less time."""
+    second column is) and less time. A kernel that another row shows a race of does not hold.
+    ``like`` is the first row before this one whose numbers are all the same."""
 
     cost: Cost
     verdict: str
     violates: str | None
     bounds: Mapping[str, int]
     frontier: bool
+    like: Cost | None = None
 
 
 def compare(costs: Sequence[Cost], verdicts: Sequence[tuple[str, str | None, Mapping[str, int]]]
             ) -> tuple[Compared, ...]:  # fmt: skip
     """Put priced variants side by side; the first is the baseline."""
+    unsafe = [
+        cost for cost, (verdict, _, _) in zip(costs, verdicts, strict=True) if verdict == "VIOLATED"
+    ]
     holding = [
         cost
         for cost, (verdict, _, _) in zip(costs, verdicts, strict=True)
-        if verdict == "HOLDS" and cost.priced.finished
+        if verdict == "HOLDS"
+        and cost.priced.finished
+        and not any(same_kernel(cost, other) for other in unsafe)
     ]
 
     def events(cost: Cost) -> int:
@@ -272,9 +293,33 @@ def compare(costs: Sequence[Cost], verdicts: Sequence[tuple[str, str | None, Map
             for other in holding
         )
 
+    def like(number: int) -> Cost | None:
+        mine = costs[number]
+        return next((other for other in costs[:number] if _same_numbers(mine, other)), None)
+
     return tuple(
-        Compared(cost, verdict, violates, bounds, best(cost))
-        for cost, (verdict, violates, bounds) in zip(costs, verdicts, strict=True)
+        Compared(cost, verdict, violates, bounds, best(cost), like(number))
+        for number, (cost, (verdict, violates, bounds)) in enumerate(
+            zip(costs, verdicts, strict=True)
+        )
+    )
+
+
+def same_kernel(one: Cost, other: Cost) -> bool:
+    """Whether two variants do the same: their scenarios differ in who runs what."""
+    mine, theirs = (
+        {name: str(value) for name, value in {**cost.variant.options, **cost.chosen}.items()}
+        for cost in (one, other)
+    )
+    return mine == theirs
+
+
+def _same_numbers(one: Cost, other: Cost) -> bool:
+    mine, theirs = one.priced, other.priced
+    return (
+        mine.finished
+        and theirs.finished
+        and (mine.ns, mine.counts, mine.calls) == (theirs.ns, theirs.counts, theirs.calls)
     )
 
 

@@ -261,5 +261,6 @@ X86 = Machine(
         "madvise_lock": "vma",
         "munmap_lock": "downgrade",
     },
+    only={"arch": "x86", "pte": "word"},
 )
 """x86-64 with PCIDs, whose CPUs are told and find out as in ``linux/arch/x86`` (system X1)."""

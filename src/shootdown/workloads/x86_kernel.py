@@ -263,5 +263,6 @@ X86_KERNEL = Machine(
     lists=frozenset({Frame}),
     handler=interrupts,
     options={"flush_ceiling": "33", "pti": "on", "shootdown": "generations"},
+    only={"arch": "x86", "pte": "word"},
 )
 """x86-64 with page-table isolation (unless ``pti=off``), which the proposals of 2025 need."""

@@ -318,11 +318,3 @@ def do_anonymous_page(mm: Mm, page: Page) -> None:
 def do_read_fault(mm: Mm, page: Page, folio: Folio) -> None:
     """A read fault on an empty entry of a private file mapping: map the page cache."""
     finish_fault(mm, page, folio, Pte(present=True, accessed=True, frame=folio))
-
-
-@path(show="do_cow_fault()")
-def do_cow_fault(mm: Mm, page: Page, copy: Folio) -> None:
-    """A write fault on an empty entry of a private file mapping: map a copy."""
-    finish_fault(
-        mm, page, copy, Pte(present=True, writable=True, accessed=True, dirty=True, frame=copy)
-    )

@@ -8,15 +8,9 @@ to the PTE, has nothing to do.
 from __future__ import annotations
 
 from shootdown.hardware.machine import Page
-from shootdown.hardware.tlbi import dsb_ish, dsb_nsh, tlbi_is, tlbi_local
+from shootdown.hardware.tlbi import dsb_ish, tlbi_is
 from shootdown.lang import path
 from shootdown.linux.arch.arm64.options import BATCHED_PENDING, MAX_DVM_OPS
-
-
-@path(show="__flush_tlb_range_nosync()")
-def flush_tlb_range_nosync(pages: set[Page]) -> None:
-    """Ask for it, and do not wait."""
-    tlbi_is(pages)
 
 
 @path(show="__flush_tlb_range()", role="flush")
@@ -35,13 +29,6 @@ def flush_tlb_mm() -> None:
     """Invalidate all pages, by ASID, everywhere; return when it is done."""
     tlbi_is(set(Page))
     dsb_ish()
-
-
-@path(show="local_flush_tlb_page()")
-def local_flush_tlb_page(page: Page) -> None:
-    """Invalidate a page on this CPU only."""
-    tlbi_local({page})
-    dsb_nsh()
 
 
 @path(show="arch_tlbbatch_add_pending()")
