@@ -104,7 +104,9 @@ def munmap_s390(mm: LazyMm, page: Page, *, clear: str, locked: bool) -> None:
 
 @path(show="finish_arch_post_lock_switch()")
 def attach_s390(mm: LazyMm, *, clear: str, locked: bool) -> None:
-    """A CPU comes to the process: it purges first if that is owed, then loads the page table."""
+    """A CPU comes to the process: it purges first if that is owed, then loads the page table.
+    Before 60f07c8ec5fa it left the flag as it was: who clears it then is another thread that
+    flushes."""
     tlb_flush_mm_lazy(mm, clear=clear, locked=locked)
     load_cr3(this(RemoteCpu), mm, Pcid(0))
 
