@@ -195,7 +195,7 @@ DETACH = (
 def switch_thread(pmap: ContextMm, page: Page, *, same: str) -> None:
     """sys/arch/amd64/amd64/locore.S: to another thread of the same process. Its page table is
     loaded already, so CR3 stays. ``same``: the CPU leaves ``pm_cpus`` and joins it again all the
-    same, or does neither (OpenBSD, pmap.c of 2025: not until we are off the old one)."""
+    same, or does neither (revision 1.124 of 2021, 9f1181d59de3)."""
     cpu = this(Cpu)
     if same == "left":
         pmap.cpumask.discard(cpu)
@@ -273,7 +273,7 @@ OPENBSD = (
     ),
     race(
         "OPENBSD-PMCPUS.fixed",
-        "the mask is left alone if CR3 stays (OpenBSD, 2025)",
+        "the mask is left alone if CR3 stays (9f1181d59de3)",
         openbsd("kept"),
     ),
 )
