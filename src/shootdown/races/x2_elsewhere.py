@@ -229,8 +229,8 @@ IDENTITY = Space(1)
 @path(show="relocate_kernel()")
 def relocate_kernel(page: Page, *, pge: str) -> None:
     """arch/x86/kernel/relocate_kernel_64.S: on a page table of its own, where the control page is
-    writable. ``pge``: global translations go after the first store, or before it (x86/kexec:
-    Disable global pages before writing to control page, 6.14)."""
+    writable. ``pge``: global translations go after the first store, which is wrong since the
+    kernel maps the page read-only (5a82223e0743), or before it (d144d8a65286)."""
     cpu = this(Walker)
     load_cr3(cpu, IDENTITY, Pcid(0))
     if pge == "off-first":
@@ -288,7 +288,7 @@ KEXEC = (
     ),
     race(
         "KEXEC-GLOBAL.fixed",
-        "global translations go first (x86/kexec, 6.14)",
+        "global translations go first (d144d8a65286)",
         kexec("off-first"),
     ),
 )
