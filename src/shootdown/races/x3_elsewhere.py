@@ -112,13 +112,13 @@ def order(first: Page, second: Page) -> Setup:
 ORDER = (
     race(
         "MREMAP-RMAP-ORDER",
-        "the rmap walk visits the new place first: a migration entry moves behind its back (2012)",
+        "the rmap walk visits the new place first: a migration entry moves behind its back (2011)",
         order(NEW, OLD),
         "INV-MIGRATED",
     ),
     race(
         "MREMAP-RMAP-ORDER.fixed",
-        "the old place first (948f017b093a)",
+        "the old place first (3.3, anon_vma_moveto_tail())",
         order(OLD, NEW),
     ),
 )
