@@ -218,7 +218,7 @@ EPT = (
         ept("at-once"),
         "INV-PT",
     ),
-    race("XSA-480.fixed", "the table is freed after the flush", ept("flushed")),
+    race("XSA-480.fixed", "the table is freed after the flush (4bc2e5333abb)", ept("flushed")),
 )
 
 # ------------------------------------------------------------------ KEXEC-GLOBAL
