@@ -323,8 +323,7 @@ TURN = shared(int, ranged(0, 3))
 @atomic(show="svm_vcpu_load()")
 def svm_vcpu_load(vm: SvmVm, *, move: str) -> None:
     """arch/x86/kvm/svm.c: nobody else looks at what is the vCPU's, or this CPU's. ``move``: the
-    vCPU keeps its ASID when it comes to another CPU, or loses it (KVM: SVM: force new asid on vcpu
-    migration, 2.6.32)."""
+    vCPU keeps its ASID when it comes to another CPU, or loses it (4b656b120249, 2.6.31)."""
     cpu = this(SvmCpu)
     if vm.loaded_on != cpu:
         if move == "lost":
@@ -425,7 +424,7 @@ SVM = (
     ),
     race(
         "SVM-ASID.fixed",
-        "it gets a new one (KVM: SVM: force new asid on vcpu migration)",
+        "it gets a new one (4b656b120249)",
         svm("lost"),
     ),
 )

@@ -101,8 +101,8 @@ def tlb_flush_mm(mm: AttachMm, *, copy: str) -> None:
 @path(show="ptep_flush_direct()")
 def ptep_flush_direct(mm: AttachMm, page: Page, *, look: str) -> None:
     """arch/s390/mm/pgtable.c: a local purge is enough if nobody else can have anything cached.
-    ``look``: at those who may have something cached (64f31d5802af, 4.8), or at those who have the
-    mm as well (1b948d6caec4, 3.15)."""
+    ``look``: at those who may have something cached (since 64f31d5802af, 4.8), or at those who
+    have the mm as well (``attach_count``, since 1b948d6caec4)."""
     me = {this(Cpu)}
     atomic_inc(mm.flush_count)
     alone = True
@@ -126,7 +126,8 @@ def flush_then_unmap(mm: AttachMm, page: Page, *, copy: str, look: str) -> None:
 @path(show="switch_mm()")
 def detach_and_attach(mm: AttachMm, page: Page) -> None:
     """A CPU leaves the process and comes back to it; it keeps what it has cached. It waits for
-    those who flush before it joins the mask (``finish_arch_post_lock_switch()``)."""
+    those who flush before it joins the mask (``finish_arch_post_lock_switch()``), as before
+    64f31d5802af and since b3e5dc45fd1e; 4.9 joins first, in ``switch_mm()``."""
     cpu = this(TaggedCpu)
     load_cr3(cpu, None, KERNEL, True)
     mm.attach_mask.discard(cpu)
@@ -176,12 +177,12 @@ DETACH = (
     ),
     race(
         "S390-DETACH.fixed",
-        "the mask is reset before the purge (b3e5dc45fd1e)",
+        "the mask is reset before the purge (b3e5dc45fd1e), with the look of before 4.8",
         detaching("before"),
     ),
     race(
         "S390-DETACH.mask",
-        "only the mask is looked at (64f31d5802af): a CPU joins it between look and local purge",
+        "as since b3e5dc45fd1e: a CPU joins the mask between the look at it and the local purge",
         detaching("before", "mask"),
         "INV-X1-1",
     ),
@@ -194,7 +195,7 @@ DETACH = (
 def switch_thread(pmap: ContextMm, page: Page, *, same: str) -> None:
     """sys/arch/amd64/amd64/locore.S: to another thread of the same process. Its page table is
     loaded already, so CR3 stays. ``same``: the CPU leaves ``pm_cpus`` and joins it again all the
-    same, or does neither (OpenBSD, pmap.c of 2025: not until we are off the old one)."""
+    same, or does neither (revision 1.124 of 2021, 9f1181d59de3)."""
     cpu = this(Cpu)
     if same == "left":
         pmap.cpumask.discard(cpu)
@@ -272,7 +273,7 @@ OPENBSD = (
     ),
     race(
         "OPENBSD-PMCPUS.fixed",
-        "the mask is left alone if CR3 stays (OpenBSD, 2025)",
+        "the mask is left alone if CR3 stays (9f1181d59de3)",
         openbsd("kept"),
     ),
 )

@@ -104,7 +104,9 @@ def munmap_s390(mm: LazyMm, page: Page, *, clear: str, locked: bool) -> None:
 
 @path(show="finish_arch_post_lock_switch()")
 def attach_s390(mm: LazyMm, *, clear: str, locked: bool) -> None:
-    """A CPU comes to the process: it purges first if that is owed, then loads the page table."""
+    """A CPU comes to the process: it purges first if that is owed, then loads the page table.
+    Before 60f07c8ec5fa it left the flag as it was: who clears it then is another thread that
+    flushes."""
     tlb_flush_mm_lazy(mm, clear=clear, locked=locked)
     load_cr3(this(RemoteCpu), mm, Pcid(0))
 
@@ -216,7 +218,7 @@ EPT = (
         ept("at-once"),
         "INV-PT",
     ),
-    race("XSA-480.fixed", "the table is freed after the flush", ept("flushed")),
+    race("XSA-480.fixed", "the table is freed after the flush (4bc2e5333abb)", ept("flushed")),
 )
 
 # ------------------------------------------------------------------ KEXEC-GLOBAL
@@ -227,8 +229,8 @@ IDENTITY = Space(1)
 @path(show="relocate_kernel()")
 def relocate_kernel(page: Page, *, pge: str) -> None:
     """arch/x86/kernel/relocate_kernel_64.S: on a page table of its own, where the control page is
-    writable. ``pge``: global translations go after the first store, or before it (x86/kexec:
-    Disable global pages before writing to control page, 6.14)."""
+    writable. ``pge``: global translations go after the first store, which is wrong since the
+    kernel maps the page read-only (5a82223e0743), or before it (d144d8a65286)."""
     cpu = this(Walker)
     load_cr3(cpu, IDENTITY, Pcid(0))
     if pge == "off-first":
@@ -286,7 +288,7 @@ KEXEC = (
     ),
     race(
         "KEXEC-GLOBAL.fixed",
-        "global translations go first (x86/kexec, 6.14)",
+        "global translations go first (d144d8a65286)",
         kexec("off-first"),
     ),
 )

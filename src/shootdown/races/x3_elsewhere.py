@@ -112,13 +112,13 @@ def order(first: Page, second: Page) -> Setup:
 ORDER = (
     race(
         "MREMAP-RMAP-ORDER",
-        "the rmap walk visits the new place first: a migration entry moves behind its back (2012)",
+        "the rmap walk visits the new place first: a migration entry moves behind its back (2011)",
         order(NEW, OLD),
         "INV-MIGRATED",
     ),
     race(
         "MREMAP-RMAP-ORDER.fixed",
-        "the old place first (948f017b093a)",
+        "the old place first (3.3, anon_vma_moveto_tail())",
         order(OLD, NEW),
     ),
 )
@@ -396,7 +396,8 @@ TABLE = KernelTable(0)
 @path(show="set_pte()")
 def set_pte(page: Page, frame: Frame, *, buddy: str) -> None:
     """arch/mips/include/asm/pgtable.h: an empty entry beside a global one is made global, too.
-    ``buddy``: by a look and a store, or by an exchange (46011e6ea392)."""
+    ``buddy``: by a look and a store, or in one piece (46011e6ea392: by LL and SC; by cmpxchg()
+    since 82f4f66ddf11)."""
     WRITE_ONCE(TABLE.entry[page], MipsPte(valid=True, glob=True, frame=frame))
     other = Page(1 - page.index)
     if buddy == "store":
@@ -450,5 +451,5 @@ MIPS = (
         mips("store"),
         "INV-LOST",
     ),
-    race("MIPS-BUDDY.fixed", "by cmpxchg() (46011e6ea392)", mips("exchange")),
+    race("MIPS-BUDDY.fixed", "only if it is empty still (46011e6ea392)", mips("exchange")),
 )
