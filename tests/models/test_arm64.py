@@ -25,13 +25,15 @@ def mmus(system: System) -> set[str]:
 
 def test_the_scenarios_are_there() -> None:
     assert {"S2a.V7", "S2a.V8.two", "LUF.arm64", "S3.O2"} <= set(ON_ARM)
-    assert len(S2) == 10
+    assert len(S2) == 12
 
 
 @pytest.mark.parametrize("tlb", ["may", "explicit"])
 @pytest.mark.parametrize("name", S2)
 def test_batched_flushes_run_on_the_one_walker(name: str, tlb: str) -> None:
-    assert mmus(S2[name].compile(options={"tlb": tlb})) == {"arm64_walker.py", "tlbi.py"}
+    found = mmus(S2[name].compile(options={"tlb": tlb}))
+    tlbi = set() if name == "OOM-FULLMM" else {"tlbi.py"}  # whose bug is that nobody flushes
+    assert found == {"arm64_walker.py"} | tlbi
 
 
 @pytest.mark.parametrize("name", ["S3.O2", "S3.BBM"])
