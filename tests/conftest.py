@@ -5,6 +5,7 @@ keeps between runs (compiled scenarios, machine code) all tests share, and nothi
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,8 +19,11 @@ from shootdown import commands
 def pytest_configure() -> None:
     """As in the command's own process (``shootdown.__main__``), and rarer still: here what is
     collected, and results that tests share, would be looked at again and again, which took a
-    fifth of the time."""
+    fifth of the time. In a background job of a shell, SIGINT is ignored, and processes that tests
+    start would inherit that."""
     gc.set_threshold(500_000, 20, 100)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:
