@@ -23,13 +23,10 @@ DIFFERENT: dict[str, str] = {
 """Safe where memory is sequentially consistent, and broken with store buffers. ``docs/hardware.md``
 says what orders the store there in a kernel."""
 
-FAULTS = [
-    *("S0.V0.one", "S0.V4.one", "S0.V8.one", "S0.V9", "CLEARREFS-LOCK", "CLEARREFS-LOCK.fixed"),
-    *("S0.V6.pae-low", "S0.V9.pae", "S0.V6.pae-same", "S0.V8.pae-same", "S0.V6.pae-walk"),
-]
+FAULTS = ["S0.V9", "S0.V9.pae", "CLEARREFS-LOCK.fixed"]
 """A page fault may have stored an entry that no walk finds yet when a call returns or begins."""
 
-CARRIED = ["S3.unfold", "S3.O1a.young", "S3.NOBBM"]
+CARRIED = ["S3.unfold"]
 """A flag that hardware has set may be nowhere but in a store buffer."""
 
 QUICK = {*FAULTS, *CARRIED, *DIFFERENT, "S0.V4"}

@@ -43,7 +43,7 @@ def test_explicit_tlb_gives_the_same_verdict(name: str) -> None:
     assert_expected(S0[name], "explicit")
 
 
-@pytest.mark.parametrize("name", S0)
+@pytest.mark.parametrize("name", some_slow(S0, set([*S0][::3]).__contains__))
 def test_engines_agree(name: str) -> None:
     """On the whole of a small scenario, on the beginning of a large one."""
     assert_engines_agree(S0[name], SMALL, partly=True)
