@@ -40,6 +40,9 @@ def check_definitions(namespace: Mapping[str, Any]) -> None:
                     raise _hidden(value, field)
             for field, content in vars(value).items():
                 _check_annotated(kinds, value, field, content)
+            if issubclass(value, Object) and "__init__" in vars(value):
+                said = "objects are made by the scenario's sizes: __init__ has no place here"
+                raise class_error(value, f"class {value.__name__}: {said}")
 
 
 class _AnySize(Kinds):

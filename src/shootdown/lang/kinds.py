@@ -265,7 +265,7 @@ class WordKind(Kind):
         if "show" in {name for c in self.cls.__mro__[:-2] for name in c.__dict__}:
             try:
                 return str(self.cls.show(self.decode(value)))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise class_error(
                     self.cls, f"{self.cls.__name__}.show() failed: {type(error).__name__}: {error}"
                 ) from None

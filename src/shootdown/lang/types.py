@@ -106,6 +106,10 @@ class Object(metaclass=_ObjectMeta):
 
     def __init_subclass__(cls, show: str | None = None) -> None:
         super().__init_subclass__()
+        for name in ("_show", "_named"):
+            if name in vars(cls):
+                said = f"field {cls.__name__}.{name}: no field's name begins with _"
+                raise ModelError(f"{said}: give it another one")
         if show is not None:
             cls._show, cls._named = show, True
         elif not cls._named:

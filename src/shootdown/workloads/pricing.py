@@ -17,7 +17,7 @@ from shootdown.cost.workload import Machine, Workload
 from shootdown.errors import UsageError
 from shootdown.lang.scenario import Scenario
 
-OF_THE_SEARCH = frozenset({"memory", "tlb"})
+OF_THE_SEARCH = frozenset({"memory", "store_buffer", "tlb"})
 """Options of scenarios that say how much the checker lets happen, and not what a kernel does."""
 FLUSHES = (
     "flush_tlb_mm_range",

@@ -12,7 +12,7 @@ from random_ir import Generator
 from random_steps import Steps
 from random_threads import Threads
 from shootdown.check import native, reference
-from shootdown.check.native import reduced
+from shootdown.check.native import engine, reduced
 from shootdown.check.reduce import order, reductions
 from shootdown.check.reduce.cells import Effect
 from shootdown.check.reduce.flow import Flow
@@ -85,6 +85,14 @@ def test_what_is_remembered_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
             for threads in (1, 3) if seed > 530 else (1,):
                 fast = native.explore(system, Limits(states=MOST), reduce=reduce, threads=threads)
                 assert facts(fast) == facts(found)
+
+
+def test_without_memory_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(size: int) -> None:
+        raise OSError
+
+    monkeypatch.setattr(engine, "Memory", no_memory)
+    assert compared(Threads(508).system(), NAMES, fast=True) is not None
 
 
 @pytest.mark.parametrize("start", range(0, 36, 12))

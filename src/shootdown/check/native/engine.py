@@ -5,6 +5,7 @@ It gives the same result as :mod:`shootdown.check.reference`, whose text defines
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import time
@@ -345,9 +346,10 @@ class _Search:
         if "memo" in functions.addresses:
             memo = (ctypes.c_int64 * 3).from_address(functions.addresses["memo"])
             areas = 1 << (self.threads - 1).bit_length()
-            memory = Memory(areas * memo[2])
-            memo[:2] = [memory.address, areas]
-            functions.memory = memory
+            with contextlib.suppress(OSError):  # it is slower without
+                memory = Memory(areas * memo[2])
+                memo[:2] = [memory.address, areas]
+                functions.memory = memory
 
     @cached_property
     def ir(self) -> str:
