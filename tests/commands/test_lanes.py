@@ -71,7 +71,7 @@ def model(models: Path) -> None:
     (models / "bits.py").write_text(BITS)
 
 
-@pytest.mark.parametrize("name", ["safe", "race"])
+@pytest.mark.parametrize("name", [pytest.param("safe", marks=pytest.mark.deep), "race"])
 def test_kill_and_resume(name: str) -> None:
     words = (f"bits.py::{name}", "--bound", "bits=16", "--lanes", "on")
     killed_after("checkpoint", *words, "--checkpoint", "c", "--checkpoint-every", "0.02")

@@ -20,7 +20,7 @@ from shootdown.report.run import (
     worst,
 )
 from shootdown.report.text import ascii_text, bounds_text, duration, paragraph, size
-from shootdown.report.verdict import GIVEN_UP, represented_text
+from shootdown.report.verdict import GIVEN_UP, STOPPED, represented_text
 
 HEADINGS = ("VERDICT", "STATES", "DEPTH", "TIME", "MEMORY")
 WIDTHS = (11, 13, 5, 9, 8)
@@ -180,7 +180,7 @@ def _why(subject: Subject, row: Row) -> str:
         return "a goal was not reached"
     given_up = run.result.given_up and not run.result.reductions
     why = f" ({GIVEN_UP})" if given_up else ""
-    return f"the limit on {run.result.stopped} was reached{why}"
+    return f"{STOPPED.get(run.result.stopped, run.result.stopped)}{why}"
 
 
 def _reduced(result: Result) -> str:

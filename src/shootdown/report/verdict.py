@@ -37,7 +37,7 @@ _MORE = "symmetry: used in part, as some of its proofs, or its group, got too la
 PROPERTIES = (ViolationKind.INVARIANT, ViolationKind.NO_PROGRESS)  # their names say it all
 FIELD = 14  # where the values of a HOLDS stand
 
-_STOPPED = {
+STOPPED = {
     "states": "the limit on states was reached",
     "memory": "the limit on memory was reached",
     "time": "the limit on time was reached",
@@ -71,7 +71,7 @@ def _report(run: Run) -> str:
             return "\n".join([*parts, *_untold(run, what)])
         parts += [_race_line(run.subject, run.trace, what, length)]
         if run.cut is not None:
-            parts += [paragraph(f"{_WITHOUT_HARDWARE}: {_STOPPED[run.cut]}")]
+            parts += [paragraph(f"{_WITHOUT_HARDWARE}: {STOPPED[run.cut]}")]
         if not run.result.keeps_distances:
             parts += [paragraph(_NOT_SHORTEST)]
         elif run.result.fingerprints is not None:
@@ -95,7 +95,7 @@ def _untold(run: Run, what: str) -> list[str]:
     steps = count(result.violation.length, "step") if result.violation.real else "its steps"
     explored = f"explored {count(result.states, 'state')} in {duration(result.seconds)}"
     return [
-        paragraph(f"{what}: {steps}; {_STOPPED[run.cut]} before they were known one by one"),
+        paragraph(f"{what}: {steps}; {STOPPED[run.cut]} before they were known one by one"),
         *_where(trace.ending),
         "",
         paragraph(explored),
@@ -252,7 +252,7 @@ def _fields(run: Run) -> list[str]:
 
 def stopped_because(result: Result) -> str:
     """Why an UNKNOWN search ended."""
-    return _STOPPED.get(result.stopped or "", result.stopped or "stopped")
+    return STOPPED.get(result.stopped or "", result.stopped or "stopped")
 
 
 def field(name: str, *texts: str) -> str:
