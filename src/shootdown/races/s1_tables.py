@@ -182,7 +182,7 @@ TABLES = (
     tables(
         "PT.V1.cr3-entry",
         "K.V4",
-        "the same, for a CPU that is in user mode already",
+        "the same, for a CPU in user mode already (no store buffers: memory=sc)",
         goals=(s1.table_freed, s1.large_mapped, s1.table_held_while_free),
         start=s1.unmapped_in_user_mode,
         task=enter,
@@ -191,7 +191,7 @@ TABLES = (
     tables(
         "PT.V1.cr3-late",
         "K.V4",
-        "the same, and the signal ends after the CR3 switch of the exit",
+        "the same, the signal ends after the CR3 switch (no store buffers: memory=sc)",
         goals=(s1.table_freed, s1.large_mapped, s1.table_held_while_free),
         more={"kernel_table_flush": "deferred", "signal_end": "after-switch"},
     ),
