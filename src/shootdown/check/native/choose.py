@@ -14,7 +14,6 @@ from __future__ import annotations
 from shootdown.check.native.futures import (
     begin,
     compute,
-    copy_effect,
     go_on,
     go_through,
     look_ahead,
@@ -433,8 +432,13 @@ def follow(c, target, scratch, cover):
 
 def copy(target, source):
     """Copy a state."""
+    return copy_words(target, source, W)
+
+
+def copy_words(target, source, count):
+    """Copy words."""
     k = 0
-    while k < W:
+    while k < count:
         target[k] = source[k]
         k += 1
     return 0
@@ -507,9 +511,9 @@ HELPERS = (
     written_word,
     changed_word,
     add_effect,
-    copy_effect,
     clear,
     copy,
+    copy_words,
     same_words,
     may_pass,
     place_of,

@@ -204,7 +204,7 @@ def look_alone(c):
         if c[ENTRIES][a] >= 0:
             now = result(c, c[ENTRIES][a], c[NOTHING])
             c[NOW_ENDS][a] = now[ENDS_HERE]
-            copy_effect(c[NOW] + a * (32 * W), now + 8 * RESULT)
+            copy_words(c[NOW] + a * (32 * W), now + 8 * RESULT, 4 * W)
             change(c, a, c[NOW] + a * (32 * W))
             effect = c[ALONE] + a * (32 * W)
             places = c[THERE] + a * (8 * PLACE_WORDS)
@@ -226,13 +226,11 @@ def look_ahead(c):
     a = 0
     while a < AGENTS:
         if c[INSIDE][a] == 0 and c[ENTRIES][a] >= 0:
-            copy_effect(c[PART_OF] + a * (32 * W), c[ALONE] + a * (32 * W))
+            copy_words(c[PART_OF] + a * (32 * W), c[ALONE] + a * (32 * W), 4 * W)
             add_effect(c[FUTURE], c[ALONE] + a * (32 * W))
             copy(c[LOOKED_AHEAD] + a * (8 * W), c[LOOKED] + a * (8 * W))
-            k = 0
-            while k < PLACE_WORDS:
-                c[AHEAD][a * PLACE_WORDS + k] = c[THERE][a * PLACE_WORDS + k]
-                k += 1
+            places = a * (8 * PLACE_WORDS)
+            copy_words(c[AHEAD] + places, c[THERE] + places, PLACE_WORDS)
         a += 1
     clear(c[WRITTEN], W)
     while widen(c, c[FUTURE]):
@@ -268,13 +266,4 @@ def used(c, state):
                 places = c[THERE] + a * (8 * PLACE_WORDS)
                 go_on(c, a, places, c[FUTURE], c[LOOKED] + a * (8 * W))
             a += 1
-    return 0
-
-
-def copy_effect(effect, other):
-    """Copy an effect."""
-    k = 0
-    while k < 4 * W:
-        effect[k] = other[k]
-        k += 1
     return 0

@@ -49,10 +49,11 @@ class _Reduced:
         self.flow = order.flow
         self.constants: list[str] = []
         self.packed: dict[int, list[int]] = {}
+        self.supports: dict[int, int] = {}  # by the first node of an action
 
     def texts(self, reduce: Reduction) -> list[str]:
         flow, order, words = self.flow, self.order, self.layout.words
-        places = agent_words(max([1, *(len(steps) for steps in flow.steps)]))
+        places = words_for(max([1, *(len(steps) for steps in flow.steps)]))
         record = {"VALID": 0, "KEY": 1, "ENDS_HERE": 1 + 2 * words + 4 * words}
         record["RESULT"] = record["KEY"] + 2 * words
         record["USED_HERE"] = record["ENDS_HERE"] + 1
@@ -74,7 +75,7 @@ class _Reduced:
             "LINES": len(self.system.lines),
             "ORDER": int(reduce.order is not None),
             "MERGE": int(reduce.merge is not None),
-            "AGENT_WORDS": agent_words(flow.agents),
+            "AGENT_WORDS": words_for(flow.agents),
             "PLACE_WORDS": places,
             "MOST_TRIES": _MOST_TRIES,
             "NODE_COUNT": len(flow.nodes),
@@ -160,14 +161,17 @@ class _Reduced:
 
     def _support(self, entry: int) -> int:
         """The cells that an action looks at."""
-        seen, todo, out = {entry}, [entry], 0
-        while todo:
-            for edge in self.flow.nodes[todo.pop()].edges:
-                out |= edge.reads
-                if edge.target not in seen:
-                    seen.add(edge.target)
-                    todo.append(edge.target)
-        return out
+        found = self.supports.get(entry)
+        if found is None:
+            seen, todo, found = {entry}, [entry], 0
+            while todo:
+                for edge in self.flow.nodes[todo.pop()].edges:
+                    found |= edge.reads
+                    if edge.target not in seen:
+                        seen.add(edge.target)
+                        todo.append(edge.target)
+            self.supports[entry] = found
+        return found
 
     def _expand(self, counts: dict[str, int]) -> str:
         flow, order, words = self.flow, self.order, self.layout.words
@@ -216,7 +220,7 @@ class _Reduced:
             "SETTLED": words, "WATCHED": words,
             "OVER": len(order.parts),
             "FORWARD": agents, "INSIDE": agents, "BEST": agents,
-            "TRIED": agent_words(agents) * _MOST_TRIES,
+            "TRIED": words_for(agents) * _MOST_TRIES,
             "TODO": edge_count + 1, "SEEN": count,
         }  # fmt: skip
         lines = [f"  %c = alloca [{len(choose.CONTEXT)} x i64]"]
@@ -325,9 +329,9 @@ class _Reduced:
 # --------------------------------------------------------------------------- text
 
 
-def agent_words(agents: int) -> int:
-    """The words of a set of agents."""
-    return max(1, -(-agents // 64))
+def words_for(members: int) -> int:
+    """The words of a set of so many members."""
+    return max(1, -(-members // 64))
 
 
 def records_of(actions: int, words: int) -> int:
